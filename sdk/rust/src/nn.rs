@@ -1,0 +1,68 @@
+//! Inference by the host on models that the deployment grants (`wasi:nn`).
+
+use crate::bindings::imports::wasi::nn::{errors, graph, inference, tensor};
+
+pub use crate::bindings::imports::wasi::nn::tensor::TensorType;
+
+/// Why an inference failed: what the host says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NnError(String);
+
+impl std::fmt::Display for NnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NnError {}
+
+impl From<errors::Error> for NnError {
+    fn from(error: errors::Error) -> Self {
+        Self(format!("{:?}: {}", error.code(), error.data()))
+    }
+}
+
+/// A model, ready to compute.
+#[derive(Debug)]
+pub struct Model {
+    context: inference::GraphExecutionContext,
+    // Kept as long as its context, which it made.
+    _graph: graph::Graph,
+}
+
+impl Model {
+    /// Loads a model that the deployment grants, by its name there.
+    ///
+    /// # Errors
+    /// The model is not granted, not there or not fit to run.
+    pub fn load(name: &str) -> Result<Self, NnError> {
+        let graph = graph::load_by_name(name)?;
+        let context = graph.init_execution_context()?;
+        Ok(Self { context, _graph: graph })
+    }
+
+    /// Runs the model on `f32` inputs: name, dimensions and values in
+    /// row-major order. Returns each output's name and values.
+    ///
+    /// # Errors
+    /// An input does not fit the model, or the model failed.
+    pub fn compute_f32(
+        &self,
+        inputs: &[(&str, &[u32], &[f32])],
+    ) -> Result<Vec<(String, Vec<f32>)>, NnError> {
+        let inputs = inputs
+            .iter()
+            .map(|(name, dimensions, values)| {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, &bytes);
+                ((*name).to_owned(), tensor)
+            })
+            .collect();
+        let outputs = self.context.compute(inputs)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, f32_values(&tensor))).collect())
+    }
+}
+
+fn f32_values(tensor: &tensor::Tensor) -> Vec<f32> {
+    tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}

@@ -1,0 +1,123 @@
+//! What a plugin may be: the traits behind [`crate::export!`].
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::message::Message;
+
+/// Made from its configuration. Without it a plugin is made by [`Default`].
+pub trait Lifecycle: Sized {
+    /// Makes the plugin ready.
+    ///
+    /// # Errors
+    /// The text is shown to the operator as it is.
+    fn init(config: &Config) -> Result<Self, String>;
+}
+
+/// Turns each message into at most one other. The shortest way to a plugin.
+pub trait Filter {
+    /// What `message` becomes: `None` if nothing.
+    ///
+    /// # Errors
+    /// The message was not handled: see [`Error`].
+    fn filter(&mut self, message: Message) -> Result<Option<Message>, Error>;
+}
+
+/// One message of a batch that was not handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// What is to become of it, and why.
+    pub error: Error,
+}
+
+/// Is handed messages.
+pub trait Subscriber {
+    /// Handles one message.
+    ///
+    /// # Errors
+    /// The message was not handled: see [`Error`].
+    fn handle(&mut self, message: &Message) -> Result<(), Error>;
+
+    /// Handles a batch, oldest first. Override it where a batch is cheaper
+    /// than its messages one by one.
+    ///
+    /// # Errors
+    /// Names the messages that were not handled; all others are acknowledged.
+    fn handle_batch(&mut self, messages: &[Message]) -> Result<(), Vec<Failure>> {
+        let failures: Vec<Failure> = (0..)
+            .zip(messages)
+            .filter_map(|(index, message)| {
+                self.handle(message).err().map(|error| Failure { index, error })
+            })
+            .collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+}
+
+/// Is called by the clock.
+pub trait Ticker {
+    /// Called once after `init`, then after the delay it returns, in
+    /// milliseconds; `None` means never again.
+    ///
+    /// # Errors
+    /// Counts as a failure of the plugin, with this text.
+    fn tick(&mut self) -> Result<Option<u32>, String>;
+}
+
+/// Runs a loop of its own: waits on its sockets, the clock and the
+/// [`crate::inbox`] with `wasi:io/poll`.
+pub trait Service {
+    /// Runs until there is nothing more to do or the inbox says to stop.
+    ///
+    /// # Errors
+    /// Counts as a failure of the plugin, with this text.
+    fn run(&mut self) -> Result<(), String>;
+}
+
+/// Hands its state to its successor.
+pub trait Stateful {
+    /// The state, in a form that the next version understands.
+    fn snapshot(&mut self) -> Vec<u8>;
+
+    /// Takes over the state of a predecessor.
+    ///
+    /// # Errors
+    /// Refuses the state: the predecessor goes on.
+    fn restore(&mut self, state: &[u8]) -> Result<(), String>;
+}
+
+/// Runs a batch through a filter and publishes what comes out in one call.
+#[doc(hidden)]
+pub fn filter_batch(
+    filter: &mut impl Filter,
+    messages: Vec<Message>,
+    publish_all: impl FnOnce(&[Message]) -> Result<(), crate::PublishError>,
+) -> Result<(), Vec<Failure>> {
+    let (mut outputs, mut sources, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, message) in (0..).zip(messages) {
+        match filter.filter(message) {
+            Ok(None) => {}
+            Ok(Some(output)) => {
+                outputs.push(output);
+                sources.push(index);
+            }
+            Err(error) => failures.push(Failure { index, error }),
+        }
+    }
+    if let Err(refused) = publish_all(&outputs) {
+        // Those before the refused one are out; the refused one is at fault;
+        // those after it have done nothing wrong and deserve another try.
+        let first = refused.index as usize;
+        for (place, &index) in sources.iter().enumerate().skip(first) {
+            let error = if place == first {
+                refused.clone().into()
+            } else {
+                Error::retry("a message before it in the batch was refused")
+            };
+            failures.push(Failure { index, error });
+        }
+        failures.sort_by_key(|failure| failure.index);
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
