@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Runs other people's code at the edge without trusting it.
+//!
+//! The modules are the layers of ARCHITECTURE.md, lowest first; a test keeps
+//! them apart. The binary in `main.rs` is a thin shell around [`cli`].
+
+#[cfg(panic = "abort")]
+compile_error!("isolation relies on unwinding: build with panic = \"unwind\"");
+
+pub mod error_chain;
+pub mod names;
+pub mod supervisor;
+
+pub mod bus;
+pub mod inference;
+pub mod spec;
+pub mod storage;
+
+pub mod capabilities;
+pub mod runtime;
+
+pub mod deployment;
+
+pub mod app;
+pub mod config;
+
+pub mod cli;
+pub mod demo;

@@ -1,2 +1,3 @@
 //! The gateway binary.
+
 fn main() {}

@@ -1,1 +1,1 @@
-//! placeholder
+//! Drives the real binary and checks the house rules: the one test crate.

@@ -60,7 +60,15 @@ macro_rules! plain_export {
     };
 }
 
-plain_export!(lifecycle, "selvedge:plugin/exports-lifecycle", "export_lifecycle");
+plain_export!(
+    lifecycle,
+    "selvedge:plugin/exports-lifecycle",
+    "export_lifecycle"
+);
 plain_export!(ticker, "selvedge:plugin/exports-ticker", "export_ticker");
 plain_export!(service, "selvedge:plugin/exports-service", "export_service");
-plain_export!(stateful, "selvedge:plugin/exports-stateful", "export_stateful");
+plain_export!(
+    stateful,
+    "selvedge:plugin/exports-stateful",
+    "export_stateful"
+);

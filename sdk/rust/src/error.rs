@@ -17,7 +17,10 @@ pub struct PublishError {
 
 impl From<publisher::PublishError> for PublishError {
     fn from(error: publisher::PublishError) -> Self {
-        Self { index: error.index, reason: error.reason }
+        Self {
+            index: error.index,
+            reason: error.reason,
+        }
     }
 }
 

@@ -136,7 +136,10 @@ pub(crate) mod glue {
             Ok(Err(failures)) => failures,
             Err(reason) => (0..)
                 .take(count)
-                .map(|index| Failure { index, error: Error::retry(&reason) })
+                .map(|index| Failure {
+                    index,
+                    error: Error::retry(&reason),
+                })
                 .collect(),
         };
         Err(failures.into_iter().map(failure_to_wit).collect())
@@ -147,6 +150,9 @@ pub(crate) mod glue {
             Error::Retry(reason) => subscriber::Disposition::Retry(reason),
             Error::Reject(reason) => subscriber::Disposition::Reject(reason),
         };
-        subscriber::Failure { index: failure.index, disposition }
+        subscriber::Failure {
+            index: failure.index,
+            disposition,
+        }
     }
 }

@@ -38,7 +38,10 @@ impl Model {
     pub fn load(name: &str) -> Result<Self, NnError> {
         let graph = graph::load_by_name(name)?;
         let context = graph.init_execution_context()?;
-        Ok(Self { context, _graph: graph })
+        Ok(Self {
+            context,
+            _graph: graph,
+        })
     }
 
     /// Runs the model on `f32` inputs: name, dimensions and values in
@@ -53,16 +56,28 @@ impl Model {
         let inputs = inputs
             .iter()
             .map(|(name, dimensions, values)| {
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, &bytes);
                 ((*name).to_owned(), tensor)
             })
             .collect();
         let outputs = self.context.compute(inputs)?;
-        Ok(outputs.into_iter().map(|(name, tensor)| (name, f32_values(&tensor))).collect())
+        Ok(outputs
+            .into_iter()
+            .map(|(name, tensor)| (name, f32_values(&tensor)))
+            .collect())
     }
 }
 
 fn f32_values(tensor: &tensor::Tensor) -> Vec<f32> {
-    tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    tensor
+        .data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }

@@ -48,10 +48,16 @@ pub trait Subscriber {
         let failures: Vec<Failure> = (0..)
             .zip(messages)
             .filter_map(|(index, message)| {
-                self.handle(message).err().map(|error| Failure { index, error })
+                self.handle(message)
+                    .err()
+                    .map(|error| Failure { index, error })
             })
             .collect();
-        if failures.is_empty() { Ok(()) } else { Err(failures) }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures)
+        }
     }
 }
 
@@ -119,5 +125,9 @@ pub fn filter_batch(
         }
         failures.sort_by_key(|failure| failure.index);
     }
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
 }

@@ -131,7 +131,10 @@ pub fn parse(payload: &[u8], now: f64) -> Result<Vec<Record>, SenmlError> {
     let wires: Vec<Wire> =
         serde_json::from_slice(payload).map_err(|error| SenmlError(error.to_string()))?;
     if wires.len() > RECORDS_MAX {
-        return Err(SenmlError(format!("{} records, {RECORDS_MAX} at most", wires.len())));
+        return Err(SenmlError(format!(
+            "{} records, {RECORDS_MAX} at most",
+            wires.len()
+        )));
     }
     let mut base = Wire::default();
     let mut records = Vec::with_capacity(wires.len());
@@ -162,7 +165,11 @@ fn resolve(base: &Wire, wire: Wire, now: f64) -> Result<Option<Record>, SenmlErr
         return Err(SenmlError("a record without a name".to_owned()));
     }
     let time = base.bt.unwrap_or(0.0) + wire.t.unwrap_or(0.0);
-    let time = if time < ABSOLUTE_TIME_MIN { now + time } else { time };
+    let time = if time < ABSOLUTE_TIME_MIN {
+        now + time
+    } else {
+        time
+    };
     let why = wire.why.unwrap_or_default();
     let quality = match wire.q.as_deref() {
         None | Some("good") => Quality::Good,
@@ -170,7 +177,13 @@ fn resolve(base: &Wire, wire: Wire, now: f64) -> Result<Option<Record>, SenmlErr
         Some(_) => Quality::Bad(why),
     };
     let unit = wire.u.or_else(|| base.bu.clone());
-    Ok(Some(Record { name, unit, value, time, quality }))
+    Ok(Some(Record {
+        name,
+        unit,
+        value,
+        time,
+        quality,
+    }))
 }
 
 /// Writes records as a pack in JSON.

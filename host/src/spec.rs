@@ -1,0 +1,198 @@
+//! What an instance is made from: serialisable, and nothing else.
+//!
+//! A jailed worker process must be able to make the same instance from the same
+//! specification, so nothing here refers to the running host.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Digest, ModelName, PluginName, TopicFilter};
+
+/// Everything that makes one instance of one plugin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// Its name in the deployment.
+    pub plugin: PluginName,
+    /// SHA-256 of the component.
+    pub digest: Digest,
+    /// What the plugin reads through `wasi:config`.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What it may cost.
+    pub limits: Limits,
+}
+
+/// What a plugin may reach. Nothing, unless named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grants {
+    /// Topic filters it may publish to.
+    pub publish: Vec<TopicFilter>,
+    /// Topic filters it is subscribed to; `$share/<group>/<filter>` shares.
+    pub subscribe: Vec<TopicFilter>,
+    /// TCP endpoints it may connect to, `host:port`.
+    pub tcp: Vec<Endpoint>,
+    /// UDP endpoints it may bind or send to, `host:port`.
+    pub udp: Vec<Endpoint>,
+    /// Models it may load, by their name in the deployment.
+    pub models: Vec<ModelName>,
+    /// Bytes it may keep in its key-value bucket, over keys and values; 0 for none.
+    pub keyvalue_bytes_max: u64,
+}
+
+/// A host (name or address) and a port that a plugin may reach.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Endpoint {
+    /// A DNS name or an IP address (IPv6 without brackets here).
+    pub host: String,
+    /// From 1.
+    pub port: NonZeroPort,
+}
+
+type NonZeroPort = std::num::NonZeroU16;
+
+/// Why text is not an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an endpoint: expected `host:port`")]
+pub struct EndpointError(String);
+
+impl TryFrom<String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+            let port = port.parse().ok()?;
+            let bare = host
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'));
+            let host = bare.unwrap_or(host);
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+            let valid = !host.is_empty() && host.len() <= 253 && host.chars().all(plain);
+            // An IPv6 address needs its brackets, or its last group would be the port.
+            let valid = valid && (bare.is_some() || !host.contains(':'));
+            valid.then(|| Self {
+                host: host.to_ascii_lowercase(),
+                port,
+            })
+        });
+        parsed.ok_or(EndpointError(text))
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        if endpoint.host.contains(':') {
+            format!("[{}]:{}", endpoint.host, endpoint.port)
+        } else {
+            format!("{}:{}", endpoint.host, endpoint.port)
+        }
+    }
+}
+
+/// What becomes of a message that does not fit into a full inbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// The publisher waits, within the time limit of its call.
+    #[default]
+    Block,
+    /// The oldest waiting message is dropped and counted.
+    DropOldest,
+    /// The arriving message is dropped and counted.
+    DropNewest,
+    /// A waiting message of the same topic is replaced; else as `drop-oldest`.
+    LatestPerTopic,
+}
+
+macro_rules! nonzero {
+    ($type:ident, $value:expr) => {
+        const { $type::new($value).unwrap() }
+    };
+}
+
+/// What one plugin may cost the device. Every limit is finite; the defaults
+/// suit a small plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory in bytes, summed over the instance's memories.
+    pub memory_bytes_max: NonZeroU64,
+    /// Table elements, summed over the instance's tables.
+    pub table_elements_max: NonZeroU32,
+    /// Host resources (pollables, sockets, tensors) open at once.
+    pub resources_max: NonZeroU32,
+    /// Time of one call into the guest in milliseconds, after which it traps;
+    /// for `run`, time of computing without waiting.
+    pub call_ms_max: NonZeroU32,
+    /// Messages in one batch.
+    pub batch_messages_max: NonZeroU32,
+    /// Messages waiting for the guest.
+    pub inbox_messages_max: NonZeroU32,
+    /// Bytes waiting for the guest, topics and payloads together.
+    pub inbox_bytes_max: NonZeroU64,
+    /// What becomes of a message that does not fit.
+    pub inbox_overflow: Overflow,
+    /// Messages it may publish in a second, on average; bursts of one second.
+    pub publish_per_s_max: NonZeroU32,
+    /// Log lines in a second; what exceeds them is counted and dropped.
+    pub log_lines_per_s_max: NonZeroU32,
+    /// Deliveries of one message after the first, before it is dead-lettered.
+    pub retries_max: u32,
+    /// Failures within ten minutes after which it is given up.
+    pub restarts_max: u32,
+    /// Bytes of tensors held at once.
+    pub tensor_bytes_max: NonZeroU64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: nonzero!(NonZeroU64, 16 << 20),
+            table_elements_max: nonzero!(NonZeroU32, 10_000),
+            resources_max: nonzero!(NonZeroU32, 256),
+            call_ms_max: nonzero!(NonZeroU32, 1_000),
+            batch_messages_max: nonzero!(NonZeroU32, 64),
+            inbox_messages_max: nonzero!(NonZeroU32, 1_024),
+            inbox_bytes_max: nonzero!(NonZeroU64, 4 << 20),
+            inbox_overflow: Overflow::default(),
+            publish_per_s_max: nonzero!(NonZeroU32, 10_000),
+            log_lines_per_s_max: nonzero!(NonZeroU32, 20),
+            retries_max: 3,
+            restarts_max: 5,
+            tensor_bytes_max: nonzero!(NonZeroU64, 4 << 20),
+        }
+    }
+}
+
+/// Where a model may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// On the processor.
+    #[default]
+    Cpu,
+    /// On a graphics processor, or not at all.
+    Gpu,
+    /// On a graphics processor if there is one; says so when there is none.
+    GpuPreferred,
+}
+
+/// Which native library runs a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendKind {
+    /// Built in; needs nothing installed.
+    #[default]
+    Tract,
+}
+
+/// Models of a deployment by name.
+pub type Models<T> = BTreeMap<ModelName, T>;
