@@ -1,1 +1,195 @@
-//! To come.
+//! Keeps the host's units running, and stops them in order.
+//!
+//! A *unit* is a named loop: one plugin instance, one simulated machine, one
+//! uplink. Only this module spawns tasks, so nothing outlives
+//! [`Supervisor::shut_down`]. A unit that fails is started again with growing
+//! delays; one that fails too often is given up, and only an essential unit
+//! takes the host with it. What a unit does is not its business.
+
+mod policy;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use crate::error_chain::ErrorChain;
+
+pub use policy::{RestartPolicy, WhenLost};
+pub use state::UnitState;
+
+/// What an attempt to run a unit ends with.
+pub type UnitResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+type Attempt = Pin<Box<dyn Future<Output = UnitResult> + Send>>;
+
+/// A named loop, and how to start it again.
+pub struct Unit {
+    name: Arc<str>,
+    policy: RestartPolicy,
+    start: Box<dyn Fn(UnitContext) -> Attempt + Send + Sync>,
+}
+
+/// What a running attempt knows of its surroundings.
+#[derive(Debug, Clone)]
+pub struct UnitContext {
+    /// Cancelled when the unit is to stop.
+    pub stop: CancellationToken,
+    state: watch::Sender<UnitState>,
+}
+
+impl UnitContext {
+    /// Says that the unit is at work: from now on its state is `running`.
+    pub fn ready(&self) {
+        self.state.send_replace(UnitState::Running);
+    }
+}
+
+/// A started unit.
+#[derive(Debug)]
+struct Running {
+    name: Arc<str>,
+    stop: CancellationToken,
+    state: watch::Receiver<UnitState>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Starts units and stops them.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    running: Arc<Mutex<Vec<Running>>>,
+    lost: CancellationToken,
+    grace: Duration,
+}
+
+impl std::fmt::Debug for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unit").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Unit {
+    /// A unit called `name` that `start` runs, as often as `policy` allows.
+    pub fn new<F>(
+        name: impl Into<Arc<str>>,
+        policy: RestartPolicy,
+        start: impl Fn(UnitContext) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = UnitResult> + Send + 'static,
+    {
+        Self { name: name.into(), policy, start: Box::new(move |context| Box::pin(start(context))) }
+    }
+
+    /// Runs until the unit finishes, is told to stop, or fails too often.
+    async fn keep_alive(self, context: UnitContext, lost: CancellationToken) {
+        let mut failures = Vec::new();
+        loop {
+            context.state.send_replace(UnitState::Starting);
+            let outcome = self.attempt(context.clone()).await;
+            let Err(failure) = outcome else { break };
+            if context.stop.is_cancelled() {
+                break;
+            }
+            let error = ErrorChain(failure.as_ref()).to_string();
+            let Some(delay) = self.policy.next_delay(&mut failures, Instant::now()) else {
+                error!(unit = &*self.name, error, "unit given up");
+                context.state.send_replace(UnitState::GivenUp { error });
+                if self.policy.when_lost == WhenLost::StopHost {
+                    lost.cancel();
+                }
+                return;
+            };
+            warn!(unit = &*self.name, error, delay_ms = delay.as_millis(), "unit restarting");
+            context.state.send_replace(UnitState::BackingOff { error, delay });
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = context.stop.cancelled() => break,
+            }
+        }
+        info!(unit = &*self.name, "unit stopped");
+        context.state.send_replace(UnitState::Stopped);
+    }
+
+    /// Runs once, in a task of its own so that a panic is only a failure.
+    async fn attempt(&self, context: UnitContext) -> UnitResult {
+        spawn((self.start)(context)).await?
+    }
+}
+
+impl Supervisor {
+    /// A supervisor that gives each unit `grace` to stop before it is aborted.
+    pub fn new(grace: Duration) -> Self {
+        Self { running: Arc::default(), lost: CancellationToken::new(), grace }
+    }
+
+    /// Starts a unit, and says how it fares from now on.
+    pub fn start(&self, unit: Unit) -> watch::Receiver<UnitState> {
+        let (state, watched) = watch::channel(UnitState::Starting);
+        let (name, stop) = (Arc::clone(&unit.name), CancellationToken::new());
+        let context = UnitContext { stop: stop.clone(), state };
+        let task = spawn(unit.keep_alive(context, self.lost.clone()));
+        let mut running = self.running.lock();
+        running.retain(|unit| !unit.task.is_finished());
+        running.push(Running { name, stop, state: watched.clone(), task });
+        watched
+    }
+
+    /// Stops the unit called `name` and waits until it has.
+    pub async fn stop(&self, name: &str) {
+        let unit = {
+            let mut running = self.running.lock();
+            let place = running.iter().position(|unit| &*unit.name == name);
+            place.map(|place| running.remove(place))
+        };
+        if let Some(unit) = unit {
+            self.stop_unit(unit).await;
+        }
+    }
+
+    /// The units and how they fare, in the order in which they were started.
+    pub fn states(&self) -> Vec<(Arc<str>, UnitState)> {
+        let running = self.running.lock();
+        running.iter().map(|unit| (Arc::clone(&unit.name), unit.state.borrow().clone())).collect()
+    }
+
+    /// Resolves when an essential unit is given up.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Stops everything: last started, first stopped, so that no unit outlives
+    /// one that it relies on.
+    pub async fn shut_down(&self) {
+        loop {
+            let unit = self.running.lock().pop();
+            let Some(unit) = unit else { return };
+            self.stop_unit(unit).await;
+        }
+    }
+
+    async fn stop_unit(&self, unit: Running) {
+        unit.stop.cancel();
+        if timeout(self.grace, unit.task).await.is_err() {
+            warn!(unit = &*unit.name, "unit aborted: it did not stop in time");
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the only place that spawns")]
+fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> AbortOnDropHandle<T> {
+    AbortOnDropHandle::new(tokio::spawn(future))
+}
