@@ -1,1 +1,83 @@
-//! To come.
+//! What must outlast the process: one embedded store in the data directory.
+//!
+//! Every write is on the disk before it is acknowledged. This module knows
+//! buckets and quotas; whose bucket it is, and who may open it, is decided
+//! above.
+
+mod bucket;
+mod device_key;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+pub use bucket::{Bucket, BucketError, KEY_BYTES_MAX};
+pub use device_key::DeviceKey;
+
+/// Bytes of cache and of journal that the store may hold.
+const CACHE_BYTES: u64 = 4 << 20;
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+/// The store in the data directory.
+#[derive(Clone)]
+pub struct Storage {
+    database: Database,
+    buckets: Keyspace,
+    directory: Arc<Path>,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("cannot open the store in {path}", path = path.display())]
+    Open { path: PathBuf, source: fjall::Error },
+    #[error("cannot prepare the data directory")]
+    Directory(#[from] std::io::Error),
+    #[error("{path} is not a device key: expected 32 bytes, found {found}", path = path.display())]
+    Key { path: PathBuf, found: usize },
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Storage {
+    /// Opens the store below `directory`, which is made if it is not there.
+    pub fn open(directory: &Path) -> Result<Self, StorageError> {
+        fs_err::create_dir_all(directory)?;
+        let path = directory.join("store");
+        let open = || {
+            let database = Database::builder(&path)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .worker_threads(1)
+                .open()?;
+            let buckets = database.keyspace("buckets", KeyspaceCreateOptions::default)?;
+            Ok((database, buckets))
+        };
+        let (database, buckets) = open().map_err(|source| StorageError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            database,
+            buckets,
+            directory: directory.into(),
+        })
+    }
+
+    /// Opens the bucket called `name`, which may hold `bytes_max`.
+    pub fn bucket(&self, name: &str, bytes_max: u64) -> Result<Bucket, BucketError> {
+        Bucket::open(self.database.clone(), self.buckets.clone(), name, bytes_max)
+    }
+
+    /// This device's own secret, made on first use.
+    pub fn device_key(&self) -> Result<DeviceKey, StorageError> {
+        DeviceKey::load(&self.directory.join("device.key"))
+    }
+}

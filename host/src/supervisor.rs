@@ -75,7 +75,9 @@ pub struct Supervisor {
 
 impl std::fmt::Debug for Unit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unit").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Unit")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,7 +91,11 @@ impl Unit {
     where
         F: Future<Output = UnitResult> + Send + 'static,
     {
-        Self { name: name.into(), policy, start: Box::new(move |context| Box::pin(start(context))) }
+        Self {
+            name: name.into(),
+            policy,
+            start: Box::new(move |context| Box::pin(start(context))),
+        }
     }
 
     /// Runs until the unit finishes, is told to stop, or fails too often.
@@ -111,8 +117,15 @@ impl Unit {
                 }
                 return;
             };
-            warn!(unit = &*self.name, error, delay_ms = delay.as_millis(), "unit restarting");
-            context.state.send_replace(UnitState::BackingOff { error, delay });
+            warn!(
+                unit = &*self.name,
+                error,
+                delay_ms = delay.as_millis(),
+                "unit restarting"
+            );
+            context
+                .state
+                .send_replace(UnitState::BackingOff { error, delay });
             tokio::select! {
                 () = sleep(delay) => {}
                 () = context.stop.cancelled() => break,
@@ -131,18 +144,30 @@ impl Unit {
 impl Supervisor {
     /// A supervisor that gives each unit `grace` to stop before it is aborted.
     pub fn new(grace: Duration) -> Self {
-        Self { running: Arc::default(), lost: CancellationToken::new(), grace }
+        Self {
+            running: Arc::default(),
+            lost: CancellationToken::new(),
+            grace,
+        }
     }
 
     /// Starts a unit, and says how it fares from now on.
     pub fn start(&self, unit: Unit) -> watch::Receiver<UnitState> {
         let (state, watched) = watch::channel(UnitState::Starting);
         let (name, stop) = (Arc::clone(&unit.name), CancellationToken::new());
-        let context = UnitContext { stop: stop.clone(), state };
+        let context = UnitContext {
+            stop: stop.clone(),
+            state,
+        };
         let task = spawn(unit.keep_alive(context, self.lost.clone()));
         let mut running = self.running.lock();
         running.retain(|unit| !unit.task.is_finished());
-        running.push(Running { name, stop, state: watched.clone(), task });
+        running.push(Running {
+            name,
+            stop,
+            state: watched.clone(),
+            task,
+        });
         watched
     }
 
@@ -161,7 +186,10 @@ impl Supervisor {
     /// The units and how they fare, in the order in which they were started.
     pub fn states(&self) -> Vec<(Arc<str>, UnitState)> {
         let running = self.running.lock();
-        running.iter().map(|unit| (Arc::clone(&unit.name), unit.state.borrow().clone())).collect()
+        running
+            .iter()
+            .map(|unit| (Arc::clone(&unit.name), unit.state.borrow().clone()))
+            .collect()
     }
 
     /// Resolves when an essential unit is given up.

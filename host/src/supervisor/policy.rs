@@ -30,17 +30,19 @@ pub struct RestartPolicy {
 
 impl RestartPolicy {
     /// Notes a failure at `now` and says when to try again: `None` for never.
-    pub(super) fn next_delay(
-        &self,
-        failures: &mut Vec<Instant>,
-        now: Instant,
-    ) -> Option<Duration> {
+    pub(super) fn next_delay(&self, failures: &mut Vec<Instant>, now: Instant) -> Option<Duration> {
         failures.retain(|&failed| now.duration_since(failed) < self.window);
         failures.push(now);
         if failures.len() > self.failures_max {
             return None;
         }
-        let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(16);
-        Some(self.delay_min.saturating_mul(1 << doublings).min(self.delay_max))
+        let doublings = u32::try_from(failures.len() - 1)
+            .unwrap_or(u32::MAX)
+            .min(16);
+        Some(
+            self.delay_min
+                .saturating_mul(1 << doublings)
+                .min(self.delay_max),
+        )
     }
 }

@@ -26,18 +26,26 @@ async fn a_unit_that_fails_too_often_is_given_up_alone() {
         async { Err("no luck".into()) }
     });
     let mut state = supervisor.start(unit);
-    let given_up = UnitState::GivenUp { error: "no luck".to_owned() };
+    let given_up = UnitState::GivenUp {
+        error: "no luck".to_owned(),
+    };
     state.wait_for(|state| *state == given_up).await.unwrap();
     assert_eq!(attempts.load(Ordering::Relaxed), 4);
-    assert!(tokio::time::timeout(Duration::from_secs(60), supervisor.lost()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_secs(60), supervisor.lost())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_essential_unit_takes_the_host_with_it() {
     let supervisor = Supervisor::new(Duration::from_secs(1));
-    supervisor.start(Unit::new("disk", policy(0, WhenLost::StopHost), |_| async {
-        Err("gone".into())
-    }));
+    supervisor.start(Unit::new(
+        "disk",
+        policy(0, WhenLost::StopHost),
+        |_| async { Err("gone".into()) },
+    ));
     supervisor.lost().await;
 }
 
@@ -45,17 +53,24 @@ async fn an_essential_unit_takes_the_host_with_it() {
 async fn a_panic_is_a_failure_and_the_unit_comes_back() {
     let supervisor = Supervisor::new(Duration::from_secs(1));
     let first = AtomicUsize::new(0);
-    let unit = Unit::new("panics", policy(1, WhenLost::KeepHost), move |context: UnitContext| {
-        let attempt = first.fetch_add(1, Ordering::Relaxed);
-        async move {
-            assert!(attempt > 0, "first attempt");
-            context.ready();
-            context.stop.cancelled().await;
-            Ok(())
-        }
-    });
+    let unit = Unit::new(
+        "panics",
+        policy(1, WhenLost::KeepHost),
+        move |context: UnitContext| {
+            let attempt = first.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert!(attempt > 0, "first attempt");
+                context.ready();
+                context.stop.cancelled().await;
+                Ok(())
+            }
+        },
+    );
     let mut state = supervisor.start(unit);
-    state.wait_for(|state| *state == UnitState::Running).await.unwrap();
+    state
+        .wait_for(|state| *state == UnitState::Running)
+        .await
+        .unwrap();
     supervisor.shut_down().await;
     assert_eq!(*state.borrow(), UnitState::Stopped);
 }
@@ -66,14 +81,18 @@ async fn units_stop_in_reverse_order_and_the_deaf_are_aborted() {
     let order = Arc::new(Mutex::new(Vec::new()));
     for name in ["first", "second"] {
         let order = Arc::clone(&order);
-        supervisor.start(Unit::new(name, policy(0, WhenLost::KeepHost), move |context| {
-            let order = Arc::clone(&order);
-            async move {
-                context.stop.cancelled().await;
-                order.lock().push(name);
-                Ok(())
-            }
-        }));
+        supervisor.start(Unit::new(
+            name,
+            policy(0, WhenLost::KeepHost),
+            move |context| {
+                let order = Arc::clone(&order);
+                async move {
+                    context.stop.cancelled().await;
+                    order.lock().push(name);
+                    Ok(())
+                }
+            },
+        ));
     }
     supervisor.start(Unit::new("deaf", policy(0, WhenLost::KeepHost), |_| {
         std::future::pending()
