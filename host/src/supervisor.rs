@@ -41,18 +41,36 @@ pub struct Unit {
     start: Box<dyn Fn(UnitContext) -> Attempt + Send + Sync>,
 }
 
+/// Is told of every change of a unit's state, as it happens. Must not block.
+pub type Observer = Arc<dyn Fn(&str, &UnitState) + Send + Sync>;
+
 /// What a running attempt knows of its surroundings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UnitContext {
     /// Cancelled when the unit is to stop.
     pub stop: CancellationToken,
+    name: Arc<str>,
     state: watch::Sender<UnitState>,
+    observer: Observer,
+}
+
+impl std::fmt::Debug for UnitContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnitContext")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl UnitContext {
     /// Says that the unit is at work: from now on its state is `running`.
     pub fn ready(&self) {
-        self.state.send_replace(UnitState::Running);
+        self.enter(UnitState::Running);
+    }
+
+    fn enter(&self, state: UnitState) {
+        (self.observer)(&self.name, &state);
+        self.state.send_replace(state);
     }
 }
 
@@ -66,11 +84,20 @@ struct Running {
 }
 
 /// Starts units and stops them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Supervisor {
     running: Arc<Mutex<Vec<Running>>>,
     lost: CancellationToken,
     grace: Duration,
+    observer: Observer,
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("units", &self.states())
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Unit {
@@ -102,7 +129,7 @@ impl Unit {
     async fn keep_alive(self, context: UnitContext, lost: CancellationToken) {
         let mut failures = Vec::new();
         loop {
-            context.state.send_replace(UnitState::Starting);
+            context.enter(UnitState::Starting);
             let outcome = self.attempt(context.clone()).await;
             let Err(failure) = outcome else { break };
             if context.stop.is_cancelled() {
@@ -111,7 +138,7 @@ impl Unit {
             let error = ErrorChain(failure.as_ref()).to_string();
             let Some(delay) = self.policy.next_delay(&mut failures, Instant::now()) else {
                 error!(unit = &*self.name, error, "unit given up");
-                context.state.send_replace(UnitState::GivenUp { error });
+                context.enter(UnitState::GivenUp { error });
                 if self.policy.when_lost == WhenLost::StopHost {
                     lost.cancel();
                 }
@@ -123,16 +150,14 @@ impl Unit {
                 delay_ms = delay.as_millis(),
                 "unit restarting"
             );
-            context
-                .state
-                .send_replace(UnitState::BackingOff { error, delay });
+            context.enter(UnitState::BackingOff { error, delay });
             tokio::select! {
                 () = sleep(delay) => {}
                 () = context.stop.cancelled() => break,
             }
         }
         info!(unit = &*self.name, "unit stopped");
-        context.state.send_replace(UnitState::Stopped);
+        context.enter(UnitState::Stopped);
     }
 
     /// Runs once, in a task of its own so that a panic is only a failure.
@@ -142,12 +167,14 @@ impl Unit {
 }
 
 impl Supervisor {
-    /// A supervisor that gives each unit `grace` to stop before it is aborted.
-    pub fn new(grace: Duration) -> Self {
+    /// A supervisor that gives each unit `grace` to stop before it is aborted,
+    /// and tells `observer` how its units fare.
+    pub fn new(grace: Duration, observer: Observer) -> Self {
         Self {
             running: Arc::default(),
             lost: CancellationToken::new(),
             grace,
+            observer,
         }
     }
 
@@ -157,7 +184,9 @@ impl Supervisor {
         let (name, stop) = (Arc::clone(&unit.name), CancellationToken::new());
         let context = UnitContext {
             stop: stop.clone(),
+            name: Arc::clone(&name),
             state,
+            observer: Arc::clone(&self.observer),
         };
         let task = spawn(unit.keep_alive(context, self.lost.clone()));
         let mut running = self.running.lock();

@@ -16,9 +16,13 @@ fn policy(failures_max: usize, when_lost: WhenLost) -> RestartPolicy {
     }
 }
 
+fn supervisor() -> Supervisor {
+    Supervisor::new(Duration::from_secs(1), Arc::new(|_, _| {}))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_unit_that_fails_too_often_is_given_up_alone() {
-    let supervisor = Supervisor::new(Duration::from_secs(1));
+    let supervisor = supervisor();
     let attempts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&attempts);
     let unit = Unit::new("flaky", policy(3, WhenLost::KeepHost), move |_| {
@@ -40,7 +44,7 @@ async fn a_unit_that_fails_too_often_is_given_up_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn an_essential_unit_takes_the_host_with_it() {
-    let supervisor = Supervisor::new(Duration::from_secs(1));
+    let supervisor = supervisor();
     supervisor.start(Unit::new(
         "disk",
         policy(0, WhenLost::StopHost),
@@ -51,7 +55,7 @@ async fn an_essential_unit_takes_the_host_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failure_and_the_unit_comes_back() {
-    let supervisor = Supervisor::new(Duration::from_secs(1));
+    let supervisor = supervisor();
     let first = AtomicUsize::new(0);
     let unit = Unit::new(
         "panics",
@@ -77,7 +81,7 @@ async fn a_panic_is_a_failure_and_the_unit_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn units_stop_in_reverse_order_and_the_deaf_are_aborted() {
-    let supervisor = Supervisor::new(Duration::from_secs(1));
+    let supervisor = supervisor();
     let order = Arc::new(Mutex::new(Vec::new()));
     for name in ["first", "second"] {
         let order = Arc::clone(&order);
@@ -100,4 +104,37 @@ async fn units_stop_in_reverse_order_and_the_deaf_are_aborted() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     supervisor.shut_down().await;
     assert_eq!(*order.lock(), ["second", "first"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_state_is_observed_in_order() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let observer = move |name: &str, state: &UnitState| {
+        noted.lock().push((
+            name.to_owned(),
+            serde_json::to_value(state).unwrap()["state"].clone(),
+        ));
+    };
+    let supervisor = Supervisor::new(Duration::from_secs(1), Arc::new(observer));
+    let mut state = supervisor.start(Unit::new("u", policy(1, WhenLost::KeepHost), |context| {
+        context.ready();
+        async { Err("no luck".into()) }
+    }));
+    state
+        .wait_for(|state| matches!(state, UnitState::GivenUp { .. }))
+        .await
+        .unwrap();
+    let states: Vec<_> = seen.lock().iter().map(|(_, state)| state.clone()).collect();
+    assert_eq!(
+        states,
+        [
+            "starting",
+            "running",
+            "backing-off",
+            "starting",
+            "running",
+            "given-up"
+        ]
+    );
 }
