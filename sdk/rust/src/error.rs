@@ -40,6 +40,10 @@ impl std::error::Error for PublishError {}
 
 /// Why a message was not handled, and what is to become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "there is one error a plugin returns, and authors meet it in every signature"
+)]
 pub enum Error {
     /// Deliver it again later.
     Retry(String),
