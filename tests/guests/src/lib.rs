@@ -1,0 +1,5 @@
+//! Components for the tests: one file in `examples/` each.
+//!
+//! `cargo xtask guests` builds them to `target/guests/<name>.wasm`; the tests
+//! do it themselves if need be. A new guest is a file and an `[[example]]` with
+//! `crate-type = ["cdylib"]` in `Cargo.toml`.
