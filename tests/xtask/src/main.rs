@@ -1,2 +1,83 @@
-//! Repository tasks.
-fn main() {}
+//! Repository tasks: `cargo xtask help` lists them.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for people: its output is what it is for"
+)]
+
+mod checks;
+mod command;
+mod peers;
+mod run;
+mod wit;
+
+use std::process::ExitCode;
+
+use wasm_build::Workspace;
+
+use crate::command::{Cargo, Failure};
+use crate::run::{Options, run};
+
+const HELP: &str = "\
+Repository tasks
+
+    cargo xtask test [--keep-going] [--only STEP]
+                         every check and test; sets up what they need.
+                         Stops at the first step that fails, unless told to go on
+    cargo xtask peers    sets up other people's servers and clients in target/peers
+    cargo xtask guests   builds the test components to target/guests
+    cargo xtask wit      checks that the vendored WIT is what was vendored
+    cargo xtask schemas  rewrites the checked-in schemas from the code
+    cargo xtask bench    measures, each figure against the raw thing
+    cargo xtask help     this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["test", options @ ..] => test(options),
+        ["peers"] => peers::set_up(&Workspace::here()),
+        ["guests"] => guests(),
+        ["wit"] => wit::check(&Workspace::here()),
+        ["schemas"] => schemas(),
+        ["bench"] => Err(Failure::new("there are no benchmarks yet")),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => Err(Failure::usage(format!("unknown task `{other}`\n\n{HELP}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn test(options: &[&str]) -> Result<(), Failure> {
+    let options = Options::parse(options)?;
+    run(checks::STEPS, &options, &Workspace::here())
+}
+
+fn guests() -> Result<(), Failure> {
+    let folder = Workspace::here().guests()?;
+    println!("guests are in {}", folder.display());
+    Ok(())
+}
+
+/// The schema tests rewrite what they compare with when asked to. All packages
+/// are named so that nothing is built with other features than by `test`.
+fn schemas() -> Result<(), Failure> {
+    Cargo::new(
+        &Workspace::here(),
+        &["test", "--workspace", "--exclude", "guests"],
+    )
+    .env("UPDATE_EXPECT", "1")
+    .arguments(&["--", "schema"])
+    .run()
+}

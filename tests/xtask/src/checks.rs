@@ -1,0 +1,146 @@
+//! The steps of `cargo xtask test`, cheapest first.
+//!
+//! The dependencies are built once by `build` (and used by `test`) and checked
+//! once by `clippy` (and used by `doc`): a step that selects other packages or
+//! another profile would build them again.
+
+use std::process::Command;
+
+use wasm_build::Workspace;
+
+use crate::command::{Cargo, Failure, run, succeeds};
+use crate::run::{Outcome, Step};
+use crate::{peers, wit};
+
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        what: "the sources are formatted",
+        run: fmt,
+    },
+    Step {
+        name: "wit",
+        what: "the vendored WIT is what was vendored",
+        run: |workspace| passed(wit::check(workspace)),
+    },
+    Step {
+        name: "peers",
+        what: "set up other people's servers and clients",
+        run: |workspace| passed(peers::set_up(workspace)),
+    },
+    Step {
+        name: "wasm",
+        what: "set up the wasm target and build the test components",
+        run: |workspace| {
+            workspace.guests()?;
+            Ok(Outcome::Passed)
+        },
+    },
+    Step {
+        name: "clippy",
+        what: "no lint has anything to say",
+        run: clippy,
+    },
+    Step {
+        name: "build",
+        what: "everything builds",
+        run: |workspace| passed(cargo_test(workspace).arguments(&["--no-run"]).run()),
+    },
+    Step {
+        name: "test",
+        what: "the tests pass",
+        run: test,
+    },
+    Step {
+        name: "doc",
+        what: "the documentation builds and its links lead somewhere",
+        run: doc,
+    },
+    Step {
+        name: "deny",
+        what: "dependencies: licences, advisories, sources, duplicates",
+        run: deny,
+    },
+];
+
+fn passed(result: Result<(), Failure>) -> Result<Outcome, Failure> {
+    result.map(|()| Outcome::Passed)
+}
+
+fn fmt(workspace: &Workspace) -> Result<Outcome, Failure> {
+    needs_component(workspace, "fmt", "rustfmt")?;
+    passed(Cargo::new(workspace, &["fmt", "--all", "--check"]).run())
+}
+
+fn clippy(workspace: &Workspace) -> Result<Outcome, Failure> {
+    needs_component(workspace, "clippy", "clippy")?;
+    let arguments = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    passed(Cargo::new(workspace, &arguments).run())
+}
+
+/// The guests are components: to build them for this machine says nothing.
+fn cargo_test(workspace: &Workspace) -> Cargo {
+    Cargo::new(
+        workspace,
+        &["test", "--locked", "--workspace", "--exclude", "guests"],
+    )
+}
+
+fn test(workspace: &Workspace) -> Result<Outcome, Failure> {
+    passed(
+        cargo_test(workspace)
+            .env("SELVEDGE_GUESTS", workspace.guests()?)
+            .env("SELVEDGE_PEERS", peers::folder(workspace))
+            .run(),
+    )
+}
+
+fn doc(workspace: &Workspace) -> Result<Outcome, Failure> {
+    passed(
+        Cargo::new(workspace, &["doc", "--locked", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .run(),
+    )
+}
+
+/// Not set up here: `cargo-deny` takes longer to build than the host, and what
+/// it says changes with the advisory database, not with our sources.
+fn deny(workspace: &Workspace) -> Result<Outcome, Failure> {
+    if !succeeds(Command::new("cargo").args(["deny", "--version"])) {
+        return Ok(Outcome::Skipped(
+            "cargo-deny is not installed: `cargo install --locked cargo-deny`",
+        ));
+    }
+    passed(Cargo::new(workspace, &["deny", "check"]).run())
+}
+
+fn needs_component(
+    workspace: &Workspace,
+    subcommand: &str,
+    component: &str,
+) -> Result<(), Failure> {
+    let mut version = Command::new("cargo");
+    version
+        .current_dir(workspace.root())
+        .args([subcommand, "--version"]);
+    if succeeds(&mut version) {
+        return Ok(());
+    }
+    println!("{component} is missing: rustup component add {component}");
+    let mut add = Command::new("timeout");
+    add.current_dir(workspace.root())
+        .args(["120", "rustup", "component", "add", component]);
+    run(add).map_err(|failure| {
+        Failure::new(format!(
+            "{failure}; run `rustup component add {component}` and try again"
+        ))
+    })
+}
