@@ -1,0 +1,84 @@
+//! The receiving end of a subscription.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::mailbox::Mailbox;
+use super::status::Record;
+use super::{Message, Shared};
+
+/// Messages of one subscription, in order, within limits. Dropping it ends the
+/// subscription and lets publishers that wait for it go on.
+pub struct Inbox {
+    mailbox: Arc<Mailbox>,
+    bus: Arc<Shared>,
+    record: Arc<Record>,
+}
+
+impl Inbox {
+    pub(super) fn new(mailbox: Arc<Mailbox>, bus: Arc<Shared>, record: Arc<Record>) -> Self {
+        Self {
+            mailbox,
+            bus,
+            record,
+        }
+    }
+
+    /// Waits for a message, then moves up to `max` (at least one) to `into`,
+    /// oldest first. Dropped before it is done, it has taken nothing.
+    pub async fn receive(&mut self, max: usize, into: &mut Vec<Arc<Message>>) {
+        while self.try_receive(max.max(1), into) == 0 {
+            self.ready().await;
+        }
+    }
+
+    /// Moves up to `max` waiting messages to `into`; returns how many.
+    pub fn try_receive(&mut self, max: usize, into: &mut Vec<Arc<Message>>) -> usize {
+        self.mailbox.take(max, into)
+    }
+
+    /// Waits for a message without taking it.
+    pub async fn ready(&self) {
+        loop {
+            // Made before looking, so that no arrival between is missed.
+            let arrived = self.mailbox.arrived.notified();
+            if !self.is_empty() {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Messages waiting.
+    pub fn len(&self) -> usize {
+        self.mailbox.load().0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes waiting.
+    pub fn bytes(&self) -> u64 {
+        self.mailbox.load().1
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (messages, bytes) = self.mailbox.load();
+        f.debug_struct("Inbox")
+            .field("party", &self.record.name)
+            .field("messages", &messages)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.bus.unsubscribe(&self.mailbox);
+        let mut subscribed = self.record.subscribed.lock();
+        subscribed.retain(|own| !Arc::ptr_eq(&own.mailbox, &self.mailbox));
+    }
+}

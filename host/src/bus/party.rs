@@ -1,0 +1,276 @@
+//! Anyone on the bus: publishes and subscribes within its grant.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use super::delivery::{Full, Line, deliver, deliver_lossy};
+use super::mailbox::Mailbox;
+use super::route_cache::RouteCache;
+use super::router::{LEVELS_MAX, Route};
+use super::status::{Record, Subscribed};
+use super::{
+    Grant, Inbox, InboxLimits, Message, PartyStatus, PublishError, Shared, SubscribeError,
+};
+use crate::names::{PartyName, Topic, TopicFilter};
+
+/// Topics that only the host may publish to.
+const SYSTEM_LEVEL: &str = "$selvedge";
+
+/// A party's hold on the bus. When the last clone is dropped its name is free
+/// again; its inboxes live on until they are dropped themselves.
+#[derive(Clone, Debug)]
+pub struct Party(Arc<Attachment>);
+
+#[derive(Debug)]
+struct Attachment {
+    bus: Arc<Shared>,
+    record: Arc<Record>,
+    /// None: the host, which may do anything.
+    grant: Option<Grant>,
+    cache: Mutex<RouteCache>,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if self.grant.is_some() {
+            self.bus.parties.lock().remove(&self.record.name);
+        }
+    }
+}
+
+impl Party {
+    pub(super) fn new(bus: Arc<Shared>, record: Arc<Record>, grant: Option<Grant>) -> Self {
+        Self(Arc::new(Attachment {
+            bus,
+            record,
+            grant,
+            cache: Mutex::default(),
+        }))
+    }
+
+    pub fn name(&self) -> &PartyName {
+        &self.0.record.name
+    }
+
+    pub fn status(&self) -> PartyStatus {
+        self.0.record.status()
+    }
+
+    /// Whether the grant includes publishing to `topic`.
+    pub fn may_publish(&self, topic: &Topic) -> bool {
+        self.route(topic).is_some()
+    }
+
+    /// Hands a message to all who subscribe its topic, without waiting.
+    ///
+    /// Refused as busy if an inbox that makes publishers wait is full: then
+    /// nobody gets it.
+    pub fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let outgoing = self.accept(message)?;
+        let tried = self.attempt(&outgoing, |route| {
+            deliver(
+                route,
+                &outgoing.message,
+                outgoing.size,
+                &mut Line::new(outgoing.size),
+            )
+        })?;
+        self.settle(&outgoing, tried)
+    }
+
+    /// Hands a message to all who subscribe its topic and have room for it. An
+    /// inbox that makes publishers wait drops it when full, and counts it.
+    pub fn publish_lossy(&self, message: Message) -> Result<(), PublishError> {
+        let outgoing = self.accept(message)?;
+        let taken = self.attempt(&outgoing, |route| {
+            deliver_lossy(route, &outgoing.message, outgoing.size);
+            Ok(())
+        })?;
+        self.settle(&outgoing, taken)
+    }
+
+    /// As [`publish`](Self::publish), but waits for room in inboxes that make
+    /// publishers wait. How long is the caller's business; dropped before it
+    /// is done, it has delivered nothing and holds nothing.
+    pub async fn publish_waiting(&self, message: Message) -> Result<(), PublishError> {
+        let outgoing = self.accept(message)?;
+        let mut line = Line::new(outgoing.size);
+        loop {
+            let full = match self.attempt(&outgoing, |route| {
+                deliver(route, &outgoing.message, outgoing.size, &mut line)
+            })? {
+                Err(full) => full,
+                taken => return self.settle(&outgoing, taken),
+            };
+            let first = full.first().cloned();
+            if !line.wait(full).await {
+                return self.settle(&outgoing, Err(first.into_iter().collect()));
+            }
+        }
+    }
+
+    /// Subscribes `filters` together: one inbox, one copy of each message, and
+    /// first the kept values of the topics (as many as fit; the rest are dropped
+    /// and counted by the inbox's policy, `block` counting as `drop-newest`).
+    ///
+    /// Each filter must be covered by one of the grant. Membership of a share
+    /// group must be granted as such, by the same group: it takes messages away
+    /// from others.
+    pub fn subscribe(
+        &self,
+        filters: &[TopicFilter],
+        limits: InboxLimits,
+    ) -> Result<Inbox, SubscribeError> {
+        let Attachment { bus, record, .. } = &*self.0;
+        let mut filters = filters.to_vec();
+        filters.sort_unstable();
+        filters.dedup();
+        for filter in &filters {
+            self.check_filter(filter)?;
+        }
+        // An inbox without filters costs as much as one with one.
+        let count = filters.len().max(1);
+        let mut subscribed = record.subscribed.lock();
+        let own = subscribed.iter().map(|other| other.filters).sum::<usize>() + count;
+        let (party, max) = (record.name.clone(), bus.limits.party_subscriptions_max);
+        if own > max as usize && self.0.grant.is_some() {
+            return Err(SubscribeError::TooManyOfParty { party, max });
+        }
+        let mailbox = Arc::new(Mailbox::new(party, Arc::clone(&record.counters), limits));
+        bus.subscribe(&filters, &mailbox)?;
+        subscribed.push(Subscribed {
+            mailbox: Arc::clone(&mailbox),
+            filters: count,
+        });
+        drop(subscribed);
+        Ok(Inbox::new(mailbox, Arc::clone(bus), Arc::clone(record)))
+    }
+
+    fn check_filter(&self, filter: &TopicFilter) -> Result<(), SubscribeError> {
+        let covers = |own: &TopicFilter| own.group() == filter.group() && own.covers(filter);
+        let grant = self.0.grant.as_ref();
+        if !grant.is_none_or(|grant| grant.subscribe.iter().any(covers)) {
+            let filter = filter.clone();
+            return Err(SubscribeError::NotGranted { filter });
+        }
+        if filter.levels().count() > LEVELS_MAX {
+            let (filter, max) = (filter.clone(), LEVELS_MAX);
+            return Err(SubscribeError::TooDeep { filter, max });
+        }
+        Ok(())
+    }
+
+    /// Checks the bounds of a message and stamps it.
+    fn accept(&self, mut message: Message) -> Result<Outgoing, PublishError> {
+        let max = self.0.bus.limits.message_bytes_max;
+        let size = message.payload.len() as u64;
+        let topic = || message.topic.clone();
+        let fault = if size > u64::from(max) {
+            let topic = topic();
+            Some(PublishError::TooLarge { topic, size, max })
+        } else {
+            message.oversized_part().map(|(part, max)| {
+                let topic = topic();
+                PublishError::Malformed { topic, part, max }
+            })
+        };
+        if let Some(fault) = fault {
+            return Err(self.refuse(fault));
+        }
+        message.published_at = now();
+        let retain = std::mem::replace(&mut message.retain, false);
+        Ok(Outgoing {
+            size: message.size(),
+            message: Arc::new(message),
+            retain,
+        })
+    }
+
+    /// Delivers by the topic's route; the outer error is a refusal for good.
+    fn attempt(
+        &self,
+        out: &Outgoing,
+        deliver: impl FnOnce(&Route) -> Result<(), Full>,
+    ) -> Result<Result<(), Full>, PublishError> {
+        let Attachment { bus, record, .. } = &*self.0;
+        // Held throughout, so that whoever subscribes now gets the new value
+        // once: either as the kept one or as it arrives.
+        let kept = out.retain.then(|| bus.retained.lock());
+        let Some(route) = self.route(&out.message.topic) else {
+            let topic = out.message.topic.clone();
+            return Err(self.refuse(PublishError::NotGranted { topic }));
+        };
+        let tried = deliver(&route);
+        if let (Ok(()), Some(mut kept)) = (&tried, kept) {
+            let message = Message {
+                retain: true,
+                ..Message::clone(&out.message)
+            };
+            if !kept.keep(&record.name, self.0.grant.is_none(), message) {
+                record.counters.unkept.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(tried)
+    }
+
+    /// Counts the outcome.
+    fn settle(&self, out: &Outgoing, tried: Result<(), Full>) -> Result<(), PublishError> {
+        let Err(full) = tried else {
+            let counters = &self.0.record.counters;
+            counters.published.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        let subscriber = full.first().map_or(self.name(), |mailbox| mailbox.party());
+        Err(self.refuse(PublishError::Busy {
+            topic: out.message.topic.clone(),
+            subscriber: subscriber.clone(),
+        }))
+    }
+
+    fn refuse(&self, error: PublishError) -> PublishError {
+        let counters = &self.0.record.counters;
+        counters.refused.fetch_add(1, Ordering::Relaxed);
+        error
+    }
+
+    /// Where `topic` leads; None if it is not granted.
+    fn route(&self, topic: &Topic) -> Option<Arc<Route>> {
+        let bus = &self.0.bus;
+        let max = bus.limits.route_cache_max as usize;
+        let mut cache = self.0.cache.lock();
+        cache.renew(bus.generation.load(Ordering::Acquire));
+        if let Some(known) = cache.get(topic, max) {
+            return known;
+        }
+        let router = bus.router.read();
+        cache.renew(bus.generation.load(Ordering::Acquire));
+        let route = self.grants(topic).then(|| Arc::new(router.route(topic)));
+        drop(router);
+        cache.insert(topic.clone(), route.clone(), max);
+        route
+    }
+
+    fn grants(&self, topic: &Topic) -> bool {
+        self.0.grant.as_ref().is_none_or(|grant| {
+            topic.levels().next() != Some(SYSTEM_LEVEL)
+                && grant.publish.iter().any(|filter| filter.matches(topic))
+        })
+    }
+}
+
+/// A message on its way in.
+struct Outgoing {
+    message: Arc<Message>,
+    size: u64,
+    retain: bool,
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+    })
+}
