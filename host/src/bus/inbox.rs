@@ -33,7 +33,7 @@ impl Inbox {
     }
 
     /// Moves up to `max` waiting messages to `into`; returns how many.
-    pub fn try_receive(&mut self, max: usize, into: &mut Vec<Arc<Message>>) -> usize {
+    pub fn try_receive(&self, max: usize, into: &mut Vec<Arc<Message>>) -> usize {
         self.mailbox.take(max, into)
     }
 

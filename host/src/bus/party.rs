@@ -64,6 +64,16 @@ impl Party {
         self.route(topic).is_some()
     }
 
+    /// Whether the grant and the bounds allow `message` at all; says nothing of
+    /// whether there is room for it.
+    pub fn check(&self, message: &Message) -> Result<(), PublishError> {
+        let fault = self.fault(message).or_else(|| {
+            let topic = || message.topic.clone();
+            (!self.may_publish(&message.topic)).then(|| PublishError::NotGranted { topic: topic() })
+        });
+        fault.map_or(Ok(()), |fault| Err(self.refuse(fault)))
+    }
+
     /// Hands a message to all who subscribe its topic, without waiting.
     ///
     /// Refused as busy if an inbox that makes publishers wait is full: then
@@ -163,21 +173,29 @@ impl Party {
         Ok(())
     }
 
-    /// Checks the bounds of a message and stamps it.
-    fn accept(&self, mut message: Message) -> Result<Outgoing, PublishError> {
+    /// The bound that a message exceeds.
+    fn fault(&self, message: &Message) -> Option<PublishError> {
         let max = self.0.bus.limits.message_bytes_max;
         let size = message.payload.len() as u64;
         let topic = || message.topic.clone();
-        let fault = if size > u64::from(max) {
-            let topic = topic();
-            Some(PublishError::TooLarge { topic, size, max })
-        } else {
-            message.oversized_part().map(|(part, max)| {
-                let topic = topic();
-                PublishError::Malformed { topic, part, max }
-            })
-        };
-        if let Some(fault) = fault {
+        if size > u64::from(max) {
+            return Some(PublishError::TooLarge {
+                topic: topic(),
+                size,
+                max,
+            });
+        }
+        let (part, max) = message.oversized_part()?;
+        Some(PublishError::Malformed {
+            topic: topic(),
+            part,
+            max,
+        })
+    }
+
+    /// Checks the bounds of a message and stamps it.
+    fn accept(&self, mut message: Message) -> Result<Outgoing, PublishError> {
+        if let Some(fault) = self.fault(&message) {
             return Err(self.refuse(fault));
         }
         message.published_at = now();

@@ -432,7 +432,7 @@ fn subscriptions_that_come_and_go_leave_the_routes_right() {
 fn the_bus_stamps_messages_and_counts_them() {
     let bus = bus();
     let p = party(&bus, "p");
-    let mut one = inbox(&p, &["#"]);
+    let one = inbox(&p, &["#"]);
     let mut forged = message("a", "12");
     forged.published_at = 1;
     p.publish(forged).unwrap();

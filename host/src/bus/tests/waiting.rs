@@ -178,7 +178,7 @@ async fn a_subscriber_never_sees_an_old_value_after_a_newer_one() {
     tasks.spawn(task);
     while !tasks.is_empty() {
         let lossless = limits(1_000_000, Overflow::DropNewest);
-        let mut inbox = p.subscribe(&filters(&["a"]), lossless).unwrap();
+        let inbox = p.subscribe(&filters(&["a"]), lossless).unwrap();
         tokio::task::yield_now().await;
         let mut batch = Vec::new();
         inbox.try_receive(usize::MAX, &mut batch);
