@@ -1,0 +1,79 @@
+//! What a component exports decides what the host does with it.
+
+use wasmtime::component::{Component, ComponentExportIndex};
+
+use crate::capabilities::AdmitError;
+use crate::names::PluginName;
+
+/// The functions that the host calls, as far as a component has them.
+#[derive(Clone, Default)]
+pub struct Exports {
+    pub(super) init: Option<ComponentExportIndex>,
+    pub(super) handle: Option<ComponentExportIndex>,
+    pub(super) tick: Option<ComponentExportIndex>,
+    pub(super) run: Option<ComponentExportIndex>,
+    pub(super) snapshot: Option<ComponentExportIndex>,
+    pub(super) restore: Option<ComponentExportIndex>,
+}
+
+impl std::fmt::Debug for Exports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl Exports {
+    pub(super) fn of(component: &Component) -> Self {
+        let function = |interface: &str, function: &str| {
+            let interface = component.get_export_index(None, interface)?;
+            component.get_export_index(Some(&interface), function)
+        };
+        Self {
+            init: function("selvedge:plugin/lifecycle@0.1.0", "init"),
+            handle: function("selvedge:bus/subscriber@0.1.0", "handle"),
+            tick: function("selvedge:plugin/ticker@0.1.0", "tick"),
+            run: function("selvedge:plugin/service@0.1.0", "run"),
+            snapshot: function("selvedge:plugin/stateful@0.1.0", "snapshot"),
+            restore: function("selvedge:plugin/stateful@0.1.0", "restore"),
+        }
+    }
+
+    /// What is exported, by the names of the contract.
+    pub fn names(&self) -> Vec<&'static str> {
+        let named = [
+            ("lifecycle", self.init.is_some()),
+            ("subscriber", self.handle.is_some()),
+            ("ticker", self.tick.is_some()),
+            ("service", self.run.is_some()),
+            (
+                "stateful",
+                self.snapshot.is_some() && self.restore.is_some(),
+            ),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, is)| is.then_some(name))
+            .collect()
+    }
+
+    /// Whether the host knows what to do with this.
+    pub(super) fn admit(&self, plugin: &PluginName) -> Result<(), AdmitError> {
+        let plugin = plugin.clone();
+        match (
+            self.run.is_some(),
+            self.handle.is_some(),
+            self.tick.is_some(),
+        ) {
+            (false, false, false) => Err(AdmitError::NothingExported { plugin }),
+            (true, true, _) => Err(AdmitError::MixedExports {
+                plugin,
+                other: "subscriber",
+            }),
+            (true, _, true) => Err(AdmitError::MixedExports {
+                plugin,
+                other: "ticker",
+            }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One running guest, and the ways into it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
+
+use super::pace::Pace;
+use super::prepared::Prepared;
+use crate::bus::Message;
+use crate::capabilities::bus::{WireFailure, WireMessage, dispositions};
+use crate::capabilities::port::Disposition;
+use crate::capabilities::{PluginState, Services};
+
+/// Bytes that a guest may hand over in one call to the host.
+const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+
+/// A call may take this many times its computing limit when it waits for
+/// something, or when the machine is busy elsewhere.
+const WAIT_FACTOR: u32 = 4;
+
+type Outcome<T> = (Result<T, String>,);
+
+/// Why a call into a guest did not return what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("`{export}` trapped")]
+    Trap {
+        export: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("`{export}` did not return within {ms} ms")]
+    Deadline { export: &'static str, ms: u64 },
+    #[error("`{export}` failed: {reason}")]
+    Refused {
+        export: &'static str,
+        reason: String,
+    },
+}
+
+impl CallError {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "guest-trapped",
+            Self::Deadline { .. } => "call-deadline",
+            Self::Refused { .. } => "guest-failed",
+        }
+    }
+}
+
+/// One running guest. After an error it must not be called again.
+pub struct Instance {
+    store: Store<PluginState>,
+    pace: Pace,
+    wait_max: Duration,
+    init: Option<TypedFunc<(), Outcome<()>>>,
+    handle: Option<Handle>,
+    tick: Option<TypedFunc<(), Outcome<Option<u32>>>>,
+    run: Option<TypedFunc<(), Outcome<()>>>,
+}
+
+type Handle = TypedFunc<(Vec<WireMessage>,), (Result<(), Vec<WireFailure>>,)>;
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("state", self.store.data())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(super) async fn new(prepared: &Prepared, services: Services) -> Result<Self, CallError> {
+        let limits = &prepared.spec.limits;
+        let state = PluginState::grant(&prepared.spec, services);
+        let mut store = Store::new(prepared.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        let pace = Pace::default();
+        pace.govern(&mut store, limits.call_ms_max.get());
+        let wait_max =
+            Duration::from_millis(u64::from(limits.call_ms_max.get())).saturating_mul(WAIT_FACTOR);
+
+        let export = "start";
+        let instantiate = pace.call(prepared.pre.instantiate_async(&mut store));
+        let instance = within(export, wait_max, instantiate).await?;
+        let exports = &prepared.exports;
+        let mut functions = Functions {
+            store: &mut store,
+            instance,
+        };
+        let (init, handle) = (
+            functions.get(&exports.init)?,
+            functions.get(&exports.handle)?,
+        );
+        let (tick, run) = (functions.get(&exports.tick)?, functions.get(&exports.run)?);
+        Ok(Self {
+            store,
+            pace,
+            wait_max,
+            init,
+            handle,
+            tick,
+            run,
+        })
+    }
+
+    /// Bytes of linear memory that the guest holds.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.memory_bytes()
+    }
+
+    /// Calls `init`, if it is exported.
+    pub async fn init(&mut self) -> Result<(), CallError> {
+        let Some(init) = self.init else { return Ok(()) };
+        self.call("init", init).await
+    }
+
+    /// Hands over a batch, and says what became of each message.
+    pub async fn handle(
+        &mut self,
+        messages: &[Arc<Message>],
+    ) -> Result<Vec<Disposition>, CallError> {
+        let Some(handle) = self.handle else {
+            return Ok(vec![Disposition::Done; messages.len()]);
+        };
+        let wires = messages
+            .iter()
+            .map(|message| WireMessage::from(&**message))
+            .collect();
+        let call = self.pace.call(handle.call_async(&mut self.store, (wires,)));
+        let (outcome,) = within("handle", self.wait_max, call).await?;
+        Ok(dispositions(messages.len(), outcome))
+    }
+
+    /// Calls `tick`, and says when it wants to be called again.
+    pub async fn tick(&mut self) -> Result<Option<Duration>, CallError> {
+        let Some(tick) = self.tick else {
+            return Ok(None);
+        };
+        let delay = self.call("tick", tick).await?;
+        Ok(delay.map(|ms| Duration::from_millis(u64::from(ms.max(1)))))
+    }
+
+    /// Calls `run`, which may wait for as long as it likes.
+    pub async fn run(&mut self) -> Result<(), CallError> {
+        let Some(run) = self.run else { return Ok(()) };
+        let call = self.pace.call(run.call_async(&mut self.store, ()));
+        let (outcome,) = call.await.map_err(|error| trap("run", error))?;
+        outcome.map_err(|reason| CallError::Refused {
+            export: "run",
+            reason,
+        })
+    }
+
+    async fn call<T: Lift + Send + Sync + 'static>(
+        &mut self,
+        export: &'static str,
+        function: TypedFunc<(), Outcome<T>>,
+    ) -> Result<T, CallError> {
+        let call = self.pace.call(function.call_async(&mut self.store, ()));
+        let (outcome,) = within(export, self.wait_max, call).await?;
+        outcome.map_err(|reason| CallError::Refused { export, reason })
+    }
+}
+
+/// Looks up the functions of a new instance.
+struct Functions<'a> {
+    store: &'a mut Store<PluginState>,
+    instance: wasmtime::component::Instance,
+}
+
+impl Functions<'_> {
+    fn get<P, R>(
+        &mut self,
+        index: &Option<wasmtime::component::ComponentExportIndex>,
+    ) -> Result<Option<TypedFunc<P, R>>, CallError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let Some(index) = index else { return Ok(None) };
+        let function = self.instance.get_typed_func(&mut *self.store, index);
+        function.map(Some).map_err(|error| trap("start", error))
+    }
+}
+
+async fn within<T>(
+    export: &'static str,
+    wait_max: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, CallError> {
+    let deadline = || CallError::Deadline {
+        export,
+        ms: u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX),
+    };
+    match timeout(wait_max, call).await {
+        Ok(outcome) => outcome.map_err(|error| trap(export, error)),
+        Err(_) => Err(deadline()),
+    }
+}
+
+fn trap(export: &'static str, error: wasmtime::Error) -> CallError {
+    match error.downcast_ref::<super::pace::Overrun>() {
+        Some(overrun) => CallError::Deadline {
+            export,
+            ms: u64::from(overrun.0),
+        },
+        None => CallError::Trap {
+            export,
+            source: error.into(),
+        },
+    }
+}

@@ -1,0 +1,155 @@
+//! What waits for a plugin, beyond the inbox: the batch in hand, messages that
+//! killed an instance, messages to be tried again.
+//!
+//! Everything here outlives the instance. Pure: it decides, others deliver.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::bus::Message;
+use crate::capabilities::port::Disposition;
+
+/// The delay before the first further delivery; it doubles each time.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// A message on its way, and how often it has been delivered.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) message: Arc<Message>,
+    pub(super) deliveries: u32,
+}
+
+/// A message that will never be delivered again, and why.
+#[derive(Debug)]
+pub(super) struct Dead {
+    pub(super) held: Held,
+    pub(super) reason: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    retries_max: u32,
+    waiting_max: usize,
+    hand: Vec<Held>,
+    /// From a batch that killed an instance; delivered first and one by one, so
+    /// that the guilty one is found and the order is kept.
+    suspects: VecDeque<Held>,
+    /// To be tried again at a time; these come out of order.
+    delayed: Vec<(Instant, Held)>,
+}
+
+impl Mailbox {
+    /// Delivers a message at most `retries_max` times more than once; holds at
+    /// most `waiting_max` to be tried again.
+    pub(super) fn new(retries_max: u32, waiting_max: u32) -> Self {
+        Self {
+            retries_max,
+            waiting_max: usize::try_from(waiting_max).unwrap_or(usize::MAX),
+            hand: Vec::new(),
+            suspects: VecDeque::new(),
+            delayed: Vec::new(),
+        }
+    }
+
+    /// Takes what was delivered before and is due again, as the batch in hand.
+    /// Empty if it is the inbox's turn.
+    pub(super) fn take_held(&mut self, max: usize, now: Instant) -> Vec<Arc<Message>> {
+        let held: Vec<Held> = match self.suspects.pop_front() {
+            Some(suspect) => vec![suspect],
+            None => {
+                self.delayed.sort_by_key(|&(due, _)| due);
+                let due = self
+                    .delayed
+                    .iter()
+                    .take(max)
+                    .take_while(|(due, _)| *due <= now)
+                    .count();
+                self.delayed.drain(..due).map(|(_, held)| held).collect()
+            }
+        };
+        self.deliver(held)
+    }
+
+    /// Takes messages from the inbox as the batch in hand.
+    pub(super) fn take_fresh(&mut self, messages: Vec<Arc<Message>>) -> Vec<Arc<Message>> {
+        let fresh = messages.into_iter().map(|message| Held {
+            message,
+            deliveries: 0,
+        });
+        self.deliver(fresh.collect())
+    }
+
+    fn deliver(&mut self, mut held: Vec<Held>) -> Vec<Arc<Message>> {
+        for held in &mut held {
+            held.deliveries = held.deliveries.saturating_add(1);
+        }
+        let messages = held.iter().map(|held| Arc::clone(&held.message)).collect();
+        self.hand.append(&mut held);
+        messages
+    }
+
+    /// When the next message is due again: `None` if none waits.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        if self.suspects.is_empty() {
+            self.delayed.iter().map(|&(due, _)| due).min()
+        } else {
+            Some(now)
+        }
+    }
+
+    /// Puts away the batch in hand; returns what is given up.
+    pub(super) fn settle(&mut self, dispositions: Vec<Disposition>, now: Instant) -> Vec<Dead> {
+        let mut dead = Vec::new();
+        let hand = std::mem::take(&mut self.hand);
+        let rest = std::iter::repeat(Disposition::Done);
+        for (held, disposition) in hand.into_iter().zip(dispositions.into_iter().chain(rest)) {
+            match disposition {
+                Disposition::Done => {}
+                Disposition::Reject(reason) => dead.push(Dead { held, reason }),
+                Disposition::Retry(reason) if held.deliveries > self.retries_max => {
+                    dead.push(Dead { held, reason });
+                }
+                Disposition::Retry(_) if self.delayed.len() >= self.waiting_max => {
+                    let reason = "too many messages wait to be tried again".to_owned();
+                    dead.push(Dead { held, reason });
+                }
+                Disposition::Retry(_) => {
+                    let doublings = (held.deliveries - 1).min(16);
+                    let delay = RETRY_DELAY_MIN
+                        .saturating_mul(1 << doublings)
+                        .min(RETRY_DELAY_MAX);
+                    self.delayed.push((now + delay, held));
+                }
+            }
+        }
+        dead
+    }
+
+    /// The instance died with a batch in hand, because of `reason`. A message
+    /// that was alone is guilty and, when that has happened before or may not be
+    /// tried again, given up.
+    pub(super) fn bereave(&mut self, reason: &str) -> Vec<Dead> {
+        let mut hand = std::mem::take(&mut self.hand);
+        let alone = hand.len() == 1;
+        let guilty =
+            |held: &Held| held.deliveries > self.retries_max || (alone && held.deliveries > 1);
+        let dead = hand.extract_if(.., |held| guilty(held));
+        let dead = dead
+            .map(|held| Dead {
+                held,
+                reason: reason.to_owned(),
+            })
+            .collect();
+        for held in hand.into_iter().rev() {
+            self.suspects.push_front(held);
+        }
+        dead
+    }
+}
+
+#[cfg(test)]
+mod tests;

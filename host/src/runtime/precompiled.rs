@@ -1,0 +1,168 @@
+//! Native code, compiled once and kept.
+//!
+//! Native code runs unchecked, so only code that this device compiled itself is
+//! ever loaded: each file carries a code made with the device's key over the
+//! component's digest, the compiler's settings and the native code. A file is
+//! read once into memory, checked there and loaded from there, so nothing can
+//! come between the check and the use. Anything that does not fit is compiled
+//! anew. Component bytes that are native code themselves are refused.
+
+use std::hash::{Hash as _, Hasher};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tracing::{debug, warn};
+use wasmtime::component::Component;
+
+use super::engine::Engine;
+use crate::names::Digest;
+use crate::storage::DeviceKey;
+
+/// Bytes of the authentication code at the start of a file.
+const CODE_BYTES: usize = 32;
+/// Bytes of a component that is compiled at all.
+const COMPONENT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a file that is read at all.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Why a component did not become native code.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    #[error("the component has {0} bytes; {COMPONENT_BYTES_MAX} are allowed")]
+    TooLarge(usize),
+    #[error("this is native code, not a component: only this device compiles for itself")]
+    Native,
+    #[error("this is not a component that can be compiled")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the compiler failed")]
+    Compiler,
+}
+
+/// Native code in the data directory.
+#[derive(Debug, Clone)]
+pub struct CodeCache {
+    directory: PathBuf,
+    key: DeviceKey,
+}
+
+impl CodeCache {
+    /// The cache in `directory`, which is made if it is not there.
+    pub fn open(directory: PathBuf, key: DeviceKey) -> std::io::Result<Self> {
+        fs_err::create_dir_all(&directory)?;
+        Ok(Self { directory, key })
+    }
+
+    /// The component with these bytes, ready to be instantiated: from the cache
+    /// if it is there, else compiled. Blocks.
+    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Component, CompileError> {
+        if wasm.len() > COMPONENT_BYTES_MAX {
+            return Err(CompileError::TooLarge(wasm.len()));
+        }
+        if wasmtime::Engine::detect_precompiled(wasm).is_some() {
+            return Err(CompileError::Native);
+        }
+        let digest = Digest::of(wasm);
+        let settings = settings(engine);
+        let path = self.directory.join(format!("{}.native", digest.hex()));
+        if let Some(component) = self.load(engine, &path, &digest, &settings) {
+            debug!(digest = %digest, "native code loaded from the cache");
+            return Ok(component);
+        }
+        let native = compile(engine, wasm)?;
+        let component = deserialize(engine, &native).ok_or(CompileError::Compiler)?;
+        if let Err(error) = self.store(&path, &digest, &settings, &native) {
+            // The plugin runs all the same; it will be compiled again next time.
+            warn!(error = %error, "native code not cached");
+        }
+        Ok(component)
+    }
+
+    /// The cached component, if the file is there and is ours.
+    fn load(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        digest: &Digest,
+        settings: &[u8],
+    ) -> Option<Component> {
+        let size = fs_err::metadata(path).ok()?.len();
+        if size > FILE_BYTES_MAX {
+            return None;
+        }
+        let file = fs_err::read(path).ok()?;
+        let (code, native) = file.split_at_checked(CODE_BYTES)?;
+        if !self
+            .key
+            .verify(&[digest.as_bytes(), settings, native], code)
+        {
+            warn!(digest = %digest, "cached native code is not ours: compiling anew");
+            return None;
+        }
+        deserialize(engine, native)
+    }
+
+    /// Written aside and renamed, so that a crash leaves a whole file or none.
+    fn store(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        settings: &[u8],
+        native: &[u8],
+    ) -> std::io::Result<()> {
+        let code = self
+            .key
+            .authenticate(&[digest.as_bytes(), settings, native]);
+        let aside = path.with_extension(format!("{}.new", std::process::id()));
+        fs_err::write(&aside, [&code, native].concat())?;
+        fs_err::rename(&aside, path)
+    }
+}
+
+/// Compiling foreign bytes is where a bug of the compiler would show: a panic
+/// there is this component's failure, not the host's.
+fn compile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+    let compile = || engine.wasmtime().precompile_component(wasm);
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile)) {
+        Ok(native) => native.map_err(|error| CompileError::Invalid(error.into())),
+        Err(_) => Err(CompileError::Compiler),
+    }
+}
+
+/// The compiler's settings and version, and ours: code made under others is not
+/// looked at.
+fn settings(engine: &Engine) -> Vec<u8> {
+    struct Sha(Sha256);
+
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    let mut hasher = Sha(Sha256::new());
+    hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
+    engine
+        .wasmtime()
+        .precompile_compatibility_hash()
+        .hash(&mut hasher);
+    hasher.0.finalize().to_vec()
+}
+
+#[expect(unsafe_code, reason = "loading native code is unsafe by nature")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that loads native code"
+)]
+fn deserialize(engine: &Engine, native: &[u8]) -> Option<Component> {
+    // SAFETY: `native` is what `compile` returned, or was read from a file into
+    // memory that nobody else can change and then authenticated there with a
+    // key that only this device holds; so it is what `compile` returned earlier.
+    unsafe { Component::deserialize(engine.wasmtime(), native) }.ok()
+}
+
+#[cfg(test)]
+mod tests;

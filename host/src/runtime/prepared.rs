@@ -1,0 +1,119 @@
+//! A plugin ready to be started: verified to fit its grants, compiled, linked.
+
+use std::sync::Arc;
+
+use wasmtime::component::InstancePre;
+
+use super::engine::Engine;
+use super::exports::Exports;
+use super::instance::{CallError, Instance};
+use super::precompiled::{CodeCache, CompileError};
+use crate::capabilities::{AdmitError, PluginState, Services, admit};
+use crate::spec::InstanceSpec;
+
+/// Why a plugin cannot be started at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error("plugin `{plugin}` cannot be compiled")]
+    Compile {
+        plugin: crate::names::PluginName,
+        source: CompileError,
+    },
+    #[error("{}", list(.0))]
+    NotAdmitted(Vec<AdmitError>),
+    #[error("plugin `{plugin}` imports something in a form that this host does not offer")]
+    Link {
+        plugin: crate::names::PluginName,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+fn list(errors: &[AdmitError]) -> String {
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+impl PrepareError {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Compile { .. } => "plugin-not-compiled",
+            Self::NotAdmitted(errors) => errors.first().map_or("not-admitted", AdmitError::code),
+            Self::Link { .. } => "plugin-not-linked",
+        }
+    }
+}
+
+/// A plugin ready to be started, as often as need be.
+#[derive(Clone)]
+pub struct Prepared {
+    pub(super) spec: Arc<InstanceSpec>,
+    pub(super) pre: InstancePre<PluginState>,
+    pub(super) exports: Exports,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("plugin", &self.spec.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// Admits, compiles and links `wasm`. Nothing of it runs. Blocks.
+    pub fn new(
+        engine: &Engine,
+        cache: &CodeCache,
+        spec: InstanceSpec,
+        wasm: &[u8],
+    ) -> Result<Self, PrepareError> {
+        let plugin = || spec.plugin.clone();
+        let component = cache
+            .component(engine, wasm)
+            .map_err(|source| PrepareError::Compile {
+                plugin: plugin(),
+                source,
+            })?;
+        let component_type = component.component_type();
+        let imports = component_type
+            .imports(engine.wasmtime())
+            .map(|(name, _)| name);
+        let mut refused = admit(&spec.plugin, imports, &spec.grants);
+        let exports = Exports::of(&component);
+        refused.extend(exports.admit(&spec.plugin).err());
+        if !refused.is_empty() {
+            return Err(PrepareError::NotAdmitted(refused));
+        }
+        let pre = engine
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(|error| PrepareError::Link {
+                plugin: plugin(),
+                source: error.into(),
+            })?;
+        Ok(Self {
+            spec: Arc::new(spec),
+            pre,
+            exports,
+        })
+    }
+
+    /// What it was made from.
+    pub fn spec(&self) -> &InstanceSpec {
+        &self.spec
+    }
+
+    /// What it exports.
+    pub fn exports(&self) -> &Exports {
+        &self.exports
+    }
+
+    /// A new instance, not yet initialised. Runs the guest's start functions.
+    pub async fn instantiate(&self, services: Services) -> Result<Instance, CallError> {
+        Instance::new(self, services).await
+    }
+}
