@@ -99,6 +99,7 @@ fn test(workspace: &Workspace) -> Result<Outcome, Failure> {
         cargo_test(workspace)
             .env("SELVEDGE_GUESTS", workspace.guests()?)
             .env("SELVEDGE_PEERS", peers::folder(workspace))
+            .arguments(&["--no-fail-fast"])
             .run(),
     )
 }
