@@ -4,6 +4,7 @@
 //! that breaks it, then holds for the repository.
 
 mod architecture;
+mod documents;
 mod manifests;
 mod rust;
 mod sources;
