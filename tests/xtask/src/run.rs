@@ -55,6 +55,7 @@ pub(crate) fn run(steps: &[Step], options: &Options, workspace: &Workspace) -> R
     let chosen = choose(steps, options)?;
     let mut summary = String::new();
     let mut failed = Vec::new();
+    let mut skipped = 0;
     for step in &chosen {
         if !failed.is_empty() && !options.keep_going {
             line(&mut summary, "not run", None, step.name);
@@ -68,6 +69,7 @@ pub(crate) fn run(steps: &[Step], options: &Options, workspace: &Workspace) -> R
             Ok(Outcome::Passed) => line(&mut summary, "ok", took, step.name),
             Ok(Outcome::Skipped(why)) => {
                 println!("skipped: {why}");
+                skipped += 1;
                 line(
                     &mut summary,
                     "skipped",
@@ -84,7 +86,7 @@ pub(crate) fn run(steps: &[Step], options: &Options, workspace: &Workspace) -> R
     }
     println!("\n=== summary\n{summary}");
     if failed.is_empty() {
-        println!("all {} steps passed", chosen.len());
+        println!("{} steps passed, {skipped} skipped", chosen.len() - skipped);
         return Ok(());
     }
     let failed = failed.join(", ");
