@@ -1,7 +1,7 @@
 //! Readings on the bus: SenML (RFC 8428) in JSON, with a quality of our own.
 //!
 //! [`read`] resolves base names, times, units and values (section 4.6), so a
-//! record stands for itself; [`write`] writes records the same way back. The
+//! record stands for itself; [`write()`] writes records the same way back. The
 //! field `q` is ours and says how far a value may be trusted; by section 4.4
 //! readers that do not know it ignore it.
 
