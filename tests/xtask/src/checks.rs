@@ -106,6 +106,7 @@ fn test(workspace: &Workspace) -> Result<Outcome, Failure> {
 
 /// The examples are named so that cargo takes the features of the tests'
 /// dependencies too, as `clippy` did: else it would check wasmtime once more.
+/// Private items are in: most of what our documentation links to is.
 fn doc(workspace: &Workspace) -> Result<Outcome, Failure> {
     let arguments = [
         "doc",
@@ -117,7 +118,11 @@ fn doc(workspace: &Workspace) -> Result<Outcome, Failure> {
     ];
     passed(
         Cargo::new(workspace, &arguments)
-            .env("RUSTDOCFLAGS", "-D warnings")
+            .arguments(&["--document-private-items"])
+            .env(
+                "RUSTDOCFLAGS",
+                "-D warnings -A rustdoc::private_intra_doc_links",
+            )
             .run(),
     )
 }
