@@ -223,3 +223,28 @@ async fn publishers_that_give_up_at_any_moment_leave_no_reservation() {
     }
     assert!(p.publish(message("a", "x")).is_err());
 }
+
+#[tokio::test]
+async fn waiting_publishers_are_served_in_the_order_they_came() {
+    let bus = bus();
+    let p = party(&bus, "p");
+    let one = limits(1, Overflow::Block);
+    let mut slow = p.subscribe(&filters(&["#"]), one).unwrap();
+    p.publish(message("a", "0")).unwrap();
+    let publish = |text| Box::pin(p.publish_waiting(message("a", text)));
+    let mut waiting = ["1", "2", "3"].map(publish);
+    for publisher in &mut waiting {
+        assert!(poll_once(publisher).is_pending());
+    }
+    assert_eq!(drain(&mut slow), ["a=0"]);
+    // Polling out of turn gains nothing.
+    let [first, second, third] = &mut waiting;
+    assert!(poll_once(third).is_pending() && poll_once(second).is_pending());
+    soon(first).await.unwrap();
+    assert_eq!(drain(&mut slow), ["a=1"]);
+    assert!(poll_once(third).is_pending());
+    soon(second).await.unwrap();
+    assert_eq!(drain(&mut slow), ["a=2"]);
+    soon(third).await.unwrap();
+    assert_eq!(drain(&mut slow), ["a=3"]);
+}
