@@ -23,6 +23,8 @@ pub mod imports {
         world: "selvedge:plugin/imports",
         generate_all,
         runtime_path: "::selvedge_plugin::wit_bindgen_rt",
+        // One `Pollable` for the inbox, the clock and a plugin's sockets.
+        with: { "wasi:io/poll@0.2.12": wasip2::io::poll },
     });
 }
 

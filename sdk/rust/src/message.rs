@@ -96,7 +96,7 @@ pub mod inbox {
 
     /// Something to poll that is ready when a message waits or the host asks
     /// the plugin to stop.
-    pub fn subscribe() -> crate::bindings::imports::wasi::io::poll::Pollable {
+    pub fn subscribe() -> wasip2::io::poll::Pollable {
         wit_inbox::subscribe()
     }
 }
