@@ -25,6 +25,10 @@ pub struct Config {
     /// Points and groups shared by devices of one kind, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, Profile>,
+    /// How old a command may be when it is carried out, in milliseconds; an
+    /// older one is answered with `expired`.
+    #[serde(default = "default::command_age_ms_max")]
+    pub command_age_ms_max: u32,
 }
 
 /// What devices of one kind have in common.
@@ -156,6 +160,9 @@ impl Device {
 }
 
 mod default {
+    pub(super) fn command_age_ms_max() -> u32 {
+        60_000
+    }
     pub(super) fn unit() -> u8 {
         1
     }

@@ -113,7 +113,11 @@ pub fn decode(point: &Point, registers: &[u16]) -> (Value, Quality) {
     if registers.len() != usize::from(point.span()) {
         return bad("not all registers were read");
     }
-    let words = point.order.arrange(registers, point.kind == Type::String);
+    let words = if point.table.is_bits() {
+        registers.to_vec()
+    } else {
+        point.order.arrange(registers, point.kind == Type::String)
+    };
     if point.kind == Type::String {
         return text(&words, point.length.unwrap_or(0));
     }
@@ -134,13 +138,57 @@ pub fn decode(point: &Point, registers: &[u16]) -> (Value, Quality) {
     }
 }
 
-/// The registers that make a point hold `value`. Types that are part of a
-/// register (`bit`, `u8h`, ...) are not written here: see [`crate::write`].
+/// Some bits of a register and what they become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The bits that are meant.
+    pub bits: u16,
+    /// Their value, in place.
+    pub value: u16,
+}
+
+/// What makes a point that is part of a register hold `value`.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_part(point: &Point, value: &Value) -> Result<Part, EncodeError> {
+    let low = to_words(point, value)?.first().copied().unwrap_or(0);
+    let (bits, shift) = match point.kind {
+        Type::Bit => {
+            let bit = u16::from(point.bit.unwrap_or(0));
+            (1 << bit, bit)
+        }
+        Type::U8h | Type::I8h => (0xff00, 8),
+        _ => (0x00ff, 0),
+    };
+    let arrange = |word: u16| {
+        if point.order.swaps_bytes() {
+            word.swap_bytes()
+        } else {
+            word
+        }
+    };
+    Ok(Part {
+        bits: arrange(bits),
+        value: arrange((low << shift) & bits),
+    })
+}
+
+/// The registers that make a point hold `value`.
 ///
 /// # Errors
 /// The value is of the wrong kind or does not fit.
 pub fn encode(point: &Point, value: &Value) -> Result<Vec<u16>, EncodeError> {
-    let words = match (point.kind, value) {
+    let words = to_words(point, value)?;
+    if point.table.is_bits() {
+        return Ok(words);
+    }
+    Ok(point.order.arrange(&words, point.kind == Type::String))
+}
+
+/// The value's registers, highest first.
+fn to_words(point: &Point, value: &Value) -> Result<Vec<u16>, EncodeError> {
+    Ok(match (point.kind, value) {
         (Type::String, Value::Text(text)) => text_words(text, point)?,
         (Type::String, _) => return Err(EncodeError::Kind("a text")),
         (Type::Bool | Type::Bit, Value::Bool(on)) => vec![u16::from(*on)],
@@ -154,8 +202,7 @@ pub fn encode(point: &Point, value: &Value) -> Result<Vec<u16>, EncodeError> {
             split(raw, point.span())
         }
         _ => return Err(EncodeError::Kind("a number")),
-    };
-    Ok(point.order.arrange(&words, point.kind == Type::String))
+    })
 }
 
 fn bad(why: &str) -> (Value, Quality) {

@@ -136,7 +136,10 @@ fn check_point(device: &Device, point: &Point, faults: &mut Faults) {
     let mut need = |holds: bool, fault: &str| {
         faults.unless(holds, || format!("{}/{}: {fault}", device.name, point.name));
     };
-    need(is_level(&point.name), "the name is not one topic level");
+    need(
+        is_series(&point.name),
+        "the name is not letters, digits and `-:._`, a letter or digit first",
+    );
     need(
         point.name != "modbus",
         "the name `modbus` is taken by raw requests",
@@ -212,6 +215,15 @@ fn is_level(text: &str) -> bool {
         && !text
             .chars()
             .any(|char| matches!(char, '/' | '+' | '#') || char.is_control())
+}
+
+/// One topic level that is also a SenML name (RFC 8428 section 4.5.1).
+fn is_series(name: &str) -> bool {
+    is_level(name)
+        && name.starts_with(|char: char| char.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-:._".contains(&byte))
 }
 
 fn is_address(text: &str) -> bool {

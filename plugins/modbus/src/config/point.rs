@@ -9,7 +9,7 @@ use crate::value::{Order, Type};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
-    /// Its name in readings and command topics: one level, no wildcard.
+    /// Its name in readings and command topics: letters, digits and `-:._`.
     pub name: String,
     /// `coil`, `discrete`, `holding` or `input`.
     pub table: Table,
