@@ -32,8 +32,13 @@ import asyncio
 import struct
 
 from pymodbus import ModbusDeviceIdentification
+from pymodbus.datastore import (
+    ModbusDeviceContext,
+    ModbusSequentialDataBlock,
+    ModbusServerContext,
+    ModbusSparseDataBlock,
+)
 from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 
 def words(data: bytes) -> list[int]:
@@ -73,3 +78,38 @@ IDENTITY = {
     5: "Model " + "z" * 100,
     6: "Application",
 }
+
+
+def unit() -> ModbusDeviceContext:
+    """One unit's tables. pymodbus counts addresses from 1 in its stores."""
+    registers = {
+        start + place + 1: word
+        for start, block in holding().items()
+        for place, word in enumerate(block)
+    }
+    return ModbusDeviceContext(
+        co=ModbusSequentialDataBlock(1, [n % 3 == 0 for n in range(100)]),
+        di=ModbusSequentialDataBlock(1, [n % 5 == 0 for n in range(100)]),
+        ir=ModbusSequentialDataBlock(1, [1000 + n for n in range(100)]),
+        hr=ModbusSparseDataBlock(registers),
+    )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--units", default="1,2")
+    arguments = parser.parse_args()
+    units = [int(number) for number in arguments.units.split(",")]
+    server = ModbusTcpServer(
+        ModbusServerContext(devices={number: unit() for number in units}, single=False),
+        identity=ModbusDeviceIdentification(info=IDENTITY),
+        address=("127.0.0.1", arguments.port),
+    )
+    await server.serve_forever(background=True)
+    port = server.transport.sockets[0].getsockname()[1]
+    print(f"listening 127.0.0.1:{port}", flush=True)
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
