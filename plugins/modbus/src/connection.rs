@@ -131,8 +131,10 @@ impl<S: Stream> Connection<S> {
         let pdu = request.encode()?;
         let fresh = self.prepare(net, to).await?;
         let mut outcome = self.ask_once(net, to, request, &pdu).await;
-        if !fresh && outcome == Err(Fault::Closed) && request.is_read() {
-            // The peer had closed an idle connection: not this request's fault.
+        let ended = matches!(outcome, Err(Fault::Closed | Fault::Lost(_)));
+        if ended && !fresh && request.is_read() {
+            // The peer had closed an idle connection: not this request's
+            // fault. A write is not repeated: it may have been done.
             self.prepare(net, to).await?;
             outcome = self.ask_once(net, to, request, &pdu).await;
         }

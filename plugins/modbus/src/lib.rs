@@ -21,6 +21,8 @@ pub mod unit;
 pub mod value;
 pub mod write;
 
+#[cfg(test)]
+mod peers;
 #[cfg(target_family = "wasm")]
 mod reactor;
 #[cfg(target_family = "wasm")]

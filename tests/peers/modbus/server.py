@@ -32,13 +32,8 @@ import asyncio
 import struct
 
 from pymodbus import ModbusDeviceIdentification
-from pymodbus.datastore import (
-    ModbusDeviceContext,
-    ModbusSequentialDataBlock,
-    ModbusServerContext,
-    ModbusSparseDataBlock,
-)
 from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
 
 
 def words(data: bytes) -> list[int]:
@@ -80,18 +75,24 @@ IDENTITY = {
 }
 
 
-def unit() -> ModbusDeviceContext:
-    """One unit's tables. pymodbus counts addresses from 1 in its stores."""
-    registers = {
-        start + place + 1: word
-        for start, block in holding().items()
-        for place, word in enumerate(block)
-    }
-    return ModbusDeviceContext(
-        co=ModbusSequentialDataBlock(1, [n % 3 == 0 for n in range(100)]),
-        di=ModbusSequentialDataBlock(1, [n % 5 == 0 for n in range(100)]),
-        ir=ModbusSequentialDataBlock(1, [1000 + n for n in range(100)]),
-        hr=ModbusSparseDataBlock(registers),
+def registers(start: int, values: list[int]) -> SimData:
+    return SimData(start, values=values, datatype=DataType.REGISTERS)
+
+
+def bits(every: int) -> SimData:
+    values = [n % every == 0 for n in range(100)]
+    return SimData(0, values=values, datatype=DataType.BITS)
+
+
+def unit(number: int) -> SimDevice:
+    return SimDevice(
+        id=number,
+        simdata=(
+            [bits(3)],
+            [bits(5)],
+            [registers(start, values) for start, values in holding().items()],
+            [registers(0, [1000 + n for n in range(100)])],
+        ),
     )
 
 
@@ -102,7 +103,8 @@ async def main() -> None:
     arguments = parser.parse_args()
     units = [int(number) for number in arguments.units.split(",")]
     server = ModbusTcpServer(
-        ModbusServerContext(devices={number: unit() for number in units}, single=False),
+        [unit(number) for number in units],
+        # Of the server, not of a unit: 3.16.1 takes no notice of the latter.
         identity=ModbusDeviceIdentification(info=IDENTITY),
         address=("127.0.0.1", arguments.port),
     )
