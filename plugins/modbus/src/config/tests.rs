@@ -87,3 +87,16 @@ fn sentinels_are_numbers_or_hexadecimal() {
     assert_eq!(bits(json!("0x8000")).unwrap(), 0x8000);
     assert!(bits(json!("8000")).is_err());
 }
+
+/// The README's example, so that it stays one.
+#[test]
+fn the_example_of_the_readme_is_a_configuration() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let document: toml::Table = toml::from_str(example).unwrap();
+    let config: Config = document["config"].clone().try_into().unwrap();
+    let devices = config.devices().unwrap();
+    assert_eq!(devices.len(), 2);
+    assert_eq!(devices[1].points.len(), 4);
+}

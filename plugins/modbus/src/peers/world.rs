@@ -69,12 +69,10 @@ impl Bus for TestBus {
             if self.stopping.get() {
                 return Err(Stopping);
             }
-            let mut inbox = self.inbox.borrow_mut();
-            let count = inbox.len().min(max as usize);
-            if count > 0 {
-                return Ok(inbox.drain(..count).collect());
+            let messages = self.take(max as usize);
+            if !messages.is_empty() {
+                return Ok(messages);
             }
-            drop(inbox);
             self.sent.notified().await;
         }
     }
@@ -116,6 +114,12 @@ impl TestBus {
         };
         let next = tokio::time::timeout(DEADLINE, next).await;
         next.unwrap_or_else(|_| panic!("nothing on {topic}; the log: {:?}", self.log.borrow()))
+    }
+
+    fn take(&self, max: usize) -> Vec<Message> {
+        let mut inbox = self.inbox.borrow_mut();
+        let count = inbox.len().min(max);
+        inbox.drain(..count).collect()
     }
 
     fn pop(&self) -> Option<Message> {
