@@ -21,6 +21,7 @@ pub mod kv;
 pub mod log;
 mod message;
 pub mod nn;
+mod outbox;
 mod plugin;
 pub mod senml;
 
@@ -32,6 +33,7 @@ pub use wit_bindgen::rt as wit_bindgen_rt;
 pub use config::{Config, ConfigError};
 pub use error::{Error, PublishError, Refusal};
 pub use message::{Message, inbox, publish, publish_all};
+pub use outbox::Outbox;
 pub use plugin::{Failure, Filter, Lifecycle, Service, Stateful, Subscriber, Ticker};
 
 #[doc(hidden)]
