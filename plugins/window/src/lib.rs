@@ -1,1 +1,98 @@
-//! Placeholder.
+//! Turns readings into features: one message for each device and hop.
+//!
+//! Subscribes `telemetry/<site>/<device>` (SenML) and publishes
+//! `feature/<site>/<device>` (JSON, see [`Features`]). All that decides what a
+//! feature is lies in [`Windows`], which runs natively too: whoever trains a
+//! model computes the very same numbers. This file only joins it to the bus.
+
+mod config;
+mod feature;
+mod normalise;
+mod points;
+mod spectrum;
+mod windows;
+
+pub use config::{
+    Config, ConfigError, Correlation, Derived, Feature, Formula, Normalise, Resample, Residual,
+    Series,
+};
+pub use windows::{Device, Dropped, Features, Windows};
+
+use selvedge_plugin::{
+    Error, Lifecycle, Message, Outbox, Subscriber, export, log, publish_all, senml,
+};
+
+/// Messages kept while the bus is busy; one more displaces the oldest.
+const OUTBOX_MAX: usize = 1_024;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct WindowPlugin {
+    windows: Windows,
+    topic: String,
+    ahead_seconds_max: f64,
+    outbox: Outbox,
+    reported: Dropped,
+}
+
+impl Lifecycle for WindowPlugin {
+    fn init(config: &selvedge_plugin::Config) -> Result<Self, String> {
+        let config: Config = config.parse()?;
+        Ok(Self {
+            topic: config.topic.clone(),
+            ahead_seconds_max: f64::from(config.ahead_ms_max) / 1e3,
+            windows: Windows::new(config).map_err(|error| error.to_string())?,
+            outbox: Outbox::new(OUTBOX_MAX),
+            reported: Dropped::default(),
+        })
+    }
+}
+
+impl Subscriber for WindowPlugin {
+    fn handle(&mut self, message: &Message) -> Result<(), Error> {
+        for features in self.features_of(message)? {
+            self.outbox.push(to_message(&self.topic, &features)?);
+        }
+        self.report();
+        self.outbox.flush(publish_all)
+    }
+}
+
+impl WindowPlugin {
+    fn features_of(&mut self, message: &Message) -> Result<Vec<Features>, Error> {
+        let device = Device::from_topic(&message.topic)
+            .ok_or_else(|| Error::reject("the topic is not <prefix>/<site>/<device>"))?;
+        let mut records = senml::read(message)?;
+        #[expect(clippy::cast_precision_loss, reason = "microseconds are enough")]
+        let latest = (message.published_at / 1_000) as f64 / 1e6 + self.ahead_seconds_max;
+        // A single time far ahead would make everything after it late.
+        records.retain(|record| record.time <= latest);
+        Ok(self.windows.push(&device, &records))
+    }
+
+    /// Says what was left out, each time it has doubled.
+    fn report(&mut self) {
+        let dropped = self.windows.dropped();
+        let (now, then) = (total(&dropped), total(&self.reported));
+        if now > then.saturating_mul(2) {
+            self.reported = dropped;
+            log::warn(format!("left out so far: {dropped:?}"));
+        }
+    }
+}
+
+fn total(dropped: &Dropped) -> u64 {
+    dropped.late + dropped.displaced + dropped.windows + dropped.devices + dropped.timeless
+}
+
+/// The message that carries `features`.
+///
+/// # Errors
+/// They cannot be written as JSON.
+pub fn to_message(topic: &str, features: &Features) -> Result<Message, serde_json::Error> {
+    let topic = format!("{topic}/{}/{}", features.site, features.device);
+    let payload = serde_json::to_vec(features)?;
+    Ok(Message::new(topic, payload).with_content_type("application/json"))
+}
+
+export!(WindowPlugin: Lifecycle, Subscriber);
