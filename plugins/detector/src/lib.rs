@@ -1,1 +1,168 @@
-//! Placeholder.
+//! Says when a device is not healthy: features in, a model's score, anomalies out.
+//!
+//! Subscribes `feature/<site>/<device>` (JSON of the window plugin), publishes
+//! `anomaly/<site>/<device>` (JSON, kept) when something changes and
+//! `score/<site>/<device>` (SenML) for each window. All that decides what is an
+//! anomaly lies in [`Detector`]; this file joins it to the bus, to the model
+//! and to the bucket in which learned thresholds are kept.
+
+mod config;
+mod detector;
+mod features;
+mod hysteresis;
+mod score;
+mod threshold;
+
+pub use config::{Check, Config, ConfigError, FeatureSpec, Kinds, Score, Threshold};
+pub use detector::{Anomaly, AnomalyState, Detector, JudgeError, Outcome};
+pub use features::{Deviation, Features, FeaturesError};
+pub use score::{OutputError, Outputs};
+
+use selvedge_plugin::kv::Bucket;
+use selvedge_plugin::nn::{Model, NnError};
+use selvedge_plugin::senml::{self, Quality, Record, Value};
+use selvedge_plugin::{Error, Lifecycle, Message, Outbox, Subscriber, export, log, publish_all};
+
+/// Messages kept while the bus is busy; one more displaces the oldest.
+const OUTBOX_MAX: usize = 1_024;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct DetectorPlugin {
+    detector: Detector,
+    model: Model,
+    input: String,
+    bucket: Option<Bucket>,
+    outbox: Outbox,
+}
+
+impl Lifecycle for DetectorPlugin {
+    fn init(config: &selvedge_plugin::Config) -> Result<Self, String> {
+        let config: Config = config.parse()?;
+        let persist = matches!(config.threshold, Threshold::Learned { persist: true, .. });
+        let bucket = persist
+            .then(Bucket::open)
+            .transpose()
+            .map_err(|error| format!("cannot open the bucket for thresholds: {error:?}"))?;
+        let (name, input) = (config.model.clone(), config.input.clone());
+        let detector = Detector::new(config).map_err(|error| error.to_string())?;
+        let model = Model::load(&name)
+            .map_err(|error| format!("cannot load the model `{name}`: {error}"))?;
+        Ok(Self {
+            detector,
+            model,
+            input,
+            bucket,
+            outbox: Outbox::new(OUTBOX_MAX),
+        })
+    }
+}
+
+impl Subscriber for DetectorPlugin {
+    fn handle(&mut self, message: &Message) -> Result<(), Error> {
+        let features: Features = serde_json::from_slice(&message.payload)?;
+        features.check(&message.topic).map_err(Error::reject)?;
+        self.remember(&features);
+        let outcome = {
+            let (model, input) = (&self.model, &self.input);
+            let infer = |values: &[f32]| {
+                let length = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                model.compute_f32(&[(input, &[1, length], values)])
+            };
+            self.detector.judge(&features, infer).map_err(to_error)?
+        };
+        if let Some(enter) = outcome.learned {
+            self.keep(&features, enter);
+        }
+        for message in to_messages(&features, &outcome)? {
+            self.outbox.push(message);
+        }
+        self.outbox.flush(publish_all)
+    }
+}
+
+impl DetectorPlugin {
+    /// Finds the threshold of a device seen for the first time.
+    fn remember(&mut self, features: &Features) {
+        let (site, device) = (&features.site, &features.device);
+        if self.detector.knows(site, device) {
+            return;
+        }
+        let Some(bucket) = &self.bucket else { return };
+        match bucket.get(&key(features)) {
+            Ok(None) => {}
+            Ok(Some(value)) => {
+                let text = String::from_utf8(value).unwrap_or_default();
+                match text.parse() {
+                    Ok(enter) => self.detector.restore(site, device, enter),
+                    Err(_) => log::warn(format!("kept threshold of {site}/{device} is no number")),
+                }
+            }
+            Err(error) => log::warn(format!("cannot read the threshold: {error:?}")),
+        }
+    }
+
+    fn keep(&self, features: &Features, enter: f64) {
+        let name = key(features);
+        log::info(format!("learned {name}: {enter}"));
+        if let Some(bucket) = &self.bucket
+            && let Err(error) = bucket.set(&name, enter.to_string().as_bytes())
+        {
+            log::warn(format!("cannot keep {name}: {error:?}"));
+        }
+    }
+}
+
+fn key(features: &Features) -> String {
+    format!("threshold/{}/{}", features.site, features.device)
+}
+
+/// A model that is busy or too slow may do better later; no other fault passes.
+fn to_error(error: JudgeError<NnError>) -> Error {
+    let JudgeError::Model(cause) = error else {
+        return Error::reject(error);
+    };
+    let text = cause.to_string();
+    // The host says `timeout` of a result that is late and of a busy model.
+    let passes = text.starts_with("ErrorCode::Timeout");
+    let reason = format!("the model failed: {text}");
+    if passes {
+        Error::retry(reason)
+    } else {
+        Error::reject(reason)
+    }
+}
+
+/// What is published of one window: its score, then what changed.
+///
+/// # Errors
+/// An anomaly cannot be written as JSON.
+pub fn to_messages(
+    features: &Features,
+    outcome: &Outcome,
+) -> Result<Vec<Message>, serde_json::Error> {
+    let place = format!("{}/{}", features.site, features.device);
+    let mut messages = Vec::new();
+    if let Some(score) = &outcome.score {
+        let (value, quality) = match score {
+            Ok(score) => (Value::Number(*score), Quality::Good),
+            Err(why) => (Value::Missing, Quality::Bad(why.clone())),
+        };
+        let record = Record {
+            name: "score".to_owned(),
+            unit: None,
+            value,
+            time: features.end,
+            quality,
+        };
+        messages.push(senml::message(format!("score/{place}"), &[record]));
+    }
+    for anomaly in &outcome.anomalies {
+        let payload = serde_json::to_vec(anomaly)?;
+        let message = Message::new(format!("anomaly/{place}"), payload);
+        messages.push(message.with_content_type("application/json").retained());
+    }
+    Ok(messages)
+}
+
+export!(DetectorPlugin: Lifecycle, Subscriber);
