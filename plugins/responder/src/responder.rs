@@ -1,0 +1,493 @@
+//! Decides what to do about anomalies, and says so.
+//!
+//! Pure: what happened and when goes in, messages come out, among them one on
+//! `audit/<site>/<device>` for every decision. Time comes from outside as
+//! [`Now`]; nothing here waits.
+
+use std::collections::{HashMap, VecDeque};
+
+use selvedge_plugin::Message;
+use serde::Deserialize;
+
+use crate::anomaly::{Anomaly, AnomalyState};
+use crate::audit::{Decision, Entry, json};
+use crate::config::{CommandStep, Config, ConfigError, Rule, Step, Steps};
+use crate::pending::{Pending, Refusal};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// Hold-offs waiting at once; one more is not done.
+const HELD_MAX: usize = 4_096;
+
+/// The time, by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back: for waiting.
+    pub monotonic_ms: u64,
+    /// Milliseconds since the Unix epoch: for the audit.
+    pub unix_ms: u64,
+}
+
+/// What to do about the anomalies of all devices.
+#[derive(Debug, Clone)]
+pub struct Responder {
+    config: Config,
+    steps: Vec<Steps>,
+    devices: HashMap<Place, State>,
+    held: Vec<Held>,
+    pending: Vec<Pending>,
+    /// For each rule, when it acted within the last hour.
+    acted: Vec<VecDeque<u64>>,
+    /// Tells this run's commands from those of earlier ones.
+    run: u64,
+    commands: u64,
+    calls: u64,
+}
+
+type Place = (String, String);
+
+/// One device.
+#[derive(Debug, Clone, Default)]
+struct State {
+    heard: u64,
+    active: bool,
+    acknowledged: bool,
+    /// For each rule.
+    rules: Vec<RuleState>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct RuleState {
+    /// Whether there is something to revert.
+    acted: bool,
+    last_ms: Option<u64>,
+}
+
+/// An action that waits for its hold-off to pass.
+#[derive(Debug, Clone)]
+struct Held {
+    rule: usize,
+    due_ms: u64,
+    anomaly: Anomaly,
+}
+
+/// Why a rule looks at a device now.
+#[derive(Debug, Clone, Copy)]
+struct Cause<'a> {
+    rule: usize,
+    now: Now,
+    anomaly: &'a Anomaly,
+    revert: bool,
+}
+
+impl Cause<'_> {
+    fn place(&self) -> Place {
+        (self.anomaly.site.clone(), self.anomaly.device.clone())
+    }
+}
+
+/// Who acknowledged; everything is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Acknowledgement {
+    by: String,
+}
+
+impl Responder {
+    /// Nothing known yet. `run` should differ from run to run.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn new(config: Config, run: u64) -> Result<Self, ConfigError> {
+        let steps = config.compile()?;
+        Ok(Self {
+            acted: vec![VecDeque::new(); steps.len()],
+            steps,
+            config,
+            devices: HashMap::new(),
+            held: Vec::new(),
+            pending: Vec::new(),
+            run,
+            commands: 0,
+            calls: 0,
+        })
+    }
+
+    /// An anomaly began, goes on or ended.
+    pub fn anomaly(&mut self, now: Now, anomaly: &Anomaly) -> Vec<Message> {
+        let mut out = Vec::new();
+        let place = (anomaly.site.clone(), anomaly.device.clone());
+        if anomaly.state == AnomalyState::Cleared {
+            self.cleared(now, anomaly, &mut out);
+            return out;
+        }
+        if !self.make_room(&place) {
+            let entry = entry(now, anomaly, Decision::Suppressed);
+            out.push(entry.because("too many devices have an anomaly").message());
+            return out;
+        }
+        self.calls += 1;
+        let state = self.devices.entry(place).or_insert_with(|| State {
+            rules: vec![RuleState::default(); self.steps.len()],
+            ..State::default()
+        });
+        state.heard = self.calls;
+        // After a restart the first word of an anomaly may be that it goes on.
+        let first = !std::mem::replace(&mut state.active, true);
+        let effective = if first {
+            AnomalyState::Raised
+        } else {
+            anomaly.state
+        };
+        for rule in 0..self.steps.len() {
+            let matches = |rule: &&Rule| rule.matches(anomaly) && rule.states.contains(&effective);
+            if self.config.rules.get(rule).filter(matches).is_some() {
+                self.consider(cause(rule, now, anomaly), &mut out);
+            }
+        }
+        out
+    }
+
+    /// An operator has seen the anomaly of this device: repeats and what is
+    /// held off are suppressed until it clears.
+    pub fn acknowledge(
+        &mut self,
+        now: Now,
+        (site, device): (&str, &str),
+        payload: &[u8],
+    ) -> Vec<Message> {
+        let mut out = Vec::new();
+        let given: Acknowledgement = serde_json::from_slice(payload).unwrap_or_default();
+        let place = (site.to_owned(), device.to_owned());
+        let active = self.devices.get_mut(&place).filter(|state| state.active);
+        let Some(state) = active else {
+            let entry = Entry::new(now.unix_ms, site, device, Decision::Suppressed);
+            out.push(entry.because("nothing to acknowledge").message());
+            return out;
+        };
+        state.acknowledged = true;
+        let mut entry = Entry::new(now.unix_ms, site, device, Decision::Acknowledged);
+        if !given.by.is_empty() {
+            entry = entry.because(format!("by {}", shown(&given.by)));
+        }
+        out.push(entry.message());
+        self.drop_held(now, &place, "acknowledged", &mut out);
+        out
+    }
+
+    /// A device answers a command. `None` if no command waits for it.
+    pub fn reply(&mut self, now: Now, correlation: &[u8], payload: &[u8]) -> Option<Vec<Message>> {
+        let waits = |pending: &Pending| pending.correlation.as_bytes() == correlation;
+        let place = self.pending.iter().position(waits)?;
+        let pending = self.pending.get_mut(place)?;
+        let refusal = Refusal::read(payload).map(|Refusal(reason)| shown(&reason));
+        let last = pending.attempt >= pending.step.attempts_max;
+        let decision = match &refusal {
+            // It may do better when it is asked again, which is when this
+            // attempt's time is over.
+            Some(_) if !last => {
+                pending.refused = refusal;
+                return Some(Vec::new());
+            }
+            Some(_) => Decision::Failed,
+            None => Decision::Confirmed,
+        };
+        let pending = self.pending.remove(place);
+        let message = self.about(now, &pending, decision, refusal.unwrap_or_default());
+        Some(vec![message])
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Now) -> Vec<Message> {
+        let mut out = Vec::new();
+        let due = |held: &mut Held| held.due_ms <= now.monotonic_ms;
+        let held: Vec<Held> = self.held.extract_if(.., due).collect();
+        for held in held {
+            let cause = cause(held.rule, now, &held.anomaly);
+            match self.why_not(cause) {
+                None => self.act(cause, &mut out),
+                Some(why) => out.push(self.suppressed(cause, why)),
+            }
+        }
+        let due = |pending: &mut Pending| pending.deadline_ms <= now.monotonic_ms;
+        let late: Vec<Pending> = self.pending.extract_if(.., due).collect();
+        for mut pending in late {
+            let refused = pending.refused.take();
+            let reason = refused.clone().unwrap_or_else(|| "no answer".to_owned());
+            if pending.attempt < pending.step.attempts_max {
+                pending.attempt += 1;
+                pending.deadline_ms = now.monotonic_ms.saturating_add(pending.step.timeout_ms);
+                out.push(pending.message(&self.config.reply_to));
+                out.push(self.about(now, &pending, Decision::Retried, reason));
+                self.pending.push(pending);
+            } else if refused.is_some() {
+                out.push(self.about(now, &pending, Decision::Failed, reason));
+            } else {
+                out.push(self.about(now, &pending, Decision::TimedOut, reason));
+            }
+        }
+        out
+    }
+
+    /// Milliseconds between two ticks.
+    pub fn tick_ms(&self) -> u32 {
+        self.config.tick_ms
+    }
+
+    /// Where commands are answered.
+    pub fn reply_to(&self) -> &str {
+        &self.config.reply_to
+    }
+
+    /// A rule matches: holds off, acts, or says why not.
+    fn consider(&mut self, cause: Cause<'_>, out: &mut Vec<Message>) {
+        let Cause {
+            rule, now, anomaly, ..
+        } = cause;
+        let waiting = self
+            .held
+            .iter_mut()
+            .find(|held| held.rule == rule && same_place(&held.anomaly, anomaly));
+        if let Some(held) = waiting {
+            held.anomaly = anomaly.clone();
+            return;
+        }
+        let hold_off_ms = self.rule(rule).map_or(0, |rule| rule.hold_off_ms);
+        let why = self.why_not(cause).or_else(|| {
+            let full = hold_off_ms > 0 && self.held.len() >= HELD_MAX;
+            full.then_some("too many hold-offs wait")
+        });
+        if let Some(why) = why {
+            out.push(self.suppressed(cause, why));
+        } else if hold_off_ms == 0 {
+            self.act(cause, out);
+        } else {
+            self.held.push(Held {
+                rule,
+                due_ms: now.monotonic_ms.saturating_add(u64::from(hold_off_ms)),
+                anomaly: anomaly.clone(),
+            });
+            let name = self.name(rule);
+            let entry = Entry::of(now.unix_ms, name, anomaly, Decision::Held);
+            out.push(entry.because(format!("for {hold_off_ms} ms")).message());
+        }
+    }
+
+    /// Why a rule that matches is not to act now.
+    fn why_not(&mut self, cause: Cause<'_>) -> Option<&'static str> {
+        let now_ms = cause.now.monotonic_ms;
+        let state = self.devices.get(&cause.place())?;
+        if state.acknowledged {
+            return Some("acknowledged");
+        }
+        let config = self.config.rules.get(cause.rule)?;
+        let last_ms = state.rules.get(cause.rule)?.last_ms;
+        let since_ms = last_ms.map(|last_ms| now_ms.saturating_sub(last_ms));
+        if since_ms.is_some_and(|since_ms| since_ms < u64::from(config.cool_down_ms)) {
+            return Some("cool-down");
+        }
+        let acted = self.acted.get_mut(cause.rule)?;
+        while acted
+            .front()
+            .is_some_and(|at| now_ms.saturating_sub(*at) >= HOUR_MS)
+        {
+            acted.pop_front();
+        }
+        let full = acted.len() + config.actions.len() > config.actions_per_hour_max as usize;
+        full.then_some("actions_per_hour_max")
+    }
+
+    fn act(&mut self, cause: Cause<'_>, out: &mut Vec<Message>) {
+        self.abandon(cause, "the rule acts again", out);
+        let now_ms = cause.now.monotonic_ms;
+        let steps = self.steps.get(cause.rule);
+        let actions = steps.map(|steps| steps.actions.clone());
+        let mut sent = 0;
+        for step in actions.unwrap_or_default() {
+            sent += usize::from(self.run_step(cause, &step, out));
+        }
+        if let Some(acted) = self.acted.get_mut(cause.rule) {
+            acted.extend(std::iter::repeat_n(now_ms, sent));
+        }
+        let state = self.devices.get_mut(&cause.place());
+        if let Some(state) = state.and_then(|state| state.rules.get_mut(cause.rule)) {
+            state.last_ms = Some(now_ms);
+            state.acted |= sent > 0;
+        }
+    }
+
+    /// Takes one step; returns whether something was sent.
+    fn run_step(&mut self, cause: Cause<'_>, step: &Step, out: &mut Vec<Message>) -> bool {
+        let anomaly = cause.anomaly;
+        let name = self.name(cause.rule).to_owned();
+        let mut entry = Entry::of(cause.now.unix_ms, &name, anomaly, Decision::Acted);
+        entry.revert = cause.revert;
+        match step {
+            Step::Notify(template) => {
+                let topic = format!("notice/{}/{}", anomaly.site, anomaly.device);
+                let text = template.text(&name, anomaly);
+                out.push(json(topic.clone(), &serde_json::json!({ "text": text })));
+                entry.topic = Some(&topic);
+                out.push(entry.message());
+                true
+            }
+            Step::Command(command) => match self.command(cause, command) {
+                Ok(pending) => {
+                    out.push(pending.message(&self.config.reply_to));
+                    entry.topic = Some(&pending.topic);
+                    entry.attempt = Some(pending.attempt);
+                    out.push(entry.message());
+                    self.pending.push(pending);
+                    true
+                }
+                Err(why) => {
+                    entry.decision = Decision::Suppressed;
+                    out.push(entry.because(why).message());
+                    false
+                }
+            },
+        }
+    }
+
+    fn command(&mut self, cause: Cause<'_>, step: &CommandStep) -> Result<Pending, String> {
+        let Cause {
+            rule,
+            now,
+            anomaly,
+            revert,
+        } = cause;
+        if self.pending.len() >= self.config.pending_max as usize {
+            return Err("too many commands wait for an answer".to_owned());
+        }
+        let name = self.name(rule);
+        let topic = step.topic.topic(name, anomaly);
+        let topic = topic.map_err(|error| shown(&error.to_string()))?;
+        let payload = step.payload.json(name, anomaly).to_string();
+        self.commands += 1;
+        Ok(Pending {
+            rule,
+            anomaly: anomaly.clone(),
+            topic,
+            payload,
+            correlation: format!("{:x}-{:x}", self.run, self.commands),
+            revert,
+            attempt: 1,
+            deadline_ms: now.monotonic_ms.saturating_add(step.timeout_ms),
+            refused: None,
+            step: step.clone(),
+        })
+    }
+
+    /// An anomaly ended: nothing waits any longer, and what was done is undone.
+    fn cleared(&mut self, now: Now, anomaly: &Anomaly, out: &mut Vec<Message>) {
+        let place = (anomaly.site.clone(), anomaly.device.clone());
+        self.drop_held(now, &place, "cleared during the hold-off", out);
+        let Some(state) = self.devices.get_mut(&place) else {
+            return;
+        };
+        (state.active, state.acknowledged) = (false, false);
+        let acted: Vec<usize> = (0..)
+            .zip(&mut state.rules)
+            .filter_map(|(rule, state)| std::mem::take(&mut state.acted).then_some(rule))
+            .collect();
+        for rule in acted {
+            let mut cause = cause(rule, now, anomaly);
+            self.abandon(cause, "the anomaly cleared", out);
+            cause.revert = true;
+            let revert = self.steps.get(rule).map(|steps| steps.revert.clone());
+            for step in revert.unwrap_or_default() {
+                self.run_step(cause, &step, out);
+            }
+        }
+    }
+
+    /// Stops waiting for answers to what a rule told a device.
+    fn abandon(&mut self, cause: Cause<'_>, why: &str, out: &mut Vec<Message>) {
+        let theirs = |pending: &mut Pending| {
+            pending.rule == cause.rule && same_place(&pending.anomaly, cause.anomaly)
+        };
+        let abandoned: Vec<Pending> = self.pending.extract_if(.., theirs).collect();
+        for pending in abandoned {
+            let entry = self.about(cause.now, &pending, Decision::Abandoned, why.to_owned());
+            out.push(entry);
+        }
+    }
+
+    fn drop_held(&mut self, now: Now, place: &Place, why: &'static str, out: &mut Vec<Message>) {
+        let (site, device) = place;
+        let theirs = |held: &mut Held| held.anomaly.site == *site && held.anomaly.device == *device;
+        let dropped: Vec<Held> = self.held.extract_if(.., theirs).collect();
+        for held in dropped {
+            out.push(self.suppressed(cause(held.rule, now, &held.anomaly), why));
+        }
+    }
+
+    /// Whether `place` is known or may become so.
+    fn make_room(&mut self, place: &Place) -> bool {
+        let full = self.devices.len() >= self.config.devices_max as usize;
+        if !full || self.devices.contains_key(place) {
+            return true;
+        }
+        let stalest = self
+            .devices
+            .iter()
+            .filter(|(_, state)| !state.active)
+            .min_by_key(|(_, state)| state.heard)
+            .map(|(place, _)| place.clone());
+        stalest.is_some_and(|stalest| self.devices.remove(&stalest).is_some())
+    }
+
+    fn rule(&self, rule: usize) -> Option<&Rule> {
+        self.config.rules.get(rule)
+    }
+
+    fn name(&self, rule: usize) -> &str {
+        self.rule(rule).map_or("", |rule| rule.name.as_str())
+    }
+
+    fn suppressed(&self, cause: Cause<'_>, why: &str) -> Message {
+        let name = self.name(cause.rule);
+        Entry::of(cause.now.unix_ms, name, cause.anomaly, Decision::Suppressed)
+            .because(why)
+            .message()
+    }
+
+    /// The entry about what became of a command.
+    fn about(&self, now: Now, pending: &Pending, decision: Decision, reason: String) -> Message {
+        let name = self.name(pending.rule);
+        let mut entry = Entry::of(now.unix_ms, name, &pending.anomaly, decision);
+        entry.topic = Some(&pending.topic);
+        entry.attempt = Some(pending.attempt);
+        entry.revert = pending.revert;
+        entry.reason = Some(reason).filter(|reason| !reason.is_empty());
+        entry.message()
+    }
+}
+
+fn cause(rule: usize, now: Now, anomaly: &Anomaly) -> Cause<'_> {
+    Cause {
+        rule,
+        now,
+        anomaly,
+        revert: false,
+    }
+}
+
+fn entry(now: Now, anomaly: &Anomaly, decision: Decision) -> Entry<'_> {
+    let mut entry = Entry::new(now.unix_ms, &anomaly.site, &anomaly.device, decision);
+    entry.kind = Some(&anomaly.kind);
+    entry
+}
+
+fn same_place(a: &Anomaly, b: &Anomaly) -> bool {
+    a.site == b.site && a.device == b.device
+}
+
+/// Foreign text as it may be shown: one line, 256 characters at most.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(256).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests;
