@@ -3,17 +3,23 @@
 //! [`read`] resolves base names, times, units and values (section 4.6), so a
 //! record stands for itself; [`write()`] writes records the same way back. The
 //! field `q` is ours and says how far a value may be trusted; by section 4.4
-//! readers that do not know it ignore it.
+//! readers that do not know it ignore it. Sums and update times, which few
+//! need, come with [`parse_entries`].
+//!
+//! A pack is refused as a whole if it is of a version we do not know, has a
+//! field that must be understood and is not (its name ends in `_`), a record
+//! with more than one value, or a name that section 4.5.1 does not allow.
 
-use serde::{Deserialize, Serialize};
+mod base64;
+mod resolve;
+mod wire;
 
 use crate::message::Message;
 
+use wire::Wire;
+
 /// The media type of a pack in JSON (RFC 8428 section 12.3.1).
 pub const CONTENT_TYPE: &str = "application/senml+json";
-
-/// Times below this count from now, others from the Unix epoch (section 4.5.3).
-const ABSOLUTE_TIME_MIN: f64 = 268_435_456.0;
 
 /// Records in one pack that are read; a longer one is refused.
 const RECORDS_MAX: usize = 4096;
@@ -39,6 +45,8 @@ pub enum Value {
     Bool(bool),
     /// `vs`
     Text(String),
+    /// `vd`
+    Data(Vec<u8>),
     /// There is none: the reading failed, and the quality says why.
     Missing,
 }
@@ -69,6 +77,27 @@ impl Record {
     }
 }
 
+/// A record with what few need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The reading; [`Value::Missing`] if there is only a sum.
+    pub record: Record,
+    /// The value integrated over time (`s` and `bs`), in its unit times seconds.
+    pub sum: Option<f64>,
+    /// Seconds within which the next reading comes (`ut`).
+    pub update_time: Option<f64>,
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        Self {
+            record,
+            sum: None,
+            update_time: None,
+        }
+    }
+}
+
 /// Why a payload is not a pack.
 #[derive(Debug)]
 pub struct SenmlError(String);
@@ -81,35 +110,10 @@ impl std::fmt::Display for SenmlError {
 
 impl std::error::Error for SenmlError {}
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Wire {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bt: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bu: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bv: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bver: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    u: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    v: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vb: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vs: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    t: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    q: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
+/// Whether a record may have this name (section 4.5.1).
+pub fn is_valid_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-:./_".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
 }
 
 /// Reads the pack that `message` carries; relative times count from when the
@@ -124,71 +128,55 @@ pub fn read(message: &Message) -> Result<Vec<Record>, SenmlError> {
 }
 
 /// Reads a pack; relative times count from `now`, in seconds since the epoch.
+/// A record that has only a sum is left out: see [`parse_entries`].
 ///
 /// # Errors
 /// As [`read`].
 pub fn parse(payload: &[u8], now: f64) -> Result<Vec<Record>, SenmlError> {
+    let entries = parse_entries(payload, now)?;
+    let only_sum = |entry: &Entry| {
+        let record = &entry.record;
+        entry.sum.is_some() && record.value == Value::Missing && record.quality == Quality::Good
+    };
+    Ok(entries
+        .into_iter()
+        .filter(|entry| !only_sum(entry))
+        .map(|entry| entry.record)
+        .collect())
+}
+
+/// Reads a pack with sums and update times; otherwise as [`parse`].
+///
+/// # Errors
+/// As [`read`].
+pub fn parse_entries(payload: &[u8], now: f64) -> Result<Vec<Entry>, SenmlError> {
     let wires: Vec<Wire> =
         serde_json::from_slice(payload).map_err(|error| SenmlError(error.to_string()))?;
-    if wires.len() > RECORDS_MAX {
+    if wires.is_empty() || wires.len() > RECORDS_MAX {
         return Err(SenmlError(format!(
-            "{} records, {RECORDS_MAX} at most",
+            "{} records, but must be 1 to {RECORDS_MAX}",
             wires.len()
         )));
     }
-    let mut base = Wire::default();
-    let mut records = Vec::with_capacity(wires.len());
-    for wire in wires {
-        base.bn = wire.bn.clone().or(base.bn);
-        base.bt = wire.bt.or(base.bt);
-        base.bu = wire.bu.clone().or(base.bu);
-        base.bv = wire.bv.or(base.bv);
-        if let Some(record) = resolve(&base, wire, now)? {
-            records.push(record);
-        }
-    }
-    Ok(records)
-}
-
-/// One record with its bases applied (section 4.6); `None` if it only sets bases.
-fn resolve(base: &Wire, wire: Wire, now: f64) -> Result<Option<Record>, SenmlError> {
-    let value = match (wire.v, wire.vb, wire.vs) {
-        (Some(number), None, None) => Value::Number(number + base.bv.unwrap_or(0.0)),
-        (None, Some(bool), None) => Value::Bool(bool),
-        (None, None, Some(text)) => Value::Text(text),
-        (None, None, None) if wire.q.is_none() && wire.n.is_none() => return Ok(None),
-        (None, None, None) => Value::Missing,
-        _ => return Err(SenmlError("a record with more than one value".to_owned())),
-    };
-    let name = base.bn.clone().unwrap_or_default() + &wire.n.unwrap_or_default();
-    if name.is_empty() {
-        return Err(SenmlError("a record without a name".to_owned()));
-    }
-    let time = base.bt.unwrap_or(0.0) + wire.t.unwrap_or(0.0);
-    let time = if time < ABSOLUTE_TIME_MIN {
-        now + time
-    } else {
-        time
-    };
-    let why = wire.why.unwrap_or_default();
-    let quality = match wire.q.as_deref() {
-        None | Some("good") => Quality::Good,
-        Some("uncertain") => Quality::Uncertain(why),
-        Some(_) => Quality::Bad(why),
-    };
-    let unit = wire.u.or_else(|| base.bu.clone());
-    Ok(Some(Record {
-        name,
-        unit,
-        value,
-        time,
-        quality,
-    }))
+    resolve::resolve(wires, now)
 }
 
 /// Writes records as a pack in JSON.
 pub fn write(records: &[Record]) -> Vec<u8> {
-    let wires: Vec<Wire> = records.iter().map(to_wire).collect();
+    to_json(records.iter().map(Wire::of))
+}
+
+/// Writes records with their sums and update times as a pack in JSON.
+pub fn write_entries(entries: &[Entry]) -> Vec<u8> {
+    to_json(entries.iter().map(|entry| Wire {
+        s: entry.sum.filter(|sum| sum.is_finite()),
+        ut: entry.update_time.filter(|time| time.is_finite()),
+        ..Wire::of(&entry.record)
+    }))
+}
+
+fn to_json(wires: impl Iterator<Item = Wire>) -> Vec<u8> {
+    let wires: Vec<Wire> = wires.collect();
     serde_json::to_vec(&wires).unwrap_or_else(|_| b"[]".to_vec())
 }
 
@@ -197,26 +185,5 @@ pub fn message(topic: impl Into<String>, records: &[Record]) -> Message {
     Message::new(topic, write(records)).with_content_type(CONTENT_TYPE)
 }
 
-fn to_wire(record: &Record) -> Wire {
-    let mut wire = Wire {
-        n: Some(record.name.clone()),
-        u: record.unit.clone(),
-        t: Some(record.time),
-        ..Wire::default()
-    };
-    match &record.value {
-        // JSON has no NaN; a reading that is none says so.
-        Value::Number(number) if number.is_finite() => wire.v = Some(*number),
-        Value::Number(_) | Value::Missing => {}
-        Value::Bool(bool) => wire.vb = Some(*bool),
-        Value::Text(text) => wire.vs = Some(text.clone()),
-    }
-    let (quality, why) = match &record.quality {
-        Quality::Good => (None, None),
-        Quality::Uncertain(why) => (Some("uncertain"), Some(why.clone())),
-        Quality::Bad(why) => (Some("bad"), Some(why.clone())),
-    };
-    wire.q = quality.map(str::to_owned);
-    wire.why = why;
-    wire
-}
+#[cfg(test)]
+mod tests;
