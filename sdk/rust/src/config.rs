@@ -66,3 +66,51 @@ impl Config {
             .map_err(|error| ConfigError(format!("the config does not fit: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        limit: f64,
+        #[serde(default)]
+        label: String,
+    }
+
+    #[track_caller]
+    fn refused(json: &str, why: &str) {
+        let config = Config::from_json(json).unwrap();
+        let error = config.parse::<Settings>().unwrap_err();
+        assert!(error.to_string().starts_with("the config does not fit: "));
+        assert!(error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_table_becomes_a_typed_value() {
+        let config = Config::from_json(r#"{"limit":2.5,"label":"hot"}"#).unwrap();
+        let label = "hot".to_owned();
+        assert_eq!(config.parse(), Ok(Settings { limit: 2.5, label }));
+        assert_eq!(config.get("label"), Some("hot"));
+        assert_eq!(config.get("limit"), None);
+        assert_eq!(config.get("other"), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        refused("{}", "missing field `limit`");
+        refused(r#"{"limit":1,"lable":"x"}"#, "unknown field `lable`");
+        refused(r#"{"limit":"1"}"#, "expected f64");
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_no_config() {
+        for json in ["", "[]", "3", "{"] {
+            let error = Config::from_json(json).unwrap_err();
+            assert!(error.to_string().contains("not a JSON object"), "{error}");
+        }
+        assert_eq!(Config::default().get(""), None);
+    }
+}

@@ -131,3 +131,97 @@ pub fn filter_batch(
         Err(failures)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PublishError, Refusal};
+
+    /// Does as the payload says: `drop`, `retry`, `reject`, or goes on.
+    struct Obeys;
+
+    impl Filter for Obeys {
+        fn filter(&mut self, message: Message) -> Result<Option<Message>, Error> {
+            match message.text() {
+                Some("drop") => Ok(None),
+                Some("retry") => Err(Error::retry("later")),
+                Some("reject") => Err(Error::reject("never")),
+                _ => Ok(Some(message.with_topic("out"))),
+            }
+        }
+    }
+
+    impl Subscriber for Obeys {
+        fn handle(&mut self, message: &Message) -> Result<(), Error> {
+            self.filter(message.clone()).map(|_| ())
+        }
+    }
+
+    fn messages(payloads: &[&str]) -> Vec<Message> {
+        let message = |payload: &&str| Message::new("in", *payload);
+        payloads.iter().map(message).collect()
+    }
+
+    fn named(outcome: Result<(), Vec<Failure>>) -> Vec<(u32, Error)> {
+        let failures = outcome.err().unwrap_or_default();
+        let parts = |failure: Failure| (failure.index, failure.error);
+        failures.into_iter().map(parts).collect()
+    }
+
+    /// Runs a batch on a bus that refuses its output at `refused`; returns the
+    /// payloads accepted and the failures.
+    fn run(payloads: &[&str], refused: Option<(u32, Refusal)>) -> (Vec<String>, Vec<(u32, Error)>) {
+        let mut accepted = Vec::new();
+        let outcome = filter_batch(&mut Obeys, messages(payloads), |outputs| {
+            assert!(outputs.iter().all(|output| output.topic == "out"));
+            let end = refused.map_or(outputs.len(), |(index, _)| index as usize);
+            accepted.extend(outputs[..end].iter().map(|m| m.text().unwrap().to_owned()));
+            match refused {
+                Some((index, reason)) => Err(PublishError { index, reason }),
+                None => Ok(()),
+            }
+        });
+        (accepted, named(outcome))
+    }
+
+    #[test]
+    fn what_comes_out_is_published_in_order_and_failures_are_named() {
+        let (accepted, failures) = run(&["a", "drop", "retry", "b", "reject"], None);
+        assert_eq!(accepted, ["a", "b"]);
+        let expected = [(2, Error::retry("later")), (4, Error::reject("never"))];
+        assert_eq!(failures, expected);
+        assert_eq!(run(&["a"], None), (vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_refused_output_fails_its_message_and_those_behind_it_are_tried_again() {
+        let reason = Refusal::NotGranted;
+        let (accepted, failures) = run(&["a", "drop", "b", "retry", "c"], Some((1, reason)));
+        assert_eq!(accepted, ["a"]);
+        let not_granted = PublishError { index: 1, reason };
+        let expected = [
+            (2, Error::reject(not_granted)),
+            (3, Error::retry("later")),
+            (
+                4,
+                Error::retry("a message before it in the batch was refused"),
+            ),
+        ];
+        assert_eq!(failures, expected);
+    }
+
+    #[test]
+    fn a_busy_bus_is_tried_again() {
+        let (_, failures) = run(&["drop", "a"], Some((0, Refusal::Busy(7))));
+        let expected = Error::retry("cannot publish now: busy for 7 ms");
+        assert_eq!(failures, [(1, expected)]);
+    }
+
+    #[test]
+    fn a_subscriber_names_the_messages_it_did_not_handle() {
+        let batch = messages(&["a", "reject", "b", "retry"]);
+        let expected = [(1, Error::reject("never")), (3, Error::retry("later"))];
+        assert_eq!(named(Obeys.handle_batch(&batch)), expected);
+        assert_eq!(Obeys.handle_batch(&messages(&["a"])), Ok(()));
+    }
+}
