@@ -166,3 +166,68 @@ pub fn to_messages(
 }
 
 export!(DetectorPlugin: Lifecycle, Subscriber);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the window plugin publishes, to the letter.
+    const FEATURES: &str = r#"{"device":"p1","site":"hall","start":1000.0,"end":1003.5,"names":["t.mean","t.slope"],"values":[1.5,null],"quality":0.25}"#;
+
+    #[test]
+    fn the_features_of_the_window_plugin_are_read() {
+        let features: Features = serde_json::from_str(FEATURES).unwrap();
+        assert_eq!(features.check("feature/hall/p1"), Ok(()));
+        assert_eq!(features.values, [Some(1.5), None]);
+        assert_eq!((features.end, features.quality), (1003.5, 0.25));
+    }
+
+    /// The responder's tests read this very text.
+    #[test]
+    fn a_score_and_a_kept_anomaly_are_published() {
+        let features: Features = serde_json::from_str(FEATURES).unwrap();
+        let anomaly = Anomaly {
+            site: "hall".to_owned(),
+            device: "p1".to_owned(),
+            state: AnomalyState::Raised,
+            kind: "worn".to_owned(),
+            score: Some(3.0),
+            threshold: Some(2.0),
+            since: 999.5,
+            window: [1000.0, 1003.5],
+            top_features: vec![Deviation {
+                name: "t.mean".to_owned(),
+                z: 4.5,
+            }],
+        };
+        let outcome = Outcome {
+            score: Some(Ok(3.0)),
+            anomalies: vec![anomaly],
+            learned: None,
+        };
+        let messages = to_messages(&features, &outcome).unwrap();
+        let topics: Vec<&str> = messages.iter().map(|m| m.topic.as_str()).collect();
+        assert_eq!(topics, ["score/hall/p1", "anomaly/hall/p1"]);
+        let score = senml::parse(&messages[0].payload, 0.0).unwrap();
+        assert_eq!((score[0].number(), score[0].time), (Some(3.0), 1003.5));
+        assert!(messages[1].retain && !messages[0].retain);
+        let expected = r#"{"site":"hall","device":"p1","state":"raised","kind":"worn","score":3.0,"threshold":2.0,"since":999.5,"window":[1000.0,1003.5],"top_features":[{"name":"t.mean","z":4.5}]}"#;
+        assert_eq!(messages[1].text(), Some(expected));
+    }
+
+    #[test]
+    fn a_window_without_a_score_says_why() {
+        let features: Features = serde_json::from_str(FEATURES).unwrap();
+        let outcome = Outcome {
+            score: Some(Err("not enough good points".to_owned())),
+            ..Outcome::default()
+        };
+        let messages = to_messages(&features, &outcome).unwrap();
+        let score = senml::parse(&messages[0].payload, 0.0).unwrap();
+        let why = Quality::Bad("not enough good points".to_owned());
+        assert_eq!(
+            (&score[0].value, &score[0].quality),
+            (&Value::Missing, &why)
+        );
+    }
+}

@@ -111,3 +111,45 @@ fn unix_ms() -> u64 {
 }
 
 export!(ResponderPlugin: Lifecycle, Subscriber, Ticker);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_anomalies_of_the_detector_are_read() {
+        // What it publishes, to the letter.
+        let text = r#"{"site":"hall","device":"p1","state":"raised","kind":"worn","score":3.0,"threshold":2.0,"since":999.5,"window":[1000.0,1003.5],"top_features":[{"name":"t.mean","z":4.5}]}"#;
+        let anomaly: Anomaly = serde_json::from_str(text).unwrap();
+        assert_eq!(anomaly.check("anomaly/hall/p1"), Ok(()));
+        assert_eq!(
+            (anomaly.state, anomaly.score),
+            (AnomalyState::Raised, Some(3.0))
+        );
+    }
+
+    #[test]
+    fn each_topic_finds_its_way() {
+        let config = r#"{"rules":[{"name":"tell","actions":[{"notify":{"text":"{kind}"}}]}]}"#;
+        let config = selvedge_plugin::Config::from_json(config).unwrap();
+        let mut plugin = ResponderPlugin::init(&config).unwrap();
+        let mut topics = |topic: &str, payload: &str| {
+            let messages = plugin.messages_for(&Message::new(topic, payload));
+            let topics = |messages: Vec<Message>| {
+                let topics = messages.into_iter().map(|message| message.topic);
+                topics.collect::<Vec<_>>()
+            };
+            messages
+                .map(topics)
+                .map_err(|error| matches!(error, Error::Reject(_)))
+        };
+        let anomaly = r#"{"site":"h","device":"p","state":"raised","kind":"k","score":1,"threshold":null,"since":0}"#;
+        let both = ["notice/h/p".to_owned(), "audit/h/p".to_owned()];
+        assert_eq!(topics("anomaly/h/p", anomaly), Ok(both.to_vec()));
+        assert_eq!(topics("ack/h/p", ""), Ok(vec!["audit/h/p".to_owned()]));
+        assert_eq!(topics("reply/responder", "late"), Ok(vec![]));
+        assert_eq!(topics("ack/h", ""), Err(true));
+        assert_eq!(topics("anomaly/h/q", anomaly), Err(true));
+        assert_eq!(topics("anomaly/h/p", "{}"), Err(true));
+    }
+}

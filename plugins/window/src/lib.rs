@@ -96,3 +96,50 @@ pub fn to_message(topic: &str, features: &Features) -> Result<Message, serde_jso
 }
 
 export!(WindowPlugin: Lifecycle, Subscriber);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The detector's tests read this very text.
+    #[test]
+    fn features_are_published_as_json_on_the_devices_topic() {
+        let features = Features {
+            device: "p1".to_owned(),
+            site: "hall".to_owned(),
+            start: 1000.0,
+            end: 1003.5,
+            names: vec!["t.mean".to_owned(), "t.slope".to_owned()],
+            values: vec![Some(1.5), None],
+            quality: 0.25,
+        };
+        let message = to_message("feature", &features).unwrap();
+        assert_eq!(message.topic, "feature/hall/p1");
+        assert_eq!(message.content_type.as_deref(), Some("application/json"));
+        let expected = r#"{"device":"p1","site":"hall","start":1000.0,"end":1003.5,"names":["t.mean","t.slope"],"values":[1.5,null],"quality":0.25}"#;
+        assert_eq!(message.text(), Some(expected));
+    }
+
+    #[test]
+    fn messages_that_cannot_be_read_are_rejected_and_records_from_the_future_dropped() {
+        let config = r#"{"step_ms":1000,"length":2,"hop":1,"max_gap_ms":2000,"ahead_ms_max":1000,
+            "series":[{"record":"t","features":["mean"]}]}"#;
+        let mut plugin =
+            WindowPlugin::init(&selvedge_plugin::Config::from_json(config).unwrap()).unwrap();
+        let reject = |plugin: &mut WindowPlugin, topic: &str, payload: &str| {
+            let error = plugin
+                .features_of(&Message::new(topic, payload))
+                .unwrap_err();
+            assert!(matches!(error, Error::Reject(_)), "{error}");
+        };
+        reject(&mut plugin, "telemetry/hall", "[]");
+        reject(&mut plugin, "telemetry/hall/p1", "{");
+
+        let pack = r#"[{"n":"t","t":1.7e9,"v":1},{"n":"t","t":1.8e9,"v":9},{"n":"t","t":1700000001,"v":3}]"#;
+        let mut message = Message::new("telemetry/hall/p1", pack);
+        message.published_at = 1_700_000_000_000_000_000;
+        let features = plugin.features_of(&message).unwrap();
+        assert_eq!(features.len(), 1);
+        assert_eq!(features[0].values, [Some(2.0)]);
+    }
+}
