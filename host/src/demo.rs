@@ -15,3 +15,13 @@ mod registers;
 
 pub use machine::{Encoding, Kind, Machine, Reading, Schedule};
 pub use modbus_server::{Armer, ModbusServer, ServeError};
+
+/// The deployment, with the machines' ports filled in.
+pub fn deployment_text(port: &dyn Fn(Kind) -> u16) -> String {
+    let mut text = include_str!("demo/assets/demo.toml").to_owned();
+    for kind in Kind::ALL {
+        let place = format!("{{port:{}}}", kind.device());
+        text = text.replace(&place, &port(kind).to_string());
+    }
+    text
+}

@@ -29,6 +29,15 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Pump, Self::Press, Self::Oven];
 
+    /// What its window, detector and model are named after.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Pump => "pump",
+            Self::Press => "press",
+            Self::Oven => "oven",
+        }
+    }
+
     /// Its name as a device, in topics and on the screen.
     pub fn device(self) -> &'static str {
         match self {

@@ -44,7 +44,7 @@ pub enum ServeError {
 /// A machine, listening.
 #[derive(Debug)]
 pub struct ModbusServer {
-    machine: Arc<Mutex<Machine>>,
+    machine: Arc<Mutex<Running>>,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -60,7 +60,10 @@ impl ModbusServer {
             .map_err(ServeError::Listen)?;
         let address = listener.local_addr().map_err(ServeError::Listen)?;
         Ok(Self {
-            machine: Arc::new(Mutex::new(machine)),
+            machine: Arc::new(Mutex::new(Running {
+                machine,
+                last: Instant::now(),
+            })),
             listener,
             address,
         })
@@ -90,26 +93,42 @@ impl ModbusServer {
 
 /// Starts the clock of a machine's fault.
 #[derive(Debug, Clone)]
-pub struct Armer(Arc<Mutex<Machine>>);
+pub struct Armer(Arc<Mutex<Running>>);
 
 impl Armer {
     pub fn arm(&self) {
-        self.0.lock().arm();
+        self.0.lock().now().arm();
     }
 }
 
-async fn run_machine(machine: &Mutex<Machine>) {
+/// A machine and how far it has been moved.
+#[derive(Debug)]
+struct Running {
+    machine: Machine,
+    last: Instant,
+}
+
+impl Running {
+    /// The machine as it is at this moment.
+    fn now(&mut self) -> &mut Machine {
+        let now = Instant::now();
+        self.machine.step(now.saturating_duration_since(self.last));
+        self.last = now;
+        &mut self.machine
+    }
+}
+
+/// Moves the machine even if nobody asks for it.
+async fn run_machine(machine: &Mutex<Running>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut last = Instant::now();
     loop {
-        let now = ticks.tick().await;
-        machine.lock().step(now.saturating_duration_since(last));
-        last = now.max(last);
+        ticks.tick().await;
+        machine.lock().now();
     }
 }
 
-async fn accept(machine: &Mutex<Machine>, listener: &TcpListener) {
+async fn accept(machine: &Mutex<Running>, listener: &TcpListener) {
     let mut clients = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -131,7 +150,7 @@ async fn accept(machine: &Mutex<Machine>, listener: &TcpListener) {
 }
 
 /// Answers one client's requests in order, until it goes.
-async fn serve_client(machine: &Mutex<Machine>, mut client: TcpStream) -> io::Result<()> {
+async fn serve_client(machine: &Mutex<Running>, mut client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut frame = [0_u8; PDU_MAX];
     loop {
@@ -146,7 +165,7 @@ async fn serve_client(machine: &Mutex<Machine>, mut client: TcpStream) -> io::Re
             return Err(io::ErrorKind::InvalidData.into());
         };
         timeout(IDLE_MAX, client.read_exact(request)).await??;
-        let Some(reply) = pdu::answer(&mut machine.lock(), request) else {
+        let Some(reply) = pdu::answer(machine.lock().now(), request) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let count = u16::try_from(reply.len() + 1).map_err(io::Error::other)?;

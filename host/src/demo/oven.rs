@@ -97,7 +97,8 @@ impl Plant for Oven {
         let cooling = (self.air - 25.0) * (1.0 + self.batch);
         self.air += (310.0 * heating - cooling) * dt / 6.0;
 
-        let power = 12.0 * heating + 0.04 * noise.normal();
+        // The fans draw their share even when nothing is heated.
+        let power = 0.8 + 12.0 * heating + 0.04 * noise.normal();
         registers.set_u16(0, process, 0.01);
         registers.set_u16(1, zone, 0.01);
         registers.set_u16(2, setpoint, 0.1);

@@ -11,7 +11,7 @@ use super::registers::Registers;
 
 pub(super) const READINGS: &[Reading] = &[
     Reading::new("valve_command", "%", 0, Encoding::U16(0.1)),
-    Reading::new("valve_position", "%", 1, Encoding::U16(0.1)),
+    Reading::new("valve_position", "%", 1, Encoding::U16(0.01)),
     Reading::new("flow", "l/s", 2, Encoding::U16(0.001)),
     Reading::new("pressure", "hPa", 3, Encoding::U16(10.0)),
     Reading::new("oil_temperature", "Cel", 4, Encoding::U16(0.01)),
@@ -89,7 +89,7 @@ impl Plant for Press {
         self.oil += (warm - self.oil) * dt / 9.0;
 
         registers.set_u16(0, 100.0 * self.command, 0.1);
-        registers.set_u16(1, 100.0 * self.position + 0.3 * noise.normal(), 0.1);
+        registers.set_u16(1, 100.0 * self.position + 0.3 * noise.normal(), 0.01);
         registers.set_u16(2, flow + 0.012 * noise.normal(), 0.001);
         let gauge = 1000.0 * (self.pressure + 0.8 * noise.normal());
         registers.set_u16(3, gauge, 10.0);

@@ -6,19 +6,19 @@
 use crate::demo::machine::Machine;
 use crate::demo::registers::TableError;
 
-/// The exception codes used (section 7).
+/// The exception codes used, `Illegal` left out (section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exception {
-    IllegalFunction = 1,
-    IllegalAddress = 2,
-    IllegalValue = 3,
+    Function = 1,
+    Address = 2,
+    Value = 3,
 }
 
 impl From<TableError> for Exception {
     fn from(error: TableError) -> Self {
         match error {
-            TableError::Address => Self::IllegalAddress,
-            TableError::Value => Self::IllegalValue,
+            TableError::Address => Self::Address,
+            TableError::Value => Self::Value,
         }
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn answer(machine: &mut Machine, request: &[u8]) -> Option<Vec<u8>> {
         22 => mask_register(machine, body),
         23 => read_write(machine, body),
         43 => identify(machine, body),
-        _ => Err(Exception::IllegalFunction),
+        _ => Err(Exception::Function),
     };
     let mut reply = vec![function];
     match answer {
@@ -50,7 +50,7 @@ pub(super) fn answer(machine: &mut Machine, request: &[u8]) -> Option<Vec<u8>> {
 
 fn words<const N: usize>(body: &[u8]) -> Result<[u16; N], Exception> {
     if body.len() != 2 * N {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     }
     let mut words = [0; N];
     for (word, bytes) in words.iter_mut().zip(body.chunks_exact(2)) {
@@ -67,14 +67,14 @@ fn big_endian(bytes: &[u8]) -> u16 {
 
 /// A byte count and the bytes.
 fn counted(bytes: Vec<u8>) -> Answer {
-    let count = u8::try_from(bytes.len()).map_err(|_| Exception::IllegalValue)?;
+    let count = u8::try_from(bytes.len()).map_err(|_| Exception::Value)?;
     Ok([vec![count], bytes].concat())
 }
 
 fn within(count: u16, max: u16) -> Result<(), Exception> {
     match (1..=max).contains(&count) {
         true => Ok(()),
-        false => Err(Exception::IllegalValue),
+        false => Err(Exception::Value),
     }
 }
 
@@ -109,7 +109,7 @@ fn write_coil(machine: &mut Machine, body: &[u8]) -> Answer {
     let bit = match value {
         0xff00 => true,
         0 => false,
-        _ => return Err(Exception::IllegalValue),
+        _ => return Err(Exception::Value),
     };
     machine.registers().write_coils(address, &[bit])?;
     Ok(body.to_vec())
@@ -121,12 +121,14 @@ fn write_register(machine: &mut Machine, body: &[u8]) -> Answer {
     Ok(body.to_vec())
 }
 
+type WithData<'a> = (&'a [u8], [u16; 2], &'a [u8]);
+
 /// Splits a body into two words and the bytes that a byte count announces.
-fn with_data(body: &[u8]) -> Result<(&[u8], [u16; 2], &[u8]), Exception> {
-    let (head, rest) = body.split_at_checked(4).ok_or(Exception::IllegalValue)?;
-    let (&count, data) = rest.split_first().ok_or(Exception::IllegalValue)?;
+fn with_data(body: &[u8]) -> Result<WithData<'_>, Exception> {
+    let (head, rest) = body.split_at_checked(4).ok_or(Exception::Value)?;
+    let (&count, data) = rest.split_first().ok_or(Exception::Value)?;
     if data.len() != usize::from(count) {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     }
     Ok((head, words(head)?, data))
 }
@@ -136,7 +138,7 @@ fn write_coils(machine: &mut Machine, body: &[u8]) -> Answer {
     within(count, 1968)?;
     let count = usize::from(count);
     if data.len() != count.div_ceil(8) {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     }
     let bits = data
         .iter()
@@ -148,7 +150,7 @@ fn write_coils(machine: &mut Machine, body: &[u8]) -> Answer {
 
 fn registers_of(data: &[u8], count: u16) -> Result<Vec<u16>, Exception> {
     if data.len() != 2 * usize::from(count) {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     }
     Ok(data.chunks_exact(2).map(big_endian).collect())
 }
@@ -172,7 +174,7 @@ fn mask_register(machine: &mut Machine, body: &[u8]) -> Answer {
 }
 
 fn read_write(machine: &mut Machine, body: &[u8]) -> Answer {
-    let (read, write) = body.split_at_checked(4).ok_or(Exception::IllegalValue)?;
+    let (read, write) = body.split_at_checked(4).ok_or(Exception::Value)?;
     let [read_address, read_count] = words(read)?;
     let (_, [address, count], data) = with_data(write)?;
     within(read_count, 125)?;
@@ -189,10 +191,10 @@ fn read_write(machine: &mut Machine, body: &[u8]) -> Answer {
 /// Read Device Identification (section 6.21): the basic objects, also one by one.
 fn identify(machine: &Machine, body: &[u8]) -> Answer {
     let [mei, code, first] = body else {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     };
     if *mei != 14 {
-        return Err(Exception::IllegalFunction);
+        return Err(Exception::Function);
     }
     let objects: [(u8, &str); 3] = [
         (0, "Selvedge"),
@@ -206,16 +208,16 @@ fn identify(machine: &Machine, body: &[u8]) -> Answer {
         _ => id >= if known { *first } else { 0 },
     };
     if !(1..=4).contains(code) {
-        return Err(Exception::IllegalValue);
+        return Err(Exception::Value);
     }
     if *code == 4 && !known {
-        return Err(Exception::IllegalAddress);
+        return Err(Exception::Address);
     }
     let chosen = objects.iter().filter(|(id, _)| wanted(*id));
     let mut reply = vec![14, *code, 0x81, 0, 0, 0];
     let mut count = 0_u8;
     for (id, text) in chosen {
-        let length = u8::try_from(text.len()).map_err(|_| Exception::IllegalValue)?;
+        let length = u8::try_from(text.len()).map_err(|_| Exception::Value)?;
         reply.extend([*id, length]);
         reply.extend_from_slice(text.as_bytes());
         count += 1;
