@@ -5,6 +5,7 @@
 //! module makes the machines, writes the deployment, and watches the bus as any
 //! party could: to show what happens, and to judge it against what was injected.
 
+mod event;
 mod machine;
 mod modbus_server;
 mod noise;
@@ -12,9 +13,116 @@ mod oven;
 mod press;
 mod pump;
 mod registers;
+mod scenario;
+mod view;
+mod watch;
 
+use std::time::Duration;
+
+pub use event::{Event, State};
 pub use machine::{Encoding, Kind, Machine, Reading, Schedule};
 pub use modbus_server::{Armer, ModbusServer, ServeError};
+pub use scenario::{Judge, Plan, Summary, Verdict};
+pub use watch::{WATCHED, watch};
+
+/// The shortest run in which every fault can show, be answered and calm down.
+pub const DURATION_MIN: Duration = Duration::from_secs(40);
+
+/// How the demo is run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// From the moment that every machine is read; forever if absent. At least
+    /// [`DURATION_MIN`], or the run cannot pass.
+    pub duration: Option<Duration>,
+    /// Print each event as a JSON object, and the summary last.
+    pub json: bool,
+    /// Whether the output is a terminal, to be drawn in place.
+    pub terminal: bool,
+    /// The same seed gives the same machines and faults.
+    pub seed: u64,
+}
+
+/// The machines, listening; faults to come once armed.
+#[derive(Debug)]
+pub struct Machines {
+    servers: Vec<(Kind, ModbusServer)>,
+    director: Director,
+}
+
+impl Machines {
+    /// # Errors
+    /// No port can be had.
+    pub async fn start(options: &Options) -> Result<Self, ServeError> {
+        let plan = Plan::new(options.seed, options.duration);
+        let mut servers = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            let mut machine = Machine::new(kind, options.seed);
+            if let Some(schedule) = plan.schedule(kind) {
+                machine = machine.with_fault(schedule);
+            }
+            servers.push((kind, ModbusServer::bind(machine).await?));
+        }
+        let armers = servers.iter().map(|(_, server)| server.armer()).collect();
+        let director = Director { plan, armers };
+        Ok(Self { servers, director })
+    }
+
+    /// The deployment that joins them, to be written beside [`ASSETS`].
+    pub fn deployment_text(&self) -> String {
+        let port = |kind| {
+            let server = self.servers.iter().find(|(other, _)| *other == kind);
+            server.map_or(0, |(_, server)| server.address().port())
+        };
+        deployment_text(&port)
+    }
+
+    /// Who starts the faults' clock: [`watch`] needs it.
+    pub fn director(&self) -> Director {
+        self.director.clone()
+    }
+
+    /// The servers, each to be run by a unit of its own.
+    pub fn into_servers(self) -> Vec<(Kind, ModbusServer)> {
+        self.servers
+    }
+}
+
+/// Knows the faults and starts their clock.
+#[derive(Debug, Clone)]
+pub struct Director {
+    plan: Plan,
+    armers: Vec<Armer>,
+}
+
+impl Director {
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Starts the clock of all machines.
+    pub fn arm(&self) {
+        self.armers.iter().for_each(Armer::arm);
+    }
+}
+
+/// The files that the deployment names, beside which it is to be written.
+pub const ASSETS: [(&str, &[u8]); 6] = [
+    ("pump.onnx", include_bytes!("demo/assets/pump.onnx")),
+    (
+        "pump.golden.json",
+        include_bytes!("demo/assets/pump.golden.json"),
+    ),
+    ("press.onnx", include_bytes!("demo/assets/press.onnx")),
+    (
+        "press.golden.json",
+        include_bytes!("demo/assets/press.golden.json"),
+    ),
+    ("oven.onnx", include_bytes!("demo/assets/oven.onnx")),
+    (
+        "oven.golden.json",
+        include_bytes!("demo/assets/oven.golden.json"),
+    ),
+];
 
 /// The deployment, with the machines' ports filled in.
 pub fn deployment_text(port: &dyn Fn(Kind) -> u16) -> String {
@@ -25,3 +133,6 @@ pub fn deployment_text(port: &dyn Fn(Kind) -> u16) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
