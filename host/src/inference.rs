@@ -1,1 +1,37 @@
-//! To come.
+//! Models and the backends that run them.
+//!
+//! A model is loaded once, checked by a trial run, and then shared: any number
+//! of callers run it at the same time, each within its own deadline. What
+//! callers feed it is hostile: a wrong input costs them an error that says what
+//! was wrong, never the host a panic, a stalled executor or unbounded memory.
+//!
+//! Who may run which model is not decided here, and nothing here knows of
+//! plugins; that is `capabilities`. Whose models are trusted is not decided
+//! here either: a model has been verified before it comes here, since a native
+//! backend can be bounded in what it says it needs, not in what it does.
+
+mod backend;
+mod errors;
+mod golden;
+mod inputs;
+mod limits;
+mod model;
+mod run_stats;
+mod slots;
+mod store;
+mod tensor;
+mod tract;
+
+#[cfg(test)]
+pub(crate) mod onnx_writer;
+#[cfg(test)]
+mod tests;
+
+pub use backend::{Backend, Control, Device, Dim, Graph, ModelSource, Port};
+pub use errors::{LoadError, RunError};
+pub use golden::{Golden, GoldenError};
+pub use limits::InferenceLimits;
+pub use model::Model;
+pub use run_stats::RunStatus;
+pub use store::{ModelStatus, ModelStore};
+pub use tensor::{Tensor, TensorError, TensorKind};

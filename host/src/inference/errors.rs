@@ -1,0 +1,162 @@
+//! Why models are not loaded and runs give no result.
+
+use std::sync::Arc;
+
+use super::golden::GoldenError;
+use super::tensor::TensorKind;
+use crate::names::Digest;
+use crate::spec::BackendKind;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a model was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("there are already {max} models")]
+    TooMany { max: usize },
+    #[error("the model has {bytes} bytes, the limit is {max}")]
+    TooLarge { bytes: u64, max: u64 },
+    #[error("the model has more than {max} operators")]
+    TooManyOperators { max: u32 },
+    #[error("the model's tensors take {bytes} bytes in one run, the limit is {max}")]
+    TooMuchMemory { bytes: u64, max: u64 },
+    #[error("the model has the digest {found}, not {expected}")]
+    WrongDigest { expected: Digest, found: Digest },
+    #[error("the backend `{backend:?}` is not built in")]
+    NoBackend { backend: BackendKind },
+    #[error(
+        "the target `gpu` is not available: the backend `{backend:?}` has none here; \
+         `gpu-preferred` would run on the cpu"
+    )]
+    NoDevice { backend: BackendKind },
+    #[error("the model keeps tensor `{tensor}` in another file")]
+    ExternalData { tensor: String },
+    #[error("the model uses the custom operator `{domain}:{operator}`")]
+    CustomOperator { domain: String, operator: String },
+    #[error("the operator `{operator}` is not supported by the backend `{backend:?}`")]
+    UnsupportedOperator {
+        operator: String,
+        backend: BackendKind,
+    },
+    #[error("`{port}` of the model has the unsupported type {kind}")]
+    UnsupportedKind { port: String, kind: String },
+    #[error("`{port}` of the model has no fixed number of dimensions up to 8")]
+    UnsupportedShape { port: String },
+    #[error("the size of what `{operator}` makes depends on the data, so that it has no bound")]
+    Unbounded { operator: String },
+    #[error("the model cannot be read")]
+    Malformed { source: Source },
+    #[error("the backend panicked over the model: {message}")]
+    Panicked { message: String },
+    #[error("the golden vector cannot be used")]
+    Golden { source: GoldenError },
+    #[error("the model does not compute its golden vector")]
+    Wrong { source: GoldenError },
+    #[error("the model does not run")]
+    Trial { source: RunError },
+}
+
+impl LoadError {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany { .. } => "models-too-many",
+            Self::TooLarge { .. } => "model-too-large",
+            Self::TooManyOperators { .. } => "model-too-many-operators",
+            Self::TooMuchMemory { .. } => "model-too-much-memory",
+            Self::WrongDigest { .. } => "model-wrong-digest",
+            Self::NoBackend { .. } => "model-backend-unavailable",
+            Self::NoDevice { .. } => "model-target-unavailable",
+            Self::ExternalData { .. } => "model-external-data",
+            Self::CustomOperator { .. } => "model-custom-operator",
+            Self::UnsupportedOperator { .. } => "model-unsupported-operator",
+            Self::UnsupportedKind { .. } => "model-unsupported-kind",
+            Self::UnsupportedShape { .. } => "model-unsupported-shape",
+            Self::Unbounded { .. } => "model-unbounded",
+            Self::Malformed { .. } => "model-malformed",
+            Self::Panicked { .. } => "model-panicked",
+            Self::Golden { .. } => "model-golden-invalid",
+            Self::Wrong { .. } => "model-golden-wrong",
+            Self::Trial { .. } => "model-trial-failed",
+        }
+    }
+}
+
+/// Why a run gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("input `{name}` is given twice")]
+    RepeatedInput { name: String },
+    #[error("there is no input `{name}`; the model takes {takes}")]
+    UnknownInput { name: String, takes: String },
+    #[error("input `{name}` is missing")]
+    MissingInput { name: Arc<str> },
+    #[error("input `{name}` is {given}, the model takes {takes}")]
+    WrongKind {
+        name: Arc<str>,
+        given: TensorKind,
+        takes: TensorKind,
+    },
+    #[error("input `{name}` has the shape {given:?}, the model takes [{takes}]")]
+    WrongShape {
+        name: Arc<str>,
+        given: Vec<u32>,
+        takes: String,
+    },
+    #[error("input `{name}` has the shape {given:?}, which has no elements")]
+    EmptyInput { name: Arc<str>, given: Vec<u32> },
+    #[error("dimension `{dimension}` of input `{name}` is {given}, but {before} elsewhere")]
+    DimensionsDiffer {
+        name: Arc<str>,
+        dimension: Arc<str>,
+        given: u32,
+        before: u32,
+    },
+    #[error("inputs of this size take {bytes} bytes to run, the limit is {max}")]
+    TooMuchMemory { bytes: u64, max: u64 },
+    #[error("busy: {overdue} earlier runs of the model go on past their deadline")]
+    Overdue { overdue: u32 },
+    #[error("busy: no slot became free in time")]
+    NoSlot,
+    #[error("the run did not end in time")]
+    Deadline,
+    #[error("the backend failed")]
+    Failed { source: Source },
+    #[error("the backend panicked: {message}")]
+    Panicked { message: String },
+}
+
+impl RunError {
+    /// Whether the caller can do better by asking differently.
+    pub fn is_callers_fault(&self) -> bool {
+        match self {
+            Self::RepeatedInput { .. }
+            | Self::UnknownInput { .. }
+            | Self::MissingInput { .. }
+            | Self::WrongKind { .. }
+            | Self::WrongShape { .. }
+            | Self::EmptyInput { .. }
+            | Self::DimensionsDiffer { .. }
+            | Self::TooMuchMemory { .. } => true,
+            Self::Overdue { .. }
+            | Self::NoSlot
+            | Self::Deadline
+            | Self::Failed { .. }
+            | Self::Panicked { .. } => false,
+        }
+    }
+
+    /// Whether the host refused the run for lack of room.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Overdue { .. } | Self::NoSlot)
+    }
+}
+
+/// What a panic said, cut to a line that fits a log.
+pub(super) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").chars().take(200).collect()
+}

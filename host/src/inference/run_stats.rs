@@ -1,0 +1,92 @@
+//! How often a model ran, how it ended and how long it took.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::errors::RunError;
+
+/// What is told of a model's runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RunStatus {
+    /// Runs that the backend was asked for.
+    pub runs_total: u64,
+    /// Of these, how many failed or came too late.
+    pub failures_total: u64,
+    /// Refused before the backend was asked, for their inputs.
+    pub refused_total: u64,
+    /// Refused for lack of a slot.
+    pub busy_total: u64,
+    /// Runs going on past their deadline, each holding a slot.
+    pub overdue: u32,
+    /// Median time of a successful run in microseconds, the wait for a slot
+    /// not included.
+    pub run_p50_us: f64,
+    /// The time that 99 of 100 runs keep.
+    pub run_p99_us: f64,
+}
+
+#[derive(Debug)]
+struct Counts {
+    runs: u64,
+    failures: u64,
+    refused: u64,
+    busy: u64,
+    times_ns: Histogram<u32>,
+}
+
+/// Counts and a histogram of fixed size: 100 ns to 100 s, to one percent.
+#[derive(Debug)]
+pub(super) struct RunStats(Mutex<Counts>);
+
+impl RunStats {
+    pub(super) fn new() -> Self {
+        let times_ns = Histogram::new_with_bounds(100, 100_000_000_000, 2)
+            .expect("the bounds are fixed and in order");
+        Self(Mutex::new(Counts {
+            runs: 0,
+            failures: 0,
+            refused: 0,
+            busy: 0,
+            times_ns,
+        }))
+    }
+
+    pub(super) fn succeeded(&self, took: Duration) {
+        let mut counts = self.0.lock();
+        counts.runs += 1;
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        counts.times_ns.saturating_record(nanoseconds);
+    }
+
+    pub(super) fn failed(&self, error: &RunError) {
+        let mut counts = self.0.lock();
+        if error.is_callers_fault() {
+            counts.refused += 1;
+        } else if error.is_busy() {
+            counts.busy += 1;
+        } else {
+            counts.runs += 1;
+            counts.failures += 1;
+        }
+    }
+
+    pub(super) fn status(&self, overdue: u32) -> RunStatus {
+        let counts = self.0.lock();
+        let quantile = |q| {
+            let nanoseconds = counts.times_ns.value_at_quantile(q);
+            Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6
+        };
+        RunStatus {
+            runs_total: counts.runs,
+            failures_total: counts.failures,
+            refused_total: counts.refused,
+            busy_total: counts.busy,
+            overdue,
+            run_p50_us: quantile(0.5),
+            run_p99_us: quantile(0.99),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Runs that take too long, and backends that panic.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{
+    FLOAT, InferenceLimits, LoadError, Model, ModelSource, ModelStore, Onnx, RunError, Target,
+    Tensor, load, name, source, zeros,
+};
+use crate::inference::{Backend, Control, Device, Dim, Graph, Port, TensorKind};
+use crate::spec::BackendKind;
+
+/// A library from outside that does what an input's first byte says.
+struct Outside {
+    devices: &'static [Device],
+    go_on: Arc<Mutex<Receiver<()>>>,
+}
+
+const WORKS: u8 = 0;
+const PANICS: u8 = 1;
+const HANGS: u8 = 2;
+
+impl Backend for Outside {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Tract
+    }
+
+    fn devices(&self) -> &[Device] {
+        self.devices
+    }
+
+    fn load(
+        &self,
+        source: &ModelSource,
+        _: Device,
+        _: &InferenceLimits,
+    ) -> Result<Box<dyn Graph>, LoadError> {
+        assert!(source.bytes != "panic", "not a model");
+        // Slow enough in its trial never to be run in place.
+        let port = Port {
+            name: "x".into(),
+            kind: TensorKind::U8,
+            shape: vec![Dim::Fixed(1)],
+        };
+        Ok(Box::new(OutsideGraph {
+            ports: vec![port],
+            go_on: Arc::clone(&self.go_on),
+        }))
+    }
+}
+
+struct OutsideGraph {
+    ports: Vec<Port>,
+    go_on: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Graph for OutsideGraph {
+    fn inputs(&self) -> &[Port] {
+        &self.ports
+    }
+
+    fn outputs(&self) -> &[Port] {
+        &self.ports
+    }
+
+    fn run(&self, inputs: &[Tensor], _: &Control) -> Result<Vec<Tensor>, RunError> {
+        match inputs[0].data()[0] {
+            PANICS => panic!("index out of bounds"),
+            HANGS => self.go_on.lock().recv().unwrap(),
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+        Ok(inputs.to_vec())
+    }
+}
+
+fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
+    let (go, go_on) = sync_channel(16);
+    let backend = Outside {
+        devices: &[Device::Cpu, Device::Gpu],
+        go_on: Arc::new(Mutex::new(go_on)),
+    };
+    let limits = InferenceLimits {
+        slots: slots.try_into().unwrap(),
+        waiting_max: waiting_max.try_into().unwrap(),
+        ..InferenceLimits::default()
+    };
+    let store = ModelStore::with_backends(limits, vec![Box::new(backend)]);
+    (store, go)
+}
+
+fn model(store: &ModelStore, file: &'static str) -> Arc<Model> {
+    let name = file.parse::<crate::names::ModelName>().unwrap();
+    let bytes = bytes::Bytes::from_static(file.as_bytes());
+    store.load(name.clone(), &source(bytes)).unwrap();
+    store.get(&name).unwrap()
+}
+
+async fn ask(model: &Arc<Model>, what: u8, within: Duration) -> Result<(), RunError> {
+    let input = Tensor::new(vec![1], TensorKind::U8, vec![what].into()).unwrap();
+    let deadline = Instant::now() + within;
+    let ran = model.run(vec![("x".to_owned(), input)], Some(deadline));
+    ran.await.map(drop)
+}
+
+const SHORT: Duration = Duration::from_millis(30);
+const LONG: Duration = Duration::from_secs(10);
+
+async fn until_none_overdue(model: &Model) {
+    let waited = Instant::now();
+    while model.run_status().overdue > 0 {
+        assert!(waited.elapsed() < LONG, "a slot was not given back");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_overdue_run_keeps_its_slot_and_its_model_refuses_more() {
+    let (store, go) = outside(1, 4);
+    let (slow, other) = (model(&store, "slow"), model(&store, "other"));
+
+    let error = ask(&slow, HANGS, SHORT).await.unwrap_err();
+    assert!(matches!(error, RunError::Deadline));
+    let error = ask(&slow, WORKS, LONG).await.unwrap_err();
+    assert!(matches!(error, RunError::Overdue { overdue: 1 }));
+    // It still holds the only slot.
+    let error = ask(&other, WORKS, SHORT).await.unwrap_err();
+    assert!(matches!(error, RunError::NoSlot));
+    let status = slow.run_status();
+    assert_eq!(
+        (status.overdue, status.busy_total, status.failures_total),
+        (1, 1, 1)
+    );
+
+    go.send(()).unwrap();
+    until_none_overdue(&slow).await;
+    ask(&slow, WORKS, LONG).await.unwrap();
+    ask(&other, WORKS, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_leaves_the_run_counted() {
+    let (store, go) = outside(1, 4);
+    let slow = model(&store, "slow");
+    {
+        // As when the guest is killed while it waits.
+        let asked = ask(&slow, HANGS, LONG);
+        tokio::time::timeout(SHORT, asked).await.unwrap_err();
+    }
+    assert_eq!(slow.run_status().overdue, 1);
+    go.send(()).unwrap();
+    until_none_overdue(&slow).await;
+}
+
+#[tokio::test]
+async fn only_so_many_wait_for_a_slot() {
+    let (store, go) = outside(1, 1);
+    let (first, second, third) = (
+        model(&store, "first"),
+        model(&store, "second"),
+        model(&store, "third"),
+    );
+    let refused = async {
+        // Polled after the others, which by then run and wait.
+        let error = ask(&third, WORKS, LONG).await.unwrap_err();
+        assert!(matches!(error, RunError::NoSlot));
+        go.send(()).unwrap();
+    };
+    let running = ask(&first, HANGS, LONG);
+    let waiting = ask(&second, WORKS, LONG);
+    let (running, waiting, ()) = tokio::join!(biased; running, waiting, refused);
+    running.unwrap();
+    waiting.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_in_a_backend_is_an_error() {
+    let (store, _go) = outside(1, 1);
+    let model = model(&store, "model");
+    let error = ask(&model, PANICS, LONG).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the backend panicked: index out of bounds"
+    );
+    ask(&model, WORKS, LONG).await.unwrap();
+
+    let error = store.load(name(), &source("panic".into())).unwrap_err();
+    assert!(matches!(error, LoadError::Panicked { .. }), "{error:?}");
+}
+
+#[test]
+fn a_graphics_processor_is_used_where_there_is_one() {
+    let (store, _go) = outside(1, 1);
+    let source = ModelSource {
+        target: Target::GpuPreferred,
+        ..source("model".into())
+    };
+    store.load(name(), &source).unwrap();
+    let model = store.get(&name()).unwrap();
+    assert_eq!((model.device(), model.degraded()), (Device::Gpu, false));
+}
+
+/// `links` products of square matrices, one after the other.
+fn products(links: usize) -> Arc<Model> {
+    let mut model = Onnx::new().input("x", FLOAT, &["n", "n"]);
+    let name = |i: usize| format!("p{i}");
+    for i in 0..links {
+        let from = if i == 0 { "x".to_owned() } else { name(i - 1) };
+        model = model.node("MatMul", &[&from, "x"], &[&name(i)]);
+    }
+    load(model.output(&name(links - 1), FLOAT, &["n", "n"]).build()).unwrap()
+}
+
+#[tokio::test]
+async fn tract_stops_between_two_operators_and_outlives_one() {
+    // Each product takes some tens of milliseconds, all of them seconds.
+    let model = products(60);
+    let within = Duration::from_millis(20);
+    let input = || vec![("x".to_owned(), zeros(&[1024, 1024]))];
+    let started = Instant::now();
+    let error = model
+        .run(input(), Some(started + within))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RunError::Deadline), "{error:?}");
+
+    until_none_overdue(&model).await;
+    let stopped = started.elapsed();
+
+    // The thread was not held for the whole of it.
+    let started = Instant::now();
+    model.run(input(), None).await.unwrap();
+    let whole = started.elapsed();
+    assert!(
+        stopped * 2 < whole,
+        "stopped after {stopped:?} of {whole:?}"
+    );
+}
