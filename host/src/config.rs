@@ -1,1 +1,248 @@
-//! To come.
+//! The host's own configuration, `host.toml`: where things are, and ceilings.
+//!
+//! What runs is not its business: that is the deployment's. Every setting has a
+//! safe default, so that a host needs no file at all; every bound is finite.
+//! There are no secrets in it and nothing is read from the environment.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::bus::BusLimits;
+use crate::deployment::document::ceilings::Ceilings;
+use crate::deployment::document::fault::{Checked, Collector, FaultKind, Faults};
+use crate::deployment::document::place::Places;
+use crate::deployment::document::shape::Shape;
+use crate::deployment::document::source::Source;
+use crate::deployment::document::{Site, piece};
+use crate::names::{Digest, PluginName};
+
+macro_rules! nonzero {
+    ($type:ident, $value:expr) => {
+        const { $type::new($value).unwrap() }
+    };
+}
+
+/// How one host is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// Where all that must last is kept: state, plugins' key-value buckets,
+    /// compiled components and the device key. Relative to this file. Only the
+    /// host may have access to it.
+    pub data_directory: PathBuf,
+    /// Where components are looked for, in this order, after the folder of the
+    /// deployment. Relative to this file.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Time in milliseconds that each unit has to stop in when the host shuts
+    /// down; then it is aborted.
+    pub shutdown_grace_ms: NonZeroU32,
+    /// Components compiled at once; each takes one core while it lasts.
+    pub compile_threads_max: NonZeroU32,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// What a deployment may ask of this host.
+    pub ceilings: Ceilings,
+    /// What the bus may hold.
+    pub bus: BusLimits,
+    /// What inference may take.
+    pub inference: InferenceConfig,
+}
+
+/// What the host logs to standard error, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// How severe a log line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// An operator must act.
+    Error,
+    /// Unexpected, though nothing is lost.
+    Warn,
+    /// Starts, stops and deployments.
+    #[default]
+    Info,
+    /// Each decision.
+    Debug,
+    /// Each message.
+    Trace,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What inference may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InferenceConfig {
+    /// Computations at once, over all plugins; each takes one core while it
+    /// lasts. Further ones wait.
+    pub slots_max: NonZeroU32,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            data_directory: PathBuf::from("/var/lib/selvedge"),
+            plugin_directories: Vec::new(),
+            shutdown_grace_ms: nonzero!(NonZeroU32, 5_000),
+            compile_threads_max: nonzero!(NonZeroU32, 2),
+            log: LogConfig::default(),
+            ceilings: Ceilings::default(),
+            bus: BusLimits::default(),
+            inference: InferenceConfig::default(),
+        }
+    }
+}
+
+impl Default for InferenceConfig {
+    fn default() -> Self {
+        Self {
+            slots_max: nonzero!(NonZeroU32, 2),
+        }
+    }
+}
+
+impl HostConfig {
+    /// The names that only a host's configuration has at its top.
+    pub(crate) const FIELDS: [&str; 8] = [
+        "data_directory",
+        "plugin_directories",
+        "shutdown_grace_ms",
+        "compile_threads_max",
+        "log",
+        "ceilings",
+        "bus",
+        "inference",
+    ];
+
+    /// Reads the configuration; its paths are then seen from where the file is.
+    ///
+    /// # Errors
+    ///
+    /// All faults, in the order of the file, if any of them is an error.
+    pub fn check(source: &Arc<Source>) -> Result<Checked<Self>, Faults> {
+        let mut faults = Collector::new(source);
+        let mut places = Places::default();
+        let Some(tree) = source.tree(&mut faults) else {
+            return faults.finish(None);
+        };
+        let span = tree.span();
+        let mut root = tree.into_inner();
+        let schema = Self::schema();
+        Shape::new(&schema, &mut faults, &mut places).prune(&mut root);
+        let mut root = Spanned::new(span, DeValue::Table(root));
+        let config: Option<Self> = piece::read(&mut root, &mut faults);
+        let config = config.map(|config| {
+            config.validate(&places, &mut faults);
+            config.within(source.file().parent().unwrap_or(Path::new("")))
+        });
+        faults.finish(config)
+    }
+
+    /// The JSON Schema of the configuration, for editors.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// What no type can say by itself.
+    fn validate(&self, places: &Places, faults: &mut Collector<'_>) {
+        let mut too_large = |field: &str, value: u64, whole: &str, ceiling: u64| {
+            if value > ceiling {
+                let kind = FaultKind::Invalid(format!(
+                    "`{field}` is {value}, above `{whole}`, which is {ceiling}"
+                ));
+                // Whichever was written is the one to look at.
+                let offset = [field, whole].map(|path| places.nearest(path));
+                faults.push(offset.into_iter().max().unwrap_or_default(), kind);
+            }
+        };
+        too_large(
+            "ceilings.plugin.memory_bytes_max",
+            self.ceilings.plugin.memory_bytes_max.get(),
+            "ceilings.memory_bytes_max",
+            self.ceilings.memory_bytes_max.get(),
+        );
+        too_large(
+            "bus.message_bytes_max",
+            self.bus.message_bytes_max.into(),
+            "bus.retained_bytes_max",
+            self.bus.retained_bytes_max,
+        );
+        let texts = std::iter::once(("data_directory".to_owned(), &self.data_directory));
+        let directories = self.plugin_directories.iter().enumerate();
+        let directories =
+            directories.map(|(index, path)| (format!("plugin_directories[{index}]"), path));
+        for (field, path) in texts.chain(directories) {
+            let text = path.to_string_lossy();
+            if text.is_empty() || text.contains('\0') {
+                let kind = FaultKind::Invalid(format!("`{text}` is not a path"));
+                faults.push(places.nearest(&field), kind);
+            }
+        }
+    }
+
+    /// Its paths, seen from `folder` where they are relative.
+    fn within(mut self, folder: &Path) -> Self {
+        self.data_directory = folder.join(&self.data_directory);
+        for directory in &mut self.plugin_directories {
+            *directory = folder.join(&directory);
+        }
+        self
+    }
+
+    /// What a deployment is judged by.
+    pub fn site(&self, shipped: BTreeMap<PluginName, Digest>) -> Site {
+        Site {
+            ceilings: self.ceilings.clone(),
+            message_bytes_max: self.bus.message_bytes_max.into(),
+            shipped,
+            plugin_directories: self.plugin_directories.clone(),
+        }
+    }
+
+    /// The state of deployments.
+    pub fn state_directory(&self) -> PathBuf {
+        self.data_directory.join("state")
+    }
+
+    /// The plugins' key-value buckets.
+    pub fn keyvalue_directory(&self) -> PathBuf {
+        self.data_directory.join("keyvalue")
+    }
+
+    /// Compiled components, which the device key authenticates.
+    pub fn compiled_directory(&self) -> PathBuf {
+        self.data_directory.join("compiled")
+    }
+
+    /// The key that authenticates compiled components.
+    pub fn device_key_file(&self) -> PathBuf {
+        self.data_directory.join("device.key")
+    }
+}
+
+#[cfg(test)]
+mod tests;
