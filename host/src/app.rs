@@ -1,1 +1,133 @@
-//! To come.
+//! Puts the host together: one place where everything meets.
+//!
+//! [`App::build`] opens what can fail (data directory, engine) before anything
+//! runs; [`App::shut_down`] stops everything in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::bus::{Bus, Message, Party};
+use crate::config::HostConfig;
+use crate::deployment::document::{Document, Site};
+use crate::deployment::{DeployError, Deployer, FindPlugin};
+use crate::inference::{InferenceLimits, ModelStore};
+use crate::names::{Digest, PluginName};
+use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
+use crate::storage::{Storage, StorageError};
+use crate::supervisor::{Observer, Supervisor, UnitState};
+
+/// Why the host cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("cannot open the data directory")]
+    Storage(#[from] StorageError),
+    #[error("cannot open the cache of native code")]
+    Cache(#[source] std::io::Error),
+    #[error("cannot make the engine")]
+    Engine(#[from] EngineError),
+}
+
+/// A host, ready to take deployments.
+#[derive(Debug)]
+pub struct App {
+    bus: Bus,
+    supervisor: Supervisor,
+    deployer: Deployer,
+}
+
+impl App {
+    /// Puts a host together. Nothing runs yet.
+    pub fn build(config: &HostConfig) -> Result<Self, BuildError> {
+        let storage = Storage::open(&config.data_directory)?;
+        let cache = CodeCache::open(config.compiled_directory(), storage.device_key()?)
+            .map_err(BuildError::Cache)?;
+        let plugin = &config.ceilings.plugin;
+        let engine = Engine::new(Ceilings {
+            // One being replaced and its successor.
+            instances_max: config.ceilings.plugins_max.get().saturating_mul(2),
+            memory_bytes_max: plugin.memory_bytes_max.get(),
+            table_elements_max: plugin.table_elements_max.get(),
+        })?;
+        let bus = Bus::new(config.bus.clone());
+        let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
+        let supervisor = Supervisor::new(grace, observer(bus.host_party()));
+        let models = ModelStore::new(InferenceLimits {
+            slots: config.inference.slots_max,
+            ..InferenceLimits::default()
+        });
+        let deployer = Deployer {
+            engine,
+            cache: Arc::new(cache),
+            bus: bus.clone(),
+            models: Arc::new(models),
+            storage,
+            supervisor: supervisor.clone(),
+            hosts: Arc::default(),
+            find: FindPlugin {
+                shipped: |name| selvedge_bundle::find(name).map(|plugin| plugin.component),
+                directories: config.plugin_directories.clone().into(),
+            },
+        };
+        Ok(Self {
+            bus,
+            supervisor,
+            deployer,
+        })
+    }
+
+    /// Where everyone meets.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// What keeps everything running.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Puts `document` into service. On a fault nothing of it runs.
+    pub async fn deploy(&self, document: &Document) -> Result<(), DeployError> {
+        self.deployer.start(document).await
+    }
+
+    /// Stops everything, last started first.
+    pub async fn shut_down(&self) {
+        self.supervisor.shut_down().await;
+    }
+}
+
+/// What a deployment for this host is judged by.
+pub fn site(config: &HostConfig) -> Site {
+    config.site(shipped())
+}
+
+/// The plugins that come with the binary.
+pub fn shipped() -> BTreeMap<PluginName, Digest> {
+    let digest = |plugin: &selvedge_bundle::Shipped| {
+        let name = plugin
+            .name
+            .parse()
+            .expect("folders of plugins are plugin names");
+        (name, Digest::of(plugin.component))
+    };
+    selvedge_bundle::PLUGINS.iter().map(digest).collect()
+}
+
+/// Publishes how units fare on `$selvedge/state/<unit>`, kept for whoever asks
+/// later.
+fn observer(host: Party) -> Observer {
+    Arc::new(move |name: &str, state: &UnitState| {
+        let topic = format!("$selvedge/state/{name}").parse();
+        let topic = topic.expect("unit names are topic levels");
+        let state = serde_json::to_vec(state).expect("states are plain data");
+        let mut message = Message::new(topic, state);
+        message.content_type = Some("application/json".into());
+        message.retain = true;
+        if let Err(error) = host.publish(message) {
+            warn!(unit = name, error = %error, "state not published");
+        }
+    })
+}

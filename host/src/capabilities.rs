@@ -14,6 +14,7 @@ pub mod keyvalue;
 mod limiter;
 mod logging;
 pub mod network;
+pub mod nn;
 pub mod port;
 mod wasi;
 
@@ -25,8 +26,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use config::ConfigEntries;
 use keyvalue::KeyValue;
 use network::NetworkPolicy;
+use nn::{NnCtx, NnLimits, NnView};
 use port::Port;
 
+use crate::inference::ModelStore;
 use crate::spec::InstanceSpec;
 
 pub use admit::{AdmitError, admit};
@@ -40,6 +43,7 @@ pub struct PluginState {
     config: ConfigEntries,
     keyvalue: Option<Arc<dyn KeyValue>>,
     network: Arc<NetworkPolicy>,
+    nn: NnCtx,
     port: Arc<dyn Port>,
     /// Messages that a service has taken and not yet acknowledged.
     taken: usize,
@@ -50,6 +54,7 @@ pub struct PluginState {
 pub struct Services {
     pub port: Arc<dyn Port>,
     pub keyvalue: Option<Arc<dyn KeyValue>>,
+    pub models: Arc<ModelStore>,
     pub hosts: Arc<network::Hosts>,
 }
 
@@ -73,6 +78,10 @@ impl PluginState {
         let (grants, limits) = (&spec.grants, &spec.limits);
         let network = NetworkPolicy::new(&grants.tcp, &grants.udp, services.hosts);
         let network = Arc::new(network);
+        let nn_limits = NnLimits {
+            tensor_bytes_max: limits.tensor_bytes_max,
+            resources_max: limits.resources_max,
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.resources_max.get()).unwrap_or(usize::MAX));
         Self {
@@ -85,6 +94,7 @@ impl PluginState {
             config: ConfigEntries::new(&spec.config),
             keyvalue: services.keyvalue,
             network,
+            nn: NnCtx::new(services.models, grants.models.clone(), nn_limits),
             port: services.port,
             taken: 0,
         }
@@ -101,12 +111,16 @@ impl WasiView for PluginState {
 }
 
 /// Puts every capability into `linker`. Whether a component may use it is
-/// decided by [`admit()`].
+/// decided by [`admit`].
 pub fn link(linker: &mut Linker<PluginState>) -> wasmtime::Result<()> {
     wasi::link(linker)?;
     network::link(linker)?;
     bus::link(linker)?;
     config::link(linker)?;
     logging::link(linker)?;
-    keyvalue::link(linker)
+    keyvalue::link(linker)?;
+    nn::link(linker, |state: &mut PluginState| NnView {
+        ctx: &mut state.nn,
+        table: &mut state.table,
+    })
 }

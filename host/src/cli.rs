@@ -1,1 +1,95 @@
-//! To come.
+//! The command line.
+
+pub mod check;
+mod demo;
+mod duration;
+mod files;
+mod log;
+mod run;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app;
+
+/// A failure that no argument or file explains.
+const EXIT_FAILURE: u8 = 1;
+/// Arguments that make no sense (`EX_USAGE` of sysexits).
+const EXIT_USAGE: u8 = 64;
+/// A file that is not as it should be (`EX_CONFIG` of sysexits).
+const EXIT_CONFIG: u8 = check::EXIT_CONFIG;
+
+/// Looked at for sockets and timers after so many tasks, even when guests keep
+/// every worker busy: a task may take a millisecond, and the default is 61.
+const TASKS_BETWEEN_EVENTS: u32 = 5;
+
+/// Runs other people's code at the edge without trusting it.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 failure, 64 usage, 78 configuration.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a deployment until it is interrupted.
+    Run(run::Args),
+    /// Check deployment and host files without running them.
+    Check(check::CheckArgs),
+    /// Show a whole line at work on three simulated machines.
+    Demo(demo::Args),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // If even this cannot be printed there is nobody to tell.
+            drop(error.print());
+            return ExitCode::from(if asked { 0 } else { EXIT_USAGE });
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
+            .unwrap_or(ExitCode::from(EXIT_FAILURE)),
+    }
+}
+
+/// Runs `main` on as many workers as there are cores.
+fn block_on(main: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(TASKS_BETWEEN_EVENTS)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(main),
+        Err(error) => {
+            files::complain(&format_args!("cannot start the executor: {error}"));
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+/// Resolves when the process is asked to end.
+async fn interrupted() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = wait(SignalKind::interrupt()) => {}
+        _ = wait(SignalKind::terminate()) => {}
+    }
+}

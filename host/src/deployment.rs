@@ -1,1 +1,218 @@
-//! To come.
+//! Puts a deployment into service: load, admit, compile, start.
+//!
+//! Everything is loaded, admitted and compiled before the first plugin is
+//! started; any fault leaves the host as it was, and all faults are reported
+//! together, each with its place in the document. How a plugin runs is the
+//! business of [`crate::runtime`]; what it may reach was decided in the
+//! document.
+
+pub mod document;
+mod load;
+mod plugin_unit;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use tracing::info;
+
+use document::Document;
+use document::fault::Location;
+use document::place::Place;
+use plugin_unit::PluginUnit;
+
+use crate::bus::Bus;
+use crate::capabilities::network::Hosts;
+use crate::error_chain::ErrorChain;
+use crate::inference::{LoadError, ModelStore};
+use crate::names::{ModelName, PluginName};
+use crate::runtime::{CodeCache, Engine, PortError, PrepareError, Prepared};
+use crate::spec::InstanceSpec;
+use crate::storage::{BucketError, Storage};
+use crate::supervisor::Supervisor;
+
+pub use load::{FindPlugin, LoadFault};
+
+/// Components compiled side by side; the compiler itself uses all cores.
+const COMPILES_AT_ONCE: usize = 2;
+
+/// Why a part of a deployment was not put into service.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployFault {
+    #[error("cannot load plugin `{plugin}`")]
+    Component {
+        plugin: PluginName,
+        source: LoadFault,
+    },
+    #[error("cannot load model `{model}`")]
+    ModelFile { model: ModelName, source: LoadFault },
+    #[error("model `{model}` is not fit to serve")]
+    Model { model: ModelName, source: LoadError },
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("plugin `{plugin}` has no store")]
+    KeyValue {
+        plugin: PluginName,
+        source: BucketError,
+    },
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error("the compiler did not finish")]
+    Interrupted,
+}
+
+impl DeployFault {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Component { .. } => "component-not-loaded",
+            Self::ModelFile { .. } => "model-not-loaded",
+            Self::Model { source, .. } => source.code(),
+            Self::Prepare(source) => source.code(),
+            Self::KeyValue { .. } => "store-not-opened",
+            Self::Port(_) => "bus-not-joined",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What went wrong, and where in the document it was asked for.
+#[derive(Debug)]
+pub struct Located {
+    /// The place in the document.
+    pub location: Location,
+    /// What went wrong there.
+    pub fault: DeployFault,
+}
+
+/// Why a deployment was not put into service: every fault found.
+#[derive(Debug)]
+pub struct DeployError(pub Vec<Located>);
+
+impl std::fmt::Display for DeployError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, Located { location, fault }) in self.0.iter().enumerate() {
+            let newline = if index > 0 { "\n" } else { "" };
+            write!(f, "{newline}{location}: error: {}", ErrorChain(fault))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DeployError {}
+
+/// What deployments are put into service with.
+#[derive(Debug, Clone)]
+pub struct Deployer {
+    pub engine: Engine,
+    pub cache: Arc<CodeCache>,
+    pub bus: Bus,
+    pub models: Arc<ModelStore>,
+    pub storage: Storage,
+    pub supervisor: Supervisor,
+    pub hosts: Arc<Hosts>,
+    pub find: FindPlugin,
+}
+
+impl Deployer {
+    /// Puts `document` into service. On a fault nothing of it runs.
+    pub async fn start(&self, document: &Document) -> Result<(), DeployError> {
+        let at = |place: Place<'_>, fault| {
+            let location = document.place_of(place);
+            Located { location, fault }
+        };
+        let mut faults = Vec::new();
+
+        for (name, model) in &document.models {
+            let loaded = load::model(document, model);
+            let loaded = loaded.map_err(|source| DeployFault::ModelFile {
+                model: name.clone(),
+                source,
+            });
+            let served = loaded.and_then(|source| {
+                let served = self.models.load(name.clone(), &source);
+                served.map_err(|source| DeployFault::Model {
+                    model: name.clone(),
+                    source,
+                })
+            });
+            faults.extend(served.err().map(|fault| at(Place::Model(name), fault)));
+        }
+
+        let mut prepared = Vec::new();
+        let mut preparing = stream::iter(&document.plugins)
+            .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
+            .buffered(COMPILES_AT_ONCE);
+        while let Some((name, outcome)) = preparing.next().await {
+            match outcome {
+                Ok(plugin) => prepared.push(plugin),
+                Err(fault) => faults.push(at(place_of(name, &fault), fault)),
+            }
+        }
+        drop(preparing);
+
+        let units = prepared.into_iter().filter_map(|plugin| {
+            let name = plugin.spec().plugin.clone();
+            let joined = PluginUnit::join(self, plugin);
+            joined
+                .map_err(|fault| faults.push(at(Place::Plugin(&name), fault)))
+                .ok()
+        });
+        let units: Vec<PluginUnit> = units.collect();
+        if !faults.is_empty() {
+            return Err(DeployError(faults));
+        }
+        // All have joined the bus before the first of them runs, so that none
+        // misses what another publishes at once.
+        for unit in units {
+            self.supervisor.start(unit.into_unit());
+        }
+        let (name, version) = (document.name.as_str(), document.version.to_string());
+        info!(
+            deployment = name,
+            version,
+            plugins = document.plugins.len(),
+            "deployment started"
+        );
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        document: &Document,
+        name: &PluginName,
+        plugin: &document::Plugin,
+    ) -> Result<Prepared, DeployFault> {
+        let (wasm, digest) = load::component(document, plugin, &self.find).map_err(|source| {
+            DeployFault::Component {
+                plugin: name.clone(),
+                source,
+            }
+        })?;
+        let spec = InstanceSpec {
+            plugin: name.clone(),
+            digest,
+            config: plugin.config.clone(),
+            grants: plugin.grants.clone(),
+            limits: plugin.limits.clone(),
+        };
+        let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
+        let compile = move || Prepared::new(&engine, &cache, spec, &wasm);
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
+    }
+}
+
+/// The part of the document that an operator would change to mend `fault`.
+fn place_of<'a>(plugin: &'a PluginName, fault: &DeployFault) -> Place<'a> {
+    match fault {
+        DeployFault::Component { .. } | DeployFault::Prepare(PrepareError::Compile { .. }) => {
+            Place::PluginField(plugin, "component")
+        }
+        DeployFault::Prepare(PrepareError::NotAdmitted(_)) => Place::PluginField(plugin, "grants"),
+        _ => Place::Plugin(plugin),
+    }
+}
+
+/// Bytes that came from somewhere, and what they are.
+type Loaded = (Bytes, crate::names::Digest);

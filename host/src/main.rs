@@ -1,3 +1,7 @@
 //! The gateway binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    selvedge::cli::main()
+}

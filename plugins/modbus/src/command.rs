@@ -288,7 +288,8 @@ pub fn to_json(value: &Value) -> Json {
         Value::Number(number) => json!(number),
         Value::Bool(on) => json!(on),
         Value::Text(text) => json!(text),
-        Value::Missing => Json::Null,
+        // Modbus has no type for them: none is ever read.
+        Value::Data(_) | Value::Missing => Json::Null,
     }
 }
 

@@ -1,0 +1,80 @@
+//! `selvedge run`: a deployment, until it is interrupted.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing::{error, info};
+
+use super::files::{self, complain};
+use super::{EXIT_CONFIG, EXIT_FAILURE, block_on, interrupted, log};
+use crate::app::{App, site};
+use crate::config::HostConfig;
+use crate::deployment::document::Document;
+use crate::deployment::document::fault::Faults;
+use crate::error_chain::ErrorChain;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The deployment document.
+    #[arg(value_name = "DEPLOYMENT")]
+    deployment: PathBuf,
+    /// The host's configuration; without it, defaults.
+    #[arg(long, value_name = "FILE")]
+    host_config: Option<PathBuf>,
+    /// Where all that must last is kept, instead of where the configuration says.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_directory: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match prepare(args) {
+        Ok((config, document)) => {
+            log::start(&config.log);
+            block_on(serve(&config, &document))
+        }
+        Err(faults) => {
+            complain(&faults);
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn prepare(args: &Args) -> Result<(HostConfig, Document), Faults> {
+    let mut config = match &args.host_config {
+        Some(path) => files::host_config(path)?,
+        None => HostConfig::default(),
+    };
+    if let Some(directory) = &args.data_directory {
+        config.data_directory.clone_from(directory);
+    }
+    let document = files::document(&args.deployment, &site(&config))?;
+    Ok((config, document))
+}
+
+async fn serve(config: &HostConfig, document: &Document) -> ExitCode {
+    let app = match App::build(config) {
+        Ok(app) => app,
+        Err(error) => {
+            error!(error = %ErrorChain(&error), "cannot start");
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
+    let code = match app.deploy(document).await {
+        Ok(()) => tokio::select! {
+            () = interrupted() => {
+                info!("shutting down");
+                ExitCode::SUCCESS
+            }
+            () = app.supervisor().lost() => ExitCode::from(EXIT_FAILURE),
+        },
+        Err(refused) => {
+            complain(&refused);
+            ExitCode::from(EXIT_CONFIG)
+        }
+    };
+    tokio::select! {
+        () = app.shut_down() => code,
+        // Asked twice, it does not wait for anyone.
+        () = interrupted() => ExitCode::from(EXIT_FAILURE),
+    }
+}
