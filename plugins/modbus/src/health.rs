@@ -70,7 +70,7 @@ impl Health {
         }
         let doublings = (self.failures - self.failures_max).min(31);
         let delay = self.backoff_min.saturating_mul(1 << doublings);
-        self.open_until = now + delay.min(self.backoff_max);
+        self.open_until = now.saturating_add(delay.min(self.backoff_max));
         (!was_down).then_some(Change::WentDown)
     }
 }

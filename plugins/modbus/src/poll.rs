@@ -56,7 +56,8 @@ impl Poll {
         let late = now.saturating_sub(self.due).as_nanos();
         let missed = late / self.interval.as_nanos().max(1);
         let steps = u32::try_from(missed).unwrap_or(u32::MAX - 1) + 1;
-        self.due += self.interval.saturating_mul(steps);
+        let ahead = self.interval.saturating_mul(steps);
+        self.due = self.due.saturating_add(ahead);
     }
 
     /// Polls; a reading for each point of the group.
@@ -212,4 +213,30 @@ fn decode(device: &Device, block: &Block, answer: &Answer, wall: f64) -> Reading
         readings.insert(place, (value, quality, wall));
     }
     readings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn missed_polls_are_not_made_up_and_the_phase_is_kept() {
+        let config: crate::config::Config = serde_json::from_value(json!({"devices": [{
+            "name": "d", "site": "s", "address": "h:1",
+            "points": [{"name": "p", "table": "coil", "address": 0}],
+            "groups": [{"name": "g", "interval_ms": 100, "phase_ms": 30, "points": ["p"]}],
+        }]}))
+        .unwrap();
+        let device = config.devices().unwrap().remove(0);
+        let ms = Duration::from_millis;
+        let mut poll = Poll::new(&device, &device.groups[0], ms(1000));
+        let mut times = Vec::new();
+        for now in [1031, 1130, 1499, 1530] {
+            poll.reschedule(ms(now));
+            times.push(poll.due().as_millis());
+        }
+        assert_eq!(times, [1130, 1230, 1530, 1630]);
+    }
 }

@@ -130,7 +130,9 @@ impl Unit {
     /// An exception is an answer, unless a gateway gives it for a silent unit.
     fn judge(&mut self, bus: &impl Bus, now: Duration, outcome: &Result<Answer, Fault>) {
         let change = match outcome {
-            Ok(_) | Err(Fault::Request(_)) => self.health.succeeded(),
+            Ok(_) => self.health.succeeded(),
+            // Nothing was sent: this says nothing about the unit.
+            Err(Fault::Request(_)) => None,
             Err(fault) => match fault.exception() {
                 Some(10 | 11) | None => self.health.failed(now, fault.to_string()),
                 Some(_) => self.health.succeeded(),

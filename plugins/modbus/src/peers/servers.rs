@@ -53,7 +53,7 @@ fn skipped(what: &str, missing: &Path) {
 }
 
 fn python() -> Option<PathBuf> {
-    let python = root().join("target/peers/venv/bin/python");
+    let python = root().join("target/peers/bin/python");
     if python.exists() {
         return Some(python);
     }
@@ -76,15 +76,22 @@ pub(super) fn hostile(arguments: &[&str]) -> Option<Server> {
     ))
 }
 
+/// The folder of libmodbus, which is named for the machine's architecture.
+fn library(folder: &Path) -> Option<PathBuf> {
+    let folders = fs_err::read_dir(folder).ok()?.flatten();
+    let found = folders
+        .map(|entry| entry.path())
+        .find(|path| path.join("libmodbus.so").exists())?;
+    Some(fs_err::canonicalize(found).unwrap())
+}
+
 /// libmodbus with the values of `server.c`, compiled here.
 pub(super) fn libmodbus(directory: &Path) -> Option<Server> {
     let installed = root().join("target/peers/deb/usr");
-    let library = installed.join("lib/x86_64-linux-gnu");
-    if !library.join("libmodbus.so").exists() {
-        skipped("libmodbus", &library);
+    let Some(library) = library(&installed.join("lib")) else {
+        skipped("libmodbus", &installed);
         return None;
-    }
-    let library = fs_err::canonicalize(library).unwrap();
+    };
     let binary = directory.join("server");
     let compiled = Command::new("cc")
         .arg("-I")
