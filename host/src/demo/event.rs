@@ -3,7 +3,7 @@
 //! Read as any outsider would, from topic and payload alone; what is not
 //! understood is left out. Text is made fit for a terminal here, once.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::bus::Message;
@@ -21,6 +21,7 @@ pub enum Event {
     /// Readings of a device; those without a good number are left out.
     Telemetry {
         device: String,
+        #[serde(serialize_with = "as_map")]
         readings: Vec<(String, f64)>,
     },
     /// What the model makes of the device's last window; absent if it could not.
@@ -120,6 +121,10 @@ impl Event {
             _ => return None,
         })
     }
+}
+
+fn as_map<S: Serializer>(readings: &[(String, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(readings.iter().map(|(name, value)| (name, value)))
 }
 
 /// The good numbers of a SenML pack (RFC 8428); truth values count as 0 and 1.

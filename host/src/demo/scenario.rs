@@ -214,7 +214,8 @@ impl Case {
         let after = at - self.answered_s?;
         self.verdict.effect_after_s = Some(after);
         self.verdict.effect = Some(what.clone());
-        Some(format!("{what} {after:.1} s after the write"))
+        let device = self.kind.device();
+        Some(format!("{device}: {what}, {after:.1} s after the write"))
     }
 }
 

@@ -62,9 +62,27 @@ fn shown(kind: Kind) -> [Shown; 3] {
 impl View {
     /// Takes in what happened at `at` seconds; returns its line if it is news.
     pub(super) fn see(&mut self, at: f64, event: &Event) -> Option<String> {
+        let ends_nothing = self.ends_nothing(event);
         self.update(at, event);
-        let line = news(event)?;
+        let line = match event {
+            Event::Anomaly { device, .. } if ends_nothing => format!("{device}: found healthy"),
+            _ => news(event)?,
+        };
         Some(self.tell(at, &line))
+    }
+
+    /// A detector says once of each device it comes to know that it is healthy.
+    fn ends_nothing(&self, event: &Event) -> bool {
+        let Event::Anomaly {
+            device,
+            state: State::Cleared,
+            ..
+        } = event
+        else {
+            return false;
+        };
+        let row = Kind::of_device(device).and_then(|kind| self.machines.get(&kind));
+        row.is_none_or(|row| row.anomaly.is_none())
     }
 
     /// Adds a line of news.
@@ -298,6 +316,19 @@ mod tests {
             assert!(screen[2].contains(part), "{part} not in {}", screen[2]);
         }
         assert_eq!(screen[6], "   1.5 s  pump-1: bearing-wear raised");
+
+        let cleared = Event::Anomaly {
+            device: device(),
+            state: State::Cleared,
+            kind: "bearing-wear".to_owned(),
+        };
+        let line = view.see(9.0, &cleared);
+        assert_eq!(
+            line.as_deref(),
+            Some("   9.0 s  pump-1: bearing-wear cleared")
+        );
+        let line = view.see(10.0, &cleared);
+        assert_eq!(line.as_deref(), Some("  10.0 s  pump-1: found healthy"));
     }
 
     #[test]

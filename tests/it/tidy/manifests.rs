@@ -15,7 +15,8 @@ struct Package {
 }
 
 /// Ours, each with those of ours that it may depend on. The plugins (`plugin-*`)
-/// may depend on the SDK and nobody on them.
+/// may depend on the SDK, and nobody on them but `train-data`, which must compute
+/// what they compute.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("selvedge-signing", &[]),
     ("selvedge-registry", &[]),
@@ -31,6 +32,10 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "selvedge-signing",
             "wasm-build",
         ],
+    ),
+    (
+        "train-data",
+        &["plugin-window", "selvedge", "selvedge-plugin"],
     ),
     ("xtask", &["wasm-build"]),
 ];

@@ -30,6 +30,9 @@ Repository tasks
     cargo xtask guests   builds the test components to target/guests
     cargo xtask wit      checks that the vendored WIT is what was vendored
     cargo xtask schemas  rewrites the checked-in schemas from the code
+    cargo xtask train-data FOLDER
+                         writes what the demo's models learn from; see
+                         plugins/detector/train
     cargo xtask bench    measures, each figure against the raw thing
     cargo xtask help     this text
 ";
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["guests"] => guests(),
         ["wit"] => wit::check(&Workspace::here()),
         ["schemas"] => schemas(),
+        ["train-data", folder] => train_data(folder),
         ["bench"] => Err(Failure::new("there are no benchmarks yet")),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
@@ -79,5 +83,16 @@ fn schemas() -> Result<(), Failure> {
     )
     .env("UPDATE_EXPECT", "1")
     .arguments(&["--", "schema"])
+    .run()
+}
+
+/// A program of its own, so that the other tasks need not wait for the host.
+fn train_data(folder: &str) -> Result<(), Failure> {
+    let folder = std::path::absolute(folder)?;
+    let folder = folder.to_string_lossy();
+    Cargo::new(
+        &Workspace::here(),
+        &["run", "--quiet", "--package", "train-data", "--", &folder],
+    )
     .run()
 }

@@ -81,12 +81,12 @@ fn a_run_in_which_all_is_done_right_passes() {
     assert!((pump.detected_after_s.unwrap() - 4.0).abs() < 1e-9);
     assert_eq!(said.len(), 3);
     assert!(
-        said[0].starts_with("vibration fell from 6.0 to 1.5 m/s2"),
+        said[0].starts_with("pump-1: vibration fell from 6.0 to 1.5 m/s2"),
         "{}",
         said[0]
     );
     assert!(
-        said[1].starts_with("pressure fell from 178 to 18 bar"),
+        said[1].starts_with("press-1: pressure fell from 178 to 18 bar"),
         "{}",
         said[1]
     );

@@ -87,6 +87,7 @@ async fn in_json_every_line_is_an_object_and_the_last_one_the_summary() {
         ["telemetry", "telemetry", "telemetry", "anomaly", "summary"]
     );
     assert_eq!(events[4]["machines"][0]["device"], "pump-1");
+    assert_eq!(events[0]["readings"]["vibration"], 1.0);
     assert_eq!(events[4]["passed"], false);
 }
 

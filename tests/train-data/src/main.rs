@@ -5,12 +5,16 @@
 //! deployment: a model sees in service what it saw in training. One CSV file for
 //! each machine, one row for each window; runs depend on their seed only.
 
-use std::fmt::Write as _;
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, reason = "a tool for people")]
+
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use plugin_window::{Config, Device, Feature, Features, Windows};
 use selvedge::demo::{self, Kind, Machine, Schedule};
+use selvedge::error_chain::ErrorChain;
 use selvedge_plugin::senml::{Quality, Record, Value};
 
 /// Runs of each scenario; the seed is the run's number.
@@ -24,7 +28,7 @@ const EPOCH_S: f64 = 1_700_000_000.0;
 
 /// Why no data were written.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TrainDataError {
+enum TrainDataError {
     #[error("cannot write the training data")]
     Write(#[from] std::io::Error),
     #[error("the demo's deployment has no usable window for `{device}`: {why}")]
@@ -69,8 +73,22 @@ struct Run {
     offset: f64,
 }
 
+fn main() -> ExitCode {
+    let Some(folder) = std::env::args_os().nth(1) else {
+        eprintln!("usage: cargo xtask train-data FOLDER");
+        return ExitCode::from(64);
+    };
+    match run(Path::new(&folder)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("train-data: {}", ErrorChain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Writes `<machine>.csv` for every machine into `folder`.
-pub(crate) fn run(folder: &Path) -> Result<(), TrainDataError> {
+fn run(folder: &Path) -> Result<(), TrainDataError> {
     fs_err::create_dir_all(folder)?;
     for kind in Kind::ALL {
         let config = window_of(kind)?;
@@ -93,15 +111,11 @@ pub(crate) fn run(folder: &Path) -> Result<(), TrainDataError> {
 }
 
 fn row(text: &mut String, name: &str, run: &Run, window: &Features) {
+    let (seed, onset, answer) = (run.seed, run.onset_s, run.answer_s);
     let end = window.end - EPOCH_S;
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "{name},{},{:.2},{:.2},{end:.2}",
-        run.seed, run.onset_s, run.answer_s
-    );
+    text.push_str(&format!("{name},{seed},{onset:.2},{answer:.2},{end:.2}"));
     for value in &window.values {
-        let _ = write!(text, ",{}", value.unwrap_or(f64::NAN));
+        text.push_str(&format!(",{}", value.unwrap_or(f64::NAN)));
     }
     text.push('\n');
 }
