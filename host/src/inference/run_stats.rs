@@ -75,10 +75,7 @@ impl RunStats {
 
     pub(super) fn status(&self, overdue: u32) -> RunStatus {
         let counts = self.0.lock();
-        let quantile = |q| {
-            let nanoseconds = counts.times_ns.value_at_quantile(q);
-            Duration::from_nanos(nanoseconds).as_secs_f64() * 1e6
-        };
+        let quantile = |q| counts.times_ns.value_at_quantile(q) as f64 / 1e3;
         RunStatus {
             runs_total: counts.runs,
             failures_total: counts.failures,

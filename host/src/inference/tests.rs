@@ -65,14 +65,16 @@ async fn run(
 async fn an_autoencoder_computes_what_it_should_whatever_the_batch() {
     let model = load(autoencoder()).unwrap();
     let weight = |i: usize| ((i * 37 % 101) as f64 - 50.0) / 400.0;
-    for rows in [1, 3, 17] {
+    for rows in [1_u8, 3, 17] {
+        let batch = u32::from(rows);
+        let rows = usize::from(rows);
         let x: Vec<f64> = (0..rows * 64).map(|i| (i as f64 * 0.7).sin()).collect();
-        let input = tensor(&[rows as u32, 64], TensorKind::Fp32, &x);
+        let input = tensor(&[batch, 64], TensorKind::Fp32, &x);
         let outputs = run(&model, vec![("x", input)]).await.unwrap();
 
         let names: Vec<_> = outputs.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["score", "y"]);
-        assert_eq!(outputs[0].1.dimensions(), [rows as u32, 1]);
+        assert_eq!(outputs[0].1.dimensions(), [batch, 1]);
         let scores: Vec<f64> = outputs[0].1.values().collect();
         let y: Vec<f64> = outputs[1].1.values().collect();
         for row in 0..rows {

@@ -121,7 +121,8 @@ async fn a_granted_model_computes_and_gives_everything_back() {
         assert_eq!(view.dimensions(borrowed()).unwrap(), dimensions);
         assert_eq!(view.ty(borrowed()).unwrap(), TensorType::Fp32);
         let data = super::tensor::HostTensor::data(&mut view, borrowed()).unwrap();
-        assert_eq!(data.len() as u32, 4 * dimensions[0] * dimensions[1]);
+        let elements = dimensions.iter().product::<u32>();
+        assert_eq!(u32::try_from(data.len()), Ok(4 * elements));
         super::tensor::HostTensor::drop(&mut view, tensor).unwrap();
     }
     let context = Resource::new_own(context);
