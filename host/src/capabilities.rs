@@ -19,6 +19,7 @@ pub mod port;
 mod wasi;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -98,6 +99,15 @@ impl PluginState {
             port: services.port,
             taken: 0,
         }
+    }
+}
+
+impl PluginState {
+    /// A call into the guest begins that may take `wait_max`: what it asks of a
+    /// model is answered before that, so that it hears of a slow one instead of
+    /// being ended with it.
+    pub(crate) fn set_deadline(&mut self, wait_max: Duration) {
+        self.nn.set_deadline(Some(Instant::now() + wait_max / 2));
     }
 }
 

@@ -5,10 +5,12 @@ mod demo;
 mod duration;
 mod files;
 mod log;
+mod panics;
 mod run;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -26,6 +28,9 @@ const EXIT_CONFIG: u8 = check::EXIT_CONFIG;
 /// Looked at for sockets and timers after so many tasks, even when guests keep
 /// every worker busy: a task may take a millisecond, and the default is 61.
 const TASKS_BETWEEN_EVENTS: u32 = 5;
+
+/// How long work off the executor may go on once everything has stopped.
+const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs other people's code at the edge without trusting it.
 #[derive(Debug, Parser)]
@@ -57,6 +62,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { EXIT_USAGE });
         }
     };
+    panics::log_bounded();
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -72,7 +78,12 @@ fn block_on(main: impl Future<Output = ExitCode>) -> ExitCode {
         .event_interval(TASKS_BETWEEN_EVENTS)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(main),
+        Ok(runtime) => {
+            let code = runtime.block_on(main);
+            // A run of a model that nobody can stop does not keep the process.
+            runtime.shutdown_timeout(BLOCKING_GRACE);
+            code
+        }
         Err(error) => {
             files::complain(&format_args!("cannot start the executor: {error}"));
             ExitCode::from(EXIT_FAILURE)

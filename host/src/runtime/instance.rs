@@ -132,6 +132,7 @@ impl Instance {
             .iter()
             .map(|message| WireMessage::from(&**message))
             .collect();
+        self.store.data_mut().set_deadline(self.wait_max);
         let call = self.pace.call(handle.call_async(&mut self.store, (wires,)));
         let (outcome,) = within("handle", self.wait_max, call).await?;
         Ok(dispositions(messages.len(), outcome))
@@ -162,6 +163,7 @@ impl Instance {
         export: &'static str,
         function: TypedFunc<(), Outcome<T>>,
     ) -> Result<T, CallError> {
+        self.store.data_mut().set_deadline(self.wait_max);
         let call = self.pace.call(function.call_async(&mut self.store, ()));
         let (outcome,) = within(export, self.wait_max, call).await?;
         outcome.map_err(|reason| CallError::Refused { export, reason })
