@@ -56,7 +56,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["deployment::document", "names", "spec", "error_chain"],
+        // Each module owns its part of the configuration.
+        &[
+            "deployment::document",
+            "bus",
+            "inference",
+            "names",
+            "spec",
+            "error_chain",
+        ],
     ),
     ("app", &["*"]),
     ("demo", &["*"]),
