@@ -3,6 +3,8 @@
 //! What runs is not its business: that is the deployment's. Every setting has a
 //! safe default, so that a host needs no file at all; every bound is finite.
 //! There are no secrets in it and nothing is read from the environment.
+//! Editors complete it where it begins with
+//! `#:schema <path>/host/schemas/host.schema.json` (taplo, Even Better TOML).
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

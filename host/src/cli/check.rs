@@ -137,7 +137,7 @@ fn kind(source: &Source) -> Result<Kind, Faults> {
         std::cmp::Ordering::Less => Ok(Kind::Host),
         std::cmp::Ordering::Equal => Err(Faults(vec![Fault {
             location: source.start(),
-            kind: FaultKind::UnknownFile,
+            kind: Box::new(FaultKind::UnknownFile),
             help: Some(
                 "a deployment has `name`, `version` and `[plugins]`; a host has `data_directory`, `[ceilings]` and others"
                     .to_owned(),

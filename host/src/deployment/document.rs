@@ -6,6 +6,9 @@
 //! file are reported at once. Whether the components may be trusted, and
 //! whether they import more than they are granted, is decided later; for that,
 //! [`Document::place_of`] finds the line of each part.
+//!
+//! Editors complete and explain the fields where the file begins with
+//! `#:schema <path>/host/schemas/deployment.schema.json` (taplo, Even Better TOML).
 
 pub mod ceilings;
 pub mod component_source;

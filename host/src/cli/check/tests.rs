@@ -85,7 +85,7 @@ fn json_says_the_same_for_programs() {
         "severity": "error",
         "code": "field-unknown",
         "message": "unknown field `inbox_max`",
-        "help": "did you mean `inbox_messages_max`?",
+        "help": "did you mean `inbox_bytes_max` or `inbox_messages_max`?",
     });
     assert_eq!(fault, &expected);
 }

@@ -81,7 +81,7 @@ pub enum FaultKind {
     UnknownValue { field: String, found: String },
     #[error("{0}")]
     Invalid(String),
-    #[error("`{0}` is neither finite nor representable in JSON")]
+    #[error("`{0}` has no JSON form: numbers must be finite and fit 64 bits")]
     NotJson(String),
     #[error("plugin `{plugin}` is granted model `{model}`, which the deployment does not have")]
     UnknownModel { plugin: String, model: String },
@@ -161,7 +161,7 @@ impl FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub location: Location,
-    pub kind: FaultKind,
+    pub kind: Box<FaultKind>,
     pub help: Option<String>,
 }
 
@@ -257,7 +257,7 @@ impl<'s> Collector<'s> {
         let location = self.source.locate(offset);
         let fault = Fault {
             location,
-            kind,
+            kind: Box::new(kind),
             help,
         };
         self.found.push((offset, fault));

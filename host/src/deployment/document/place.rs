@@ -61,6 +61,10 @@ impl Places {
         self.nearest(&place.path())
     }
 
+    pub(crate) fn is_written(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     pub(crate) fn nearest(&self, path: &str) -> usize {
         let mut path = path;
         loop {

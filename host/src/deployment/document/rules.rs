@@ -148,7 +148,12 @@ impl<'a, 's> Rules<'a, 's> {
                     value: *value,
                     ceiling,
                 };
-                let help = format!("raise `ceilings.plugin.{limit}` in the host's configuration");
+                let raise = format!("raise `ceilings.plugin.{limit}` in the host's configuration");
+                let help = if self.places.is_written(&at(limit)) {
+                    raise
+                } else {
+                    format!("that is its default: set `limits.{limit}`, or {raise}")
+                };
                 let offset = self.places.nearest(&at(limit));
                 self.faults.push_with(offset, kind, Some(help));
             }

@@ -63,7 +63,7 @@ impl Source {
                 let location = Self::from_text(path, start).locate(valid);
                 Err(Fault {
                     location,
-                    kind: FaultKind::NotUtf8,
+                    kind: Box::new(FaultKind::NotUtf8),
                     help: None,
                 })
             }
@@ -150,7 +150,7 @@ fn fault(path: &Path, line: usize, column: usize, kind: FaultKind) -> Fault {
     let file = path.into();
     Fault {
         location: Location { file, line, column },
-        kind,
+        kind: Box::new(kind),
         help: None,
     }
 }

@@ -7,7 +7,7 @@ const NAME_BYTES_MAX: usize = 64;
 const LIKENESS_MIN: f64 = 0.8;
 
 /// Names this much less alike than the best are suggested with it.
-const LIKENESS_SLACK: f64 = 0.03;
+const LIKENESS_SLACK: f64 = 0.08;
 
 /// "did you mean `a`?", if a name is close.
 pub(crate) fn closest<'n>(name: &str, allowed: impl Iterator<Item = &'n str>) -> Option<String> {
@@ -18,8 +18,10 @@ pub(crate) fn closest<'n>(name: &str, allowed: impl Iterator<Item = &'n str>) ->
 /// The close names, or else all that are allowed.
 pub(crate) fn or_list<'n>(name: &str, allowed: impl Iterator<Item = &'n str>) -> Option<String> {
     let allowed: Vec<_> = allowed.collect();
-    closest(name, allowed.iter().copied()).or_else(|| {
-        (!allowed.is_empty()).then(|| format!("expected one of {}", listed(&allowed, "and")))
+    closest(name, allowed.iter().copied()).or_else(|| match allowed.as_slice() {
+        [] => None,
+        [only] => Some(format!("expected `{only}`")),
+        _ => Some(format!("expected one of {}", listed(&allowed, "and"))),
     })
 }
 
@@ -51,7 +53,8 @@ fn listed(names: &[&str], last: &str) -> String {
 mod tests {
     use super::{closest, or_list};
 
-    const LIMITS: [&str; 4] = [
+    const LIMITS: [&str; 5] = [
+        "inbox_bytes_max",
         "inbox_messages_max",
         "inbox_overflow",
         "memory_bytes_max",
@@ -64,7 +67,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_suggests_what_was_meant() {
-        check("inbox_max", Some("did you mean `inbox_messages_max`?"));
+        check(
+            "inbox_max",
+            Some("did you mean `inbox_bytes_max` or `inbox_messages_max`?"),
+        );
         check("memory-bytes-max", Some("did you mean `memory_bytes_max`?"));
         check("CALL_MS", Some("did you mean `call_ms_max`?"));
         check("zzz", None);

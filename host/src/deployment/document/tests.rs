@@ -88,8 +88,11 @@ fn each_part_is_found_where_it_was_written() {
 fn columns_are_counted_in_characters() {
     let start = "name = \"a\"\nversion = \"1.0.0\"\n";
     let faults = refused(format!("{start}models = {{ 'ü' = {{}}, \"ä\" = 1 }}\n"));
-    assert!(faults.contains("press.toml:3:12: error: `ü`"), "{faults}");
-    let wrong = "press.toml:3:27: error: `ä` is an integer";
+    assert!(
+        faults.contains("press.toml:3:12: error: `ü` is not a name"),
+        "{faults}"
+    );
+    let wrong = "press.toml:3:28: error: `ä` is an integer";
     assert!(faults.contains(wrong), "{faults}");
 }
 
