@@ -65,7 +65,7 @@ impl App {
             models: Arc::new(models),
             storage,
             supervisor: supervisor.clone(),
-            hosts: Arc::default(),
+            hosts: Arc::new(config.hosts.clone()),
             find: FindPlugin {
                 shipped: |name| selvedge_bundle::find(name).map(|plugin| plugin.component),
                 directories: config.plugin_directories.clone().into(),

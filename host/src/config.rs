@@ -7,6 +7,7 @@
 //! `#:schema <path>/host/schemas/host.schema.json` (taplo, Even Better TOML).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,10 @@ pub struct HostConfig {
     /// Where components are looked for, in this order, after the folder of the
     /// deployment. Relative to this file.
     pub plugin_directories: Vec<PathBuf>,
+    /// Names that endpoints may be granted by, with the address each leads to;
+    /// others are asked of the system's resolver. Sites without a name server
+    /// name their machines here.
+    pub hosts: BTreeMap<String, IpAddr>,
     /// Time in milliseconds that each unit has to stop in when the host shuts
     /// down; then it is aborted.
     pub shutdown_grace_ms: NonZeroU32,
@@ -109,6 +114,7 @@ impl Default for HostConfig {
         Self {
             data_directory: PathBuf::from("/var/lib/selvedge"),
             plugin_directories: Vec::new(),
+            hosts: BTreeMap::new(),
             shutdown_grace_ms: nonzero!(NonZeroU32, 5_000),
             compile_threads_max: nonzero!(NonZeroU32, 2),
             log: LogConfig::default(),
@@ -129,9 +135,10 @@ impl Default for InferenceConfig {
 
 impl HostConfig {
     /// The names that only a host's configuration has at its top.
-    pub(crate) const FIELDS: [&str; 8] = [
+    pub(crate) const FIELDS: [&str; 9] = [
         "data_directory",
         "plugin_directories",
+        "hosts",
         "shutdown_grace_ms",
         "compile_threads_max",
         "log",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, event};
 
@@ -145,25 +145,21 @@ impl LocalPort {
         }
     }
 
-    async fn publish_one(&self, message: Message, delivery: Delivery) -> Result<(), Refusal> {
+    async fn publish_one(
+        &self,
+        message: Message,
+        delivery: Delivery,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
         let outcome = match delivery {
-            Delivery::AtMostOnce => self.party.publish(message),
-            Delivery::AtLeastOnce => match self.party.publish(message.clone()) {
-                Err(PublishError::Busy { .. }) => {
-                    let waiting = self.party.publish_waiting(message);
-                    match timeout(self.publish_wait, waiting).await {
-                        Ok(outcome) => outcome,
-                        Err(_) => return Err(Refusal::Busy(millis(self.publish_wait))),
-                    }
-                }
-                outcome => outcome,
-            },
+            Delivery::AtMostOnce => self.party.publish_lossy(message),
+            Delivery::AtLeastOnce => {
+                let waiting = self.party.publish_waiting(message);
+                let waited = timeout_at(deadline, waiting).await;
+                waited.map_err(|_| Refusal::Busy(millis(self.publish_wait)))?
+            }
         };
-        match outcome {
-            // A publisher that does not insist may lose its message.
-            Err(PublishError::Busy { .. }) if delivery == Delivery::AtMostOnce => Ok(()),
-            outcome => outcome.map_err(|error| self.refusal(&error)),
-        }
+        outcome.map_err(|error| self.refusal(&error))
     }
 
     fn refusal(&self, error: &PublishError) -> Refusal {
@@ -198,8 +194,10 @@ impl Port for LocalPort {
             self.check(&messages)?;
             let (allowed, wait) = self.publish_rate.lock().take(messages.len());
             let count = messages.len();
+            // One for the whole batch: it is one call of the guest.
+            let deadline = Instant::now() + self.publish_wait;
             for (index, message) in messages.into_iter().take(allowed).enumerate() {
-                let published = self.publish_one(message, delivery).await;
+                let published = self.publish_one(message, delivery, deadline).await;
                 published.map_err(|reason| Refused { index, reason })?;
             }
             if allowed < count {

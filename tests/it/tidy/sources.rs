@@ -50,7 +50,8 @@ fn collect(root: &Path, folder: &Path, extension: &str, into: &mut Vec<Source>) 
     for name in entries {
         let path = folder.join(&name);
         if root.join(&path).is_dir() {
-            if !["target", "node_modules"].contains(&name.to_string_lossy().as_ref()) {
+            // Cases hold files that are faulty on purpose.
+            if !["target", "node_modules", "cases"].contains(&name.to_string_lossy().as_ref()) {
                 collect(root, &path, extension, into);
             }
         } else if path.extension().is_some_and(|found| found == extension) {
