@@ -121,7 +121,7 @@ impl WasiView for PluginState {
 }
 
 /// Puts every capability into `linker`. Whether a component may use it is
-/// decided by [`admit`].
+/// decided by [`admit()`].
 pub fn link(linker: &mut Linker<PluginState>) -> wasmtime::Result<()> {
     wasi::link(linker)?;
     network::link(linker)?;

@@ -76,7 +76,7 @@ impl Machines {
         deployment_text(&port)
     }
 
-    /// Who starts the faults' clock: [`watch`] needs it.
+    /// Who starts the faults' clock: [`watch()`] needs it.
     pub fn director(&self) -> Director {
         self.director.clone()
     }

@@ -1,7 +1,7 @@
 //! What the demo shows: a line for each machine, and the last things to happen.
 //!
 //! Pure: events in, lines of text out. Whether they are drawn in place or
-//! printed one by one is decided by [`super::watch`].
+//! printed one by one is decided by [`super::watch()`].
 
 use std::collections::{HashMap, VecDeque};
 
