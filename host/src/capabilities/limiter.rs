@@ -5,32 +5,59 @@ use wasmtime::ResourceLimiter;
 /// Sums linear memories and tables, however many there are.
 #[derive(Debug, Clone)]
 pub struct Limiter {
-    memory_bytes: usize,
-    memory_bytes_max: usize,
-    table_elements: usize,
-    table_elements_max: usize,
+    memory_bytes: Sum,
+    table_elements: Sum,
+}
+
+/// Something that may grow up to a limit.
+#[derive(Debug, Clone)]
+struct Sum {
+    used: usize,
+    max: usize,
     refused: u64,
+}
+
+impl Sum {
+    fn up_to(max: u64) -> Self {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        Self {
+            used: 0,
+            max,
+            refused: 0,
+        }
+    }
+
+    /// Whether one part of it may grow; `maximum` is the part's own limit.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let allowed = used <= self.max && maximum.is_none_or(|max| desired <= max);
+        if allowed {
+            self.used = used;
+        } else {
+            self.refused = self.refused.saturating_add(1);
+        }
+        allowed
+    }
 }
 
 impl Limiter {
     pub(super) fn new(memory_bytes_max: u64, table_elements_max: u32) -> Self {
         Self {
-            memory_bytes: 0,
-            memory_bytes_max: usize::try_from(memory_bytes_max).unwrap_or(usize::MAX),
-            table_elements: 0,
-            table_elements_max: usize::try_from(table_elements_max).unwrap_or(usize::MAX),
-            refused: 0,
+            memory_bytes: Sum::up_to(memory_bytes_max),
+            table_elements: Sum::up_to(table_elements_max.into()),
         }
     }
 
     /// Bytes of linear memory that the instance holds.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        self.memory_bytes.used
     }
 
     /// How often it was refused to grow.
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.memory_bytes
+            .refused
+            .saturating_add(self.table_elements.refused)
     }
 }
 
@@ -41,16 +68,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .memory_bytes
-            .saturating_add(desired.saturating_sub(current));
-        let allowed = total <= self.memory_bytes_max && maximum.is_none_or(|max| desired <= max);
-        if allowed {
-            self.memory_bytes = total;
-        } else {
-            self.refused = self.refused.saturating_add(1);
-        }
-        Ok(allowed)
+        Ok(self.memory_bytes.grow(current, desired, maximum))
     }
 
     fn table_growing(
@@ -59,16 +77,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .table_elements
-            .saturating_add(desired.saturating_sub(current));
-        let allowed = total <= self.table_elements_max && maximum.is_none_or(|max| desired <= max);
-        if allowed {
-            self.table_elements = total;
-        } else {
-            self.refused = self.refused.saturating_add(1);
-        }
-        Ok(allowed)
+        Ok(self.table_elements.grow(current, desired, maximum))
     }
 }
 
