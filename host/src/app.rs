@@ -66,6 +66,7 @@ impl App {
             storage,
             supervisor: supervisor.clone(),
             hosts: Arc::new(config.hosts.clone()),
+            compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
             find: FindPlugin {
                 shipped: |name| selvedge_bundle::find(name).map(|plugin| plugin.component),
                 directories: config.plugin_directories.clone().into(),

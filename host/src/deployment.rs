@@ -33,9 +33,6 @@ use crate::supervisor::Supervisor;
 
 pub use load::{FindPlugin, LoadFault};
 
-/// Components compiled side by side; the compiler itself uses all cores.
-const COMPILES_AT_ONCE: usize = 2;
-
 /// Why a part of a deployment was not put into service.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployFault {
@@ -112,6 +109,8 @@ pub struct Deployer {
     pub supervisor: Supervisor,
     pub hosts: Arc<Hosts>,
     pub find: FindPlugin,
+    /// Components compiled at once, each on one core.
+    pub compile_threads_max: usize,
 }
 
 impl Deployer {
@@ -142,7 +141,7 @@ impl Deployer {
         let mut prepared = Vec::new();
         let mut preparing = stream::iter(&document.plugins)
             .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
-            .buffered(COMPILES_AT_ONCE);
+            .buffered(self.compile_threads_max);
         while let Some((name, outcome)) = preparing.next().await {
             match outcome {
                 Ok(plugin) => prepared.push(plugin),

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
@@ -28,6 +28,9 @@ use crate::error_chain::ErrorChain;
 
 pub use policy::{RestartPolicy, WhenLost};
 pub use state::UnitState;
+
+/// Units that may use up their grace one after another when the host shuts down.
+const DEAF_MAX: u32 = 3;
 
 /// What an attempt to run a unit ends with.
 pub type UnitResult = Result<(), Box<dyn Error + Send + Sync>>;
@@ -65,7 +68,9 @@ impl std::fmt::Debug for UnitContext {
 impl UnitContext {
     /// Says that the unit is at work: from now on its state is `running`.
     pub fn ready(&self) {
-        self.enter(UnitState::Running);
+        if !self.stop.is_cancelled() {
+            self.enter(UnitState::Running);
+        }
     }
 
     fn enter(&self, state: UnitState) {
@@ -78,7 +83,7 @@ impl UnitContext {
 #[derive(Debug)]
 struct Running {
     name: Arc<str>,
-    stop: CancellationToken,
+    context: UnitContext,
     state: watch::Receiver<UnitState>,
     task: AbortOnDropHandle<()>,
 }
@@ -181,19 +186,20 @@ impl Supervisor {
     /// Starts a unit, and says how it fares from now on.
     pub fn start(&self, unit: Unit) -> watch::Receiver<UnitState> {
         let (state, watched) = watch::channel(UnitState::Starting);
-        let (name, stop) = (Arc::clone(&unit.name), CancellationToken::new());
+        let name = Arc::clone(&unit.name);
         let context = UnitContext {
-            stop: stop.clone(),
+            stop: CancellationToken::new(),
             name: Arc::clone(&name),
             state,
             observer: Arc::clone(&self.observer),
         };
-        let task = spawn(unit.keep_alive(context, self.lost.clone()));
+        let task = spawn(unit.keep_alive(context.clone(), self.lost.clone()));
         let mut running = self.running.lock();
-        running.retain(|unit| !unit.task.is_finished());
+        // One that ended is remembered until another takes its name.
+        running.retain(|unit| unit.name != name || !unit.task.is_finished());
         running.push(Running {
             name,
-            stop,
+            context,
             state: watched.clone(),
             task,
         });
@@ -208,7 +214,7 @@ impl Supervisor {
             place.map(|place| running.remove(place))
         };
         if let Some(unit) = unit {
-            self.stop_unit(unit).await;
+            self.stop_unit(unit, Instant::now() + self.grace).await;
         }
     }
 
@@ -227,19 +233,26 @@ impl Supervisor {
     }
 
     /// Stops everything: last started, first stopped, so that no unit outlives
-    /// one that it relies on.
+    /// one that it relies on. However many do not listen, all together get no
+    /// more than [`DEAF_MAX`] times the grace of one.
     pub async fn shut_down(&self) {
+        let end = Instant::now() + self.grace * DEAF_MAX;
         loop {
             let unit = self.running.lock().pop();
             let Some(unit) = unit else { return };
-            self.stop_unit(unit).await;
+            self.stop_unit(unit, end).await;
         }
     }
 
-    async fn stop_unit(&self, unit: Running) {
-        unit.stop.cancel();
-        if timeout(self.grace, unit.task).await.is_err() {
+    async fn stop_unit(&self, mut unit: Running, end: Instant) {
+        unit.context.stop.cancel();
+        let end = end.min(Instant::now() + self.grace);
+        if timeout_at(end, &mut unit.task).await.is_err() {
             warn!(unit = &*unit.name, "unit aborted: it did not stop in time");
+            unit.task.abort();
+            // Whatever it was doing is over once this returns.
+            drop(unit.task.await);
+            unit.context.enter(UnitState::Stopped);
         }
     }
 }

@@ -17,6 +17,10 @@ pub enum AdmitError {
     #[error("plugin `{plugin}` exports nothing that the host calls")]
     NothingExported { plugin: PluginName },
     #[error(
+        "plugin `{plugin}` imports the inbox, but does not export `service`: it is handed its messages"
+    )]
+    InboxWithoutService { plugin: PluginName },
+    #[error(
         "plugin `{plugin}` exports `service` together with `{other}`: a service reads its inbox"
     )]
     MixedExports {
@@ -33,6 +37,7 @@ impl AdmitError {
             Self::NotGranted { .. } => "import-not-granted",
             Self::NothingExported { .. } => "nothing-exported",
             Self::MixedExports { .. } => "mixed-exports",
+            Self::InboxWithoutService { .. } => "inbox-without-service",
         }
     }
 }

@@ -7,7 +7,7 @@
 
 mod policy;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -24,6 +24,9 @@ use super::PluginState;
 use super::bindings::wasi::sockets::ip_name_lookup::{self, Host, HostResolveAddressStream};
 
 pub use policy::{Hosts, NetworkPolicy};
+
+/// Bytes in a name (RFC 1035 section 2.3.4).
+const NAME_BYTES_MAX: usize = 253;
 
 /// How long a name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,6 +88,14 @@ impl Host for PluginState {
     ) -> Result<Resource<Addresses>, SocketError> {
         self.table.get(&network)?;
         let policy = Arc::clone(&self.network);
+        // Before anything of the guest's is kept.
+        if name.len() > NAME_BYTES_MAX {
+            return Err(ErrorCode::InvalidArgument.into());
+        }
+        let name = name.to_ascii_lowercase();
+        if name.parse::<IpAddr>().is_err() && !policy.names(&name) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
         let resolving = async move { resolve(&policy, &name).await }
             .boxed()
             .shared();
@@ -133,26 +144,34 @@ async fn resolve(policy: &NetworkPolicy, name: &str) -> Result<Arc<[IpAddr]>, Er
         // An address is no name: whether it may be used is decided on connecting.
         return Ok(Arc::new([address]));
     }
-    let name = name.to_ascii_lowercase();
-    if !policy.names(&name) {
-        return Err(ErrorCode::AccessDenied);
-    }
-    let found: Vec<IpAddr> = match policy.known_host(&name) {
+    let found = match policy.known_host(name) {
         Some(address) => vec![address],
-        None => {
-            let lookup = tokio::net::lookup_host((name.as_str(), 0));
-            let resolved = timeout(RESOLVE_TIMEOUT, lookup).await;
-            let resolved = resolved.map_err(|_| ErrorCode::TemporaryResolverFailure)?;
-            let addresses = resolved.map_err(|_| ErrorCode::NameUnresolvable)?;
-            addresses.map(|address| address.ip()).collect()
-        }
+        None => look_up(policy, name).await?,
     };
-    let allowed = policy.admit_resolved(&name, &found);
+    let allowed = policy.admit_resolved(name, &found);
     if allowed.is_empty() {
         Err(ErrorCode::AccessDenied)
     } else {
         Ok(allowed)
     }
+}
+
+/// Asks the system's resolver. It cannot be stopped once asked, so a plugin has
+/// at most one question open, whether or not it still waits for the answer.
+async fn look_up(policy: &NetworkPolicy, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+    let permit = policy.lookup_permit();
+    let permit = permit.ok_or(ErrorCode::TemporaryResolverFailure)?;
+    let question = (name.to_owned(), 0_u16);
+    let lookup = tokio::task::spawn_blocking(move || {
+        let answer = question.to_socket_addrs();
+        drop(permit);
+        answer
+    });
+    let answer = timeout(RESOLVE_TIMEOUT, lookup).await;
+    let answer = answer.map_err(|_| ErrorCode::TemporaryResolverFailure)?;
+    let addresses = answer.map_err(|_| ErrorCode::PermanentResolverFailure)?;
+    let addresses = addresses.map_err(|_| ErrorCode::NameUnresolvable)?;
+    Ok(addresses.map(|address| address.ip()).collect())
 }
 
 /// Errors are told apart as `wasmtime-wasi` tells them apart.

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Bytes in a topic or a topic filter. MQTT allows 65,535; nobody needs them.
 pub(super) const LEN_MAX: usize = 1024;
 
+/// Characters of a malformed topic that an error shows.
+const SHOWN_CHARS: usize = 64;
+
 /// A topic name (MQTT 5.0 section 4.7): no wildcards, at most 1,024 bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -69,7 +72,9 @@ impl TryFrom<Arc<str>> for Topic {
         if (1..=LEN_MAX).contains(&text.len()) && !text.contains(|c| is_wild(c) || is_unfit(c)) {
             Ok(Self(text))
         } else {
-            Err(TopicError(text.escape_debug().to_string()))
+            // Enough to know it by; it may be megabytes of anything.
+            let begin = text.chars().take(SHOWN_CHARS);
+            Err(TopicError(begin.flat_map(char::escape_debug).collect()))
         }
     }
 }

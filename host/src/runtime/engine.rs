@@ -14,8 +14,9 @@ use crate::capabilities::{self, PluginState};
 const TICK: Duration = Duration::from_millis(1);
 /// Bytes of a guest's stack; running out of it is a trap.
 const GUEST_STACK_BYTES: usize = 512 << 10;
-/// Bytes of the fiber a guest and the host functions it calls run on.
-const FIBER_STACK_BYTES: usize = 1 << 20;
+/// Bytes of the fiber a guest and the host functions it calls run on; the host
+/// keeps what the guest cannot have, enough for running a model in place.
+const FIBER_STACK_BYTES: usize = 2 << 20;
 /// Core instances, memories and tables of one component. Python and JavaScript
 /// components are made of many core modules.
 const CORE_INSTANCES_MAX: u32 = 64;
@@ -114,6 +115,9 @@ fn config(ceilings: Ceilings) -> Config {
         .concurrency_support(false)
         .wasm_memory64(false)
         .relaxed_simd_deterministic(true)
+        // As many cores as the operator gives, not all there are: plugins run
+        // while others are compiled.
+        .parallel_compilation(false)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(ceilings)));

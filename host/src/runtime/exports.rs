@@ -56,9 +56,12 @@ impl Exports {
             .collect()
     }
 
-    /// Whether the host knows what to do with this.
-    pub(super) fn admit(&self, plugin: &PluginName) -> Result<(), AdmitError> {
+    /// Whether the host knows what to do with this; `inbox` is imported or not.
+    pub(super) fn admit(&self, plugin: &PluginName, inbox: bool) -> Result<(), AdmitError> {
         let plugin = plugin.clone();
+        if inbox && self.run.is_none() {
+            return Err(AdmitError::InboxWithoutService { plugin });
+        }
         match (
             self.run.is_some(),
             self.handle.is_some(),

@@ -135,8 +135,8 @@ impl Mailbox {
     pub(super) fn bereave(&mut self, reason: &str) -> Vec<Dead> {
         let mut hand = std::mem::take(&mut self.hand);
         let alone = hand.len() == 1;
-        let guilty =
-            |held: &Held| held.deliveries > self.retries_max || (alone && held.deliveries > 1);
+        let retries_max = self.retries_max;
+        let guilty = |held: &Held| alone && held.deliveries > retries_max.min(1);
         let dead = hand.extract_if(.., |held| guilty(held));
         let dead = dead
             .map(|held| Dead {

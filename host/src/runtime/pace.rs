@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use wasmtime::{Store, UpdateDeadline};
 
@@ -65,6 +66,15 @@ impl<F: Future> Future for Paced<F> {
         if !self.counters.yielded.swap(false, Ordering::Relaxed) {
             self.counters.ticks.store(0, Ordering::Relaxed);
         }
-        self.call.as_mut().poll(cx)
+        let began = Instant::now();
+        let outcome = self.call.as_mut().poll(cx);
+        // Host functions cannot be preempted: a long one is counted here, less
+        // the tick that the guest is charged for anyway.
+        let extra = began.elapsed().as_millis().saturating_sub(1);
+        if extra > 0 {
+            let extra = u32::try_from(extra).unwrap_or(u32::MAX >> 1);
+            self.counters.ticks.fetch_add(extra, Ordering::Relaxed);
+        }
+        outcome
     }
 }

@@ -7,9 +7,13 @@
 //! come between the check and the use. Anything that does not fit is compiled
 //! anew. Component bytes that are native code themselves are refused.
 
+use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 use wasmtime::component::Component;
@@ -38,23 +42,38 @@ pub enum CompileError {
     Compiler,
 }
 
-/// Native code in the data directory.
-#[derive(Debug, Clone)]
+/// Native code in the data directory, and what of it is in use.
 pub struct CodeCache {
     directory: PathBuf,
     key: DeviceKey,
+    /// One for each component ever asked for. Held while it is made, so that
+    /// plugins of the same component wait for one compilation and share it.
+    slots: Mutex<HashMap<Digest, Arc<Mutex<Weak<Component>>>>>,
+}
+
+impl std::fmt::Debug for CodeCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodeCache")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CodeCache {
     /// The cache in `directory`, which is made if it is not there.
     pub fn open(directory: PathBuf, key: DeviceKey) -> std::io::Result<Self> {
         fs_err::create_dir_all(&directory)?;
-        Ok(Self { directory, key })
+        let slots = Mutex::default();
+        Ok(Self {
+            directory,
+            key,
+            slots,
+        })
     }
 
-    /// The component with these bytes, ready to be instantiated: from the cache
-    /// if it is there, else compiled. Blocks.
-    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Component, CompileError> {
+    /// The component with these bytes, ready to be instantiated: the one in use,
+    /// else from the directory, else compiled. Blocks.
+    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Arc<Component>, CompileError> {
         if wasm.len() > COMPONENT_BYTES_MAX {
             return Err(CompileError::TooLarge(wasm.len()));
         }
@@ -62,15 +81,31 @@ impl CodeCache {
             return Err(CompileError::Native);
         }
         let digest = Digest::of(wasm);
+        let slot = Arc::clone(self.slots.lock().entry(digest).or_default());
+        let mut slot = slot.lock();
+        if let Some(component) = slot.upgrade() {
+            return Ok(component);
+        }
+        let component = Arc::new(self.make(engine, wasm, &digest)?);
+        *slot = Arc::downgrade(&component);
+        Ok(component)
+    }
+
+    fn make(
+        &self,
+        engine: &Engine,
+        wasm: &[u8],
+        digest: &Digest,
+    ) -> Result<Component, CompileError> {
         let settings = settings(engine);
         let path = self.directory.join(format!("{}.native", digest.hex()));
-        if let Some(component) = self.load(engine, &path, &digest, &settings) {
+        if let Some(component) = self.load(engine, &path, digest, &settings) {
             debug!(digest = %digest, "native code loaded from the cache");
             return Ok(component);
         }
         let native = compile(engine, wasm)?;
         let component = deserialize(engine, &native).ok_or(CompileError::Compiler)?;
-        if let Err(error) = self.store(&path, &digest, &settings, &native) {
+        if let Err(error) = self.store(&path, digest, &settings, &native) {
             // The plugin runs all the same; it will be compiled again next time.
             warn!(error = %error, "native code not cached");
         }
@@ -85,11 +120,9 @@ impl CodeCache {
         digest: &Digest,
         settings: &[u8],
     ) -> Option<Component> {
-        let size = fs_err::metadata(path).ok()?.len();
-        if size > FILE_BYTES_MAX {
-            return None;
-        }
-        let file = fs_err::read(path).ok()?;
+        let mut file = Vec::new();
+        let opened = fs_err::File::open(path).ok()?;
+        opened.take(FILE_BYTES_MAX).read_to_end(&mut file).ok()?;
         let (code, native) = file.split_at_checked(CODE_BYTES)?;
         if !self
             .key

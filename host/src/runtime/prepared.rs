@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::exports::Exports;
@@ -53,6 +53,8 @@ pub struct Prepared {
     pub(super) spec: Arc<InstanceSpec>,
     pub(super) pre: InstancePre<PluginState>,
     pub(super) exports: Exports,
+    // While one plugin runs it, others of the same component share its code.
+    _component: Arc<Component>,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -84,7 +86,10 @@ impl Prepared {
             .map(|(name, _)| name);
         let mut refused = admit(&spec.plugin, imports, &spec.grants);
         let exports = Exports::of(&component);
-        refused.extend(exports.admit(&spec.plugin).err());
+        let inbox = component_type
+            .imports(engine.wasmtime())
+            .any(|(name, _)| name.starts_with("selvedge:bus/inbox@"));
+        refused.extend(exports.admit(&spec.plugin, inbox).err());
         if !refused.is_empty() {
             return Err(PrepareError::NotAdmitted(refused));
         }
@@ -99,6 +104,7 @@ impl Prepared {
             spec: Arc::new(spec),
             pre,
             exports,
+            _component: component,
         })
     }
 

@@ -22,6 +22,8 @@ pub async fn run(
     stop: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), CallError> {
+    // A predecessor that a panic of the host ended could not say so itself.
+    port.bereave("the host failed");
     let outcome = attempt(prepared, port, services, &stop, ready).await;
     if let Err(error) = &outcome {
         port.bereave(&ErrorChain(error).to_string());
@@ -58,8 +60,10 @@ async fn serve(
     };
     tokio::select! {
         outcome = instance.run() => {
-            // It returned of its own accord: what it took is done with.
-            port.settle(Vec::new());
+            if outcome.is_ok() {
+                // It returned of its own accord: what it took is done with.
+                port.settle(Vec::new());
+            }
             outcome
         }
         () = tell => Ok(()),
@@ -89,7 +93,7 @@ async fn call(
             () = tick_due => {
                 next_tick = instance.tick().await?.map(|delay| Instant::now() + delay);
             }
-            () = port.ready() => {
+            () = port.ready(), if prepared.exports.handle.is_some() => {
                 let Ok(batch) = port.receive(batch_max) else { return Ok(()) };
                 let dispositions = instance.handle(&batch).await?;
                 port.settle(dispositions);

@@ -109,7 +109,8 @@ macro_rules! __export_one {
     (Stateful, $glue:ident, $with:ident) => {
         impl $crate::bindings::stateful::exports::selvedge::plugin::stateful::Guest for $glue {
             fn snapshot() -> ::std::vec::Vec<u8> {
-                $with(|plugin| $crate::Stateful::snapshot(plugin)).unwrap_or_default()
+                // A state that is not there must not be taken for an empty one.
+                $with(|plugin| $crate::Stateful::snapshot(plugin)).expect("the plugin was made")
             }
             fn restore(
                 state: ::std::vec::Vec<u8>,

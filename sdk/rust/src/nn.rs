@@ -65,10 +65,11 @@ impl Model {
             })
             .collect();
         let outputs = self.context.compute(inputs)?;
-        Ok(outputs
-            .into_iter()
-            .map(|(name, tensor)| (name, f32_values(&tensor)))
-            .collect())
+        let read = |(name, tensor): (String, tensor::Tensor)| match tensor.ty() {
+            TensorType::Fp32 => Ok((name, f32_values(&tensor))),
+            other => Err(NnError(format!("output `{name}` is {other:?}, not FP32"))),
+        };
+        outputs.into_iter().map(read).collect()
     }
 }
 

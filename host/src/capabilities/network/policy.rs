@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::spec::Endpoint;
 
@@ -21,6 +22,7 @@ pub struct NetworkPolicy {
     udp: Vec<Endpoint>,
     hosts: Arc<Hosts>,
     resolved: Mutex<HashMap<String, Arc<[IpAddr]>>>,
+    lookup: Arc<Semaphore>,
 }
 
 impl NetworkPolicy {
@@ -31,6 +33,7 @@ impl NetworkPolicy {
             udp: udp.to_vec(),
             hosts,
             resolved: Mutex::default(),
+            lookup: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -56,6 +59,11 @@ impl NetworkPolicy {
             .iter()
             .chain(&self.udp)
             .any(|endpoint| endpoint.host == name)
+    }
+
+    /// To be held while the system's resolver is asked: `None` while it is.
+    pub(super) fn lookup_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.lookup).try_acquire_owned().ok()
     }
 
     /// The address that the operator gave `name`.
