@@ -13,7 +13,7 @@ mod peers;
 mod run;
 mod wit;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use wasm_build::Workspace;
 
@@ -33,7 +33,8 @@ Repository tasks
     cargo xtask train-data FOLDER
                          writes what the demo's models learn from; see
                          plugins/detector/train
-    cargo xtask bench    measures, each figure against the raw thing
+    cargo xtask bench [NAME...] [--json]
+                         measures, each figure against the raw thing
     cargo xtask help     this text
 ";
 
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         ["wit"] => wit::check(&Workspace::here()),
         ["schemas"] => schemas(),
         ["train-data", folder] => train_data(folder),
-        ["bench"] => Err(Failure::new("there are no benchmarks yet")),
+        ["bench", options @ ..] => bench(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
@@ -72,6 +73,23 @@ fn guests() -> Result<(), Failure> {
     let folder = Workspace::here().guests()?;
     println!("guests are in {}", folder.display());
     Ok(())
+}
+
+/// Builds what is measured and the binary that measures; the rest is its business.
+fn bench(options: &[&str]) -> Result<(), Failure> {
+    let workspace = Workspace::here();
+    let guests = workspace.guests()?;
+    let build = [
+        "build",
+        "--locked",
+        "--release",
+        "--package=bench",
+        "--package=selvedge",
+    ];
+    Cargo::new(&workspace, &build).run()?;
+    let mut bench = Command::new(workspace.target().join("release/bench"));
+    bench.env("SELVEDGE_GUESTS", guests).args(options);
+    command::run(bench)
 }
 
 /// The schema tests rewrite what they compare with when asked to. All packages
