@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
@@ -52,6 +52,7 @@ pub type Observer = Arc<dyn Fn(&str, &UnitState) + Send + Sync>;
 pub struct UnitContext {
     /// Cancelled when the unit is to stop.
     pub stop: CancellationToken,
+    abort: CancellationToken,
     name: Arc<str>,
     state: watch::Sender<UnitState>,
     observer: Observer,
@@ -165,9 +166,18 @@ impl Unit {
         context.enter(UnitState::Stopped);
     }
 
-    /// Runs once, in a task of its own so that a panic is only a failure.
+    /// Runs once, in a task of its own so that a panic is only a failure. When
+    /// this returns, nothing of it runs any more.
     async fn attempt(&self, context: UnitContext) -> UnitResult {
-        spawn((self.start)(context)).await?
+        let abort = context.abort.clone();
+        let mut task = spawn((self.start)(context));
+        tokio::select! {
+            outcome = &mut task => outcome?,
+            () = abort.cancelled() => {
+                task.abort();
+                task.await?
+            }
+        }
     }
 }
 
@@ -189,6 +199,7 @@ impl Supervisor {
         let name = Arc::clone(&unit.name);
         let context = UnitContext {
             stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
             name: Arc::clone(&name),
             state,
             observer: Arc::clone(&self.observer),
@@ -249,10 +260,11 @@ impl Supervisor {
         let end = end.min(Instant::now() + self.grace);
         if timeout_at(end, &mut unit.task).await.is_err() {
             warn!(unit = &*unit.name, "unit aborted: it did not stop in time");
-            unit.task.abort();
-            // Whatever it was doing is over once this returns.
-            drop(unit.task.await);
-            unit.context.enter(UnitState::Stopped);
+            unit.context.abort.cancel();
+            // It ends where it next waits.
+            if timeout(self.grace, &mut unit.task).await.is_err() {
+                error!(unit = &*unit.name, "unit left behind: it never waits");
+            }
         }
     }
 }

@@ -138,3 +138,32 @@ async fn every_change_of_state_is_observed_in_order() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_does_not_stop_is_aborted_and_said_to_be_stopped() {
+    struct Alive(Arc<AtomicUsize>);
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    let supervisor = supervisor();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&alive);
+    let deaf = Unit::new("deaf", policy(0, WhenLost::KeepHost), move |context| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let alive = Alive(Arc::clone(&counted));
+        async move {
+            let _alive = alive;
+            context.ready();
+            std::future::pending().await
+        }
+    });
+    let mut state = supervisor.start(deaf);
+    let running = state.wait_for(|state| *state == UnitState::Running).await;
+    drop(running.unwrap());
+    supervisor.stop("deaf").await;
+    assert_eq!(*state.borrow(), UnitState::Stopped);
+    assert_eq!(alive.load(Ordering::Relaxed), 0, "it outlived its stop");
+}
