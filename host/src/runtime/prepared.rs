@@ -55,6 +55,8 @@ pub struct Prepared {
     pub(super) exports: Exports,
     // While one plugin runs it, others of the same component share its code.
     _component: Arc<Component>,
+    // Whoever can run a guest keeps the clock that preempts it going.
+    _engine: Engine,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -105,6 +107,7 @@ impl Prepared {
             pre,
             exports,
             _component: component,
+            _engine: engine.clone(),
         })
     }
 
