@@ -131,9 +131,13 @@ fn pool(ceilings: Ceilings) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
-        .total_core_instances(instances.saturating_mul(8))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(4))
+        .max_memories_per_module(MEMORIES_MAX)
+        .max_tables_per_module(TABLES_MAX)
+        // Each may have its most, so that none can take what another needs in
+        // order to start. What is not used is address space only.
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_MAX))
+        .total_memories(instances.saturating_mul(MEMORIES_MAX))
+        .total_tables(instances.saturating_mul(TABLES_MAX))
         .total_stacks(instances)
         .max_memory_size(usize::try_from(ceilings.memory_bytes_max).unwrap_or(usize::MAX))
         .table_elements(usize::try_from(ceilings.table_elements_max).unwrap_or(usize::MAX))

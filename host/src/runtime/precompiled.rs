@@ -38,6 +38,8 @@ pub enum CompileError {
     Native,
     #[error("this is not a component that can be compiled")]
     Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the component needs more than this host has for one plugin")]
+    Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the compiler failed")]
     Compiler,
 }
@@ -104,7 +106,8 @@ impl CodeCache {
             return Ok(component);
         }
         let native = compile(engine, wasm)?;
-        let component = deserialize(engine, &native).ok_or(CompileError::Compiler)?;
+        let component =
+            deserialize(engine, &native).map_err(|error| CompileError::Unfit(error.into()))?;
         if let Err(error) = self.store(&path, digest, &settings, &native) {
             // The plugin runs all the same; it will be compiled again next time.
             warn!(error = %error, "native code not cached");
@@ -131,7 +134,7 @@ impl CodeCache {
             warn!(digest = %digest, "cached native code is not ours: compiling anew");
             return None;
         }
-        deserialize(engine, native)
+        deserialize(engine, native).ok()
     }
 
     /// Written aside and renamed, so that a crash leaves a whole file or none.
@@ -190,11 +193,11 @@ fn settings(engine: &Engine) -> Vec<u8> {
     clippy::disallowed_methods,
     reason = "the one place that loads native code"
 )]
-fn deserialize(engine: &Engine, native: &[u8]) -> Option<Component> {
+fn deserialize(engine: &Engine, native: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `native` is what `compile` returned, or was read from a file into
     // memory that nobody else can change and then authenticated there with a
     // key that only this device holds; so it is what `compile` returned earlier.
-    unsafe { Component::deserialize(engine.wasmtime(), native) }.ok()
+    unsafe { Component::deserialize(engine.wasmtime(), native) }
 }
 
 #[cfg(test)]
