@@ -10,6 +10,7 @@ mod bindings;
 pub mod bus;
 mod clock;
 mod config;
+pub mod foreign_text;
 pub mod keyvalue;
 mod limiter;
 mod logging;

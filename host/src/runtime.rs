@@ -19,7 +19,7 @@ mod runner;
 
 pub use engine::{Ceilings, Engine, EngineError};
 pub use exports::Exports;
-pub use instance::{CallError, Instance};
+pub use instance::{CallError, Instance, Trapped};
 pub use local_port::{LocalPort, PortError};
 pub use precompiled::{CodeCache, CompileError};
 pub use prepared::{PrepareError, Prepared};

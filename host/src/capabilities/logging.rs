@@ -12,6 +12,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use super::PluginState;
 use super::bindings::wasi::logging::logging::{self, Host, Level};
+use super::foreign_text::fit;
 use super::port::{LogLevel, Port};
 
 /// Bytes of one line; a longer one is cut.
@@ -31,15 +32,10 @@ impl Host for PluginState {
             Level::Error => LogLevel::Error,
             Level::Critical => LogLevel::Critical,
         };
-        self.port.log(level, cut(&context), cut(&message));
+        let (context, message) = (fit(&context, LINE_BYTES_MAX), fit(&message, LINE_BYTES_MAX));
+        self.port.log(level, &context, &message);
         Ok(())
     }
-}
-
-/// `text`, cut to the longest line at a character boundary.
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LINE_BYTES_MAX))
-        .unwrap_or_default()
 }
 
 /// A standard stream whose lines become log lines.
@@ -66,8 +62,9 @@ impl LineStream {
                 line.push(byte);
             }
             if byte == b'\n' && !line.is_empty() {
+                let text = String::from_utf8_lossy(&line);
                 self.port
-                    .log(self.level, "", String::from_utf8_lossy(&line).trim_end());
+                    .log(self.level, "", &fit(text.trim_end(), LINE_BYTES_MAX));
                 line.clear();
             }
         }

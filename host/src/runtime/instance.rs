@@ -5,18 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
+use wasmtime::{Store, WasmBacktrace};
 
 use super::pace::Pace;
 use super::prepared::Prepared;
 use crate::bus::Message;
 use crate::capabilities::bus::{WireFailure, WireMessage, dispositions};
+use crate::capabilities::foreign_text::fit;
 use crate::capabilities::port::Disposition;
 use crate::capabilities::{PluginState, Services};
 
 /// Bytes that a guest may hand over in one call to the host.
 const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of what a guest says of its failure.
+const FAILURE_BYTES_MAX: usize = 1024;
+/// Functions named in a trap.
+const FRAMES_MAX: usize = 8;
 
 /// A call may take this many times its computing limit when it waits for
 /// something, or when the machine is busy elsewhere.
@@ -30,8 +36,10 @@ pub enum CallError {
     #[error("`{export}` trapped")]
     Trap {
         export: &'static str,
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Trapped,
     },
+    #[error("`{export}` has another type than the contract's")]
+    Mistyped { export: &'static str },
     #[error("`{export}` did not return within {ms} ms")]
     Deadline { export: &'static str, ms: u64 },
     #[error("`{export}` failed: {reason}")]
@@ -46,6 +54,7 @@ impl CallError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Trap { .. } => "guest-trapped",
+            Self::Mistyped { .. } => "export-mistyped",
             Self::Deadline { .. } => "call-deadline",
             Self::Refused { .. } => "guest-failed",
         }
@@ -94,10 +103,13 @@ impl Instance {
             instance,
         };
         let (init, handle) = (
-            functions.get(&exports.init)?,
-            functions.get(&exports.handle)?,
+            functions.get("init", &exports.init)?,
+            functions.get("handle", &exports.handle)?,
         );
-        let (tick, run) = (functions.get(&exports.tick)?, functions.get(&exports.run)?);
+        let (tick, run) = (
+            functions.get("tick", &exports.tick)?,
+            functions.get("run", &exports.run)?,
+        );
         Ok(Self {
             store,
             pace,
@@ -152,10 +164,7 @@ impl Instance {
         let Some(run) = self.run else { return Ok(()) };
         let call = self.pace.call(run.call_async(&mut self.store, ()));
         let (outcome,) = call.await.map_err(|error| trap("run", error))?;
-        outcome.map_err(|reason| CallError::Refused {
-            export: "run",
-            reason,
-        })
+        outcome.map_err(|reason| refused("run", &reason))
     }
 
     async fn call<T: Lift + Send + Sync + 'static>(
@@ -166,7 +175,7 @@ impl Instance {
         self.store.data_mut().set_deadline(self.wait_max);
         let call = self.pace.call(function.call_async(&mut self.store, ()));
         let (outcome,) = within(export, self.wait_max, call).await?;
-        outcome.map_err(|reason| CallError::Refused { export, reason })
+        outcome.map_err(|reason| refused(export, &reason))
     }
 }
 
@@ -179,6 +188,7 @@ struct Functions<'a> {
 impl Functions<'_> {
     fn get<P, R>(
         &mut self,
+        export: &'static str,
         index: &Option<wasmtime::component::ComponentExportIndex>,
     ) -> Result<Option<TypedFunc<P, R>>, CallError>
     where
@@ -187,7 +197,9 @@ impl Functions<'_> {
     {
         let Some(index) = index else { return Ok(None) };
         let function = self.instance.get_typed_func(&mut *self.store, index);
-        function.map(Some).map_err(|error| trap("start", error))
+        function
+            .map(Some)
+            .map_err(|_| CallError::Mistyped { export })
     }
 }
 
@@ -214,7 +226,42 @@ fn trap(export: &'static str, error: wasmtime::Error) -> CallError {
         },
         None => CallError::Trap {
             export,
-            source: error.into(),
+            source: Trapped::new(&error),
         },
+    }
+}
+
+/// A guest says why it failed: as long as it likes, and in whatever characters.
+fn refused(export: &'static str, reason: &str) -> CallError {
+    let reason = fit(reason, FAILURE_BYTES_MAX);
+    CallError::Refused { export, reason }
+}
+
+/// Why a guest trapped, and in which of its functions, innermost first. The
+/// functions' names are the guest's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Trapped(String);
+
+impl Trapped {
+    fn new(error: &wasmtime::Error) -> Self {
+        let cause = error.root_cause().to_string();
+        let frames = error
+            .downcast_ref::<WasmBacktrace>()
+            .map_or(&[][..], WasmBacktrace::frames);
+        let names: Vec<_> = frames
+            .iter()
+            .take(FRAMES_MAX)
+            .map(|frame| match frame.func_name() {
+                Some(name) => fit(name, FAILURE_BYTES_MAX / FRAMES_MAX),
+                None => format!("#{}", frame.func_index()),
+            })
+            .collect();
+        let place = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" in {}", names.join(" < "))
+        };
+        Self(fit(&cause, FAILURE_BYTES_MAX) + &place)
     }
 }

@@ -14,11 +14,15 @@ use tracing::{Level, event};
 use super::mailbox::{Dead, Mailbox};
 use super::rate::Rate;
 use crate::bus::{Bus, Grant, Inbox, InboxLimits, Message, Party, PublishError};
+use crate::capabilities::foreign_text::fit;
 use crate::capabilities::port::{
     Delivery, Disposition, LogLevel, Port, Refusal, Refused, Stopping,
 };
 use crate::names::{PartyName, PluginName, Topic};
 use crate::spec::InstanceSpec;
+
+/// Bytes of the reason in a dead letter.
+const REASON_BYTES_MAX: usize = 512;
 
 /// A plugin's place on the bus. It outlives the plugin's instances, and with it
 /// everything that waits for them.
@@ -130,7 +134,7 @@ impl LocalPort {
             let original = &held.message;
             let property = |name: &str, value: &str| (Arc::from(name), Arc::from(value));
             let explained = [
-                property("dead-letter-reason", cut(&reason)),
+                property("dead-letter-reason", &fit(&reason, REASON_BYTES_MAX)),
                 property("dead-letter-topic", original.topic.as_str()),
                 property("dead-letter-deliveries", &held.deliveries.to_string()),
             ];
@@ -286,11 +290,4 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis())
         .unwrap_or(u32::MAX)
         .max(1)
-}
-
-/// A reason, short enough to be a property.
-fn cut(reason: &str) -> &str {
-    reason
-        .get(..reason.floor_char_boundary(512))
-        .unwrap_or_default()
 }
