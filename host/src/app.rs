@@ -127,7 +127,7 @@ fn observer(host: Party) -> Observer {
         let mut message = Message::new(topic, state);
         message.content_type = Some("application/json".into());
         message.retain = true;
-        if let Err(error) = host.publish(message) {
+        if let Err(error) = host.publish_lossy(message) {
             warn!(unit = name, error = %error, "state not published");
         }
     })

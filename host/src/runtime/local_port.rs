@@ -127,8 +127,8 @@ impl LocalPort {
         self.bury(dead);
     }
 
-    /// Publishes to the dead-letter topic. If even that is full, the message is
-    /// counted there as dropped and lost.
+    /// Publishes to the dead-letter topic. A listener that is full misses it,
+    /// alone, and it is counted there as dropped.
     fn bury(&self, dead: Vec<Dead>) {
         for Dead { held, reason } in dead {
             let original = &held.message;
@@ -141,7 +141,7 @@ impl LocalPort {
             let mut message = Message::new(self.dead_topic.clone(), original.payload.clone());
             message.content_type.clone_from(&original.content_type);
             message.properties = explained.into_iter().collect();
-            if let Err(error) = self.host.publish(message) {
+            if let Err(error) = self.host.publish_lossy(message) {
                 tracing::warn!(plugin = %self.plugin, error = %error, "dead letter lost");
             } else {
                 tracing::debug!(plugin = %self.plugin, reason, "message dead-lettered");
@@ -156,6 +156,7 @@ impl LocalPort {
         deadline: Instant,
     ) -> Result<(), Refusal> {
         let outcome = match delivery {
+            // A publisher that does not insist: who has no room misses it, alone.
             Delivery::AtMostOnce => self.party.publish_lossy(message),
             Delivery::AtLeastOnce => {
                 let waiting = self.party.publish_waiting(message);
@@ -281,8 +282,9 @@ impl Port for LocalPort {
         });
         let mut message = Message::new(self.log_topic.clone(), line.to_string());
         message.content_type = Some("application/json".into());
-        // Nobody may be listening, and a listener may be full: then it misses a line.
-        drop(self.host.publish(message));
+        // Nobody may be listening, and a listener may be full: then it misses a
+        // line, alone. Lines are short, so they are never refused.
+        drop(self.host.publish_lossy(message));
     }
 }
 
