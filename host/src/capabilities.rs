@@ -49,6 +49,8 @@ pub struct PluginState {
     port: Arc<dyn Port>,
     /// Messages that a service has taken and not yet acknowledged.
     taken: usize,
+    /// Whether it has taken messages since it was last asked.
+    progress: bool,
 }
 
 /// What the host gives an instance to reach it through.
@@ -99,7 +101,13 @@ impl PluginState {
             nn: NnCtx::new(services.models, grants.models.clone(), nn_limits),
             port: services.port,
             taken: 0,
+            progress: false,
         }
+    }
+
+    /// Whether the guest has taken messages since this was last asked.
+    pub(crate) fn progressed(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
     }
 }
 

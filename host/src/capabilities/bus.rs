@@ -222,6 +222,7 @@ fn receive(state: &mut PluginState, max: u32) -> Result<Vec<WireMessage>, ()> {
         .clamp(1, BATCH_MAX);
     let messages = state.port.receive(max).map_err(|_| ())?;
     state.taken = messages.len();
+    state.progress |= !messages.is_empty();
     Ok(messages
         .iter()
         .map(|message| WireMessage::from(&**message))

@@ -1,9 +1,10 @@
 //! How long a guest has computed without waiting.
 //!
 //! The preemption clock makes a guest yield each millisecond. Each such yield is
-//! counted; waking up from anything else starts the count anew. So a guest may
-//! wait for as long as it likes, and a host that is busy elsewhere does not
-//! count against it, but it cannot compute past its limit.
+//! counted; waking up from anything else starts the count anew, and so does
+//! taking messages, for a service with more to do than it can do never waits.
+//! So a guest may wait for as long as it likes, and a host that is busy
+//! elsewhere does not count against it, but it cannot compute past its limit.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use wasmtime::{Store, UpdateDeadline};
+
+use crate::capabilities::PluginState;
 
 /// Shared between a store's deadline callback and the future that is polled.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +34,13 @@ pub(super) struct Overrun(pub(super) u32);
 
 impl Pace {
     /// Makes `store` yield at each tick, and trap after `ticks_max` in a row.
-    pub(super) fn govern<T: 'static>(&self, store: &mut Store<T>, ticks_max: u32) {
+    pub(super) fn govern(&self, store: &mut Store<PluginState>, ticks_max: u32) {
         let counters = Arc::clone(&self.0);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |mut store| {
+            if store.data_mut().progressed() {
+                counters.ticks.store(0, Ordering::Relaxed);
+            }
             if counters.ticks.fetch_add(1, Ordering::Relaxed) >= ticks_max {
                 return Err(Overrun(ticks_max).into());
             }
