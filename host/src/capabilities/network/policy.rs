@@ -1,7 +1,7 @@
 //! Which endpoints a plugin may reach: pure, no sockets.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -105,6 +105,11 @@ impl NetworkPolicy {
 /// the gateway itself or the services that a cloud puts beside it; only an
 /// endpoint granted by its address can.
 fn reachable_by_name(address: IpAddr, local: bool) -> bool {
+    // What a translator on the way would make of it is what counts.
+    let address = match address {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
     const AWS_METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     let forbidden = match address {
         IpAddr::V4(v4) => {
@@ -118,6 +123,20 @@ fn reachable_by_name(address: IpAddr, local: bool) -> bool {
         }
     };
     !forbidden && (local || !address.is_loopback())
+}
+
+/// The IPv4 address that an IPv6 address stands for: IPv4-compatible and -mapped
+/// (RFC 4291), NAT64 (RFC 6052, the well-known prefix) and 6to4 (RFC 3056).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(v4(high, low))
+        }
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +190,10 @@ mod tests {
         for address in [
             "169.254.169.254",
             "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "2002:a9fe:a9fe::1",
+            "64:ff9b::127.0.0.1",
             "fd00:ec2::254",
             "fe80::1",
             "127.0.0.1",
