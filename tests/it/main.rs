@@ -8,4 +8,6 @@
 )]
 
 mod guests;
+mod isolation;
+mod support;
 mod tidy;

@@ -1,0 +1,106 @@
+//! Feeds models what they do not take, and tells on `seen/<mode>` what the host
+//! answered.
+
+use selvedge_plugin::bindings::imports::wasi::nn::errors;
+use selvedge_plugin::bindings::imports::wasi::nn::graph::{
+    ExecutionTarget, GraphEncoding, load, load_by_name,
+};
+use selvedge_plugin::bindings::imports::wasi::nn::tensor::{Tensor, TensorType};
+use selvedge_plugin::{Config, Error, Lifecycle, Message, Subscriber, export, publish};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Infers {
+    mode: String,
+}
+
+impl Lifecycle for Infers {
+    fn init(config: &Config) -> Result<Self, String> {
+        let mode = config.get("mode").unwrap_or_default().to_owned();
+        Ok(Self { mode })
+    }
+}
+
+impl Subscriber for Infers {
+    /// The message says what the model takes: its input's name, and how many
+    /// values.
+    fn handle(&mut self, message: &Message) -> Result<(), Error> {
+        let (input, count) = message
+            .text()
+            .unwrap_or_default()
+            .split_once(' ')
+            .unwrap_or_default();
+        let count: u32 = count.parse().unwrap_or_default();
+        let zeros = vec![0; count as usize * 4];
+        let (bytes, too_short) = (
+            vec![0; count as usize],
+            vec![0; (count as usize * 4).saturating_sub(1)],
+        );
+        let f32 = TensorType::Fp32;
+        match self.mode.as_str() {
+            "fits" => self.compute(&[(input, &[1, count], f32, &zeros)]),
+            "loads-bytes" => {
+                let loaded = load(&[vec![0; 64]], GraphEncoding::Onnx, ExecutionTarget::Cpu);
+                self.saw(loaded.map(drop))
+            }
+            "loads-not-granted" => {
+                self.saw(load_by_name("secret").map(drop))?;
+                self.saw(load_by_name("no-such-model").map(drop))
+            }
+            "wrong-length" => self.compute(&[(input, &[1, count], f32, &too_short)]),
+            "wrong-shape" => self.compute(&[(
+                input,
+                &[count + 1, 1],
+                f32,
+                &[zeros.as_slice(), &[0; 4]].concat(),
+            )]),
+            "wrong-type" => self.compute(&[(input, &[1, count], TensorType::U8, &bytes)]),
+            "wrong-name" => self.compute(&[("no such input", &[1, count], f32, &zeros)]),
+            "no-input" => self.compute(&[]),
+            "one-input-twice" => {
+                let zeros = (input, [1, count], f32, &zeros);
+                self.compute(&[
+                    (zeros.0, &zeros.1, f32, zeros.3),
+                    (zeros.0, &zeros.1, f32, zeros.3),
+                ])
+            }
+            "overflowing-shape" => self.compute(&[(input, &[u32::MAX; 8], f32, &zeros)]),
+            "not-a-number" => {
+                let nan = f32::NAN.to_le_bytes().repeat(count as usize);
+                self.compute(&[(input, &[1, count], f32, &nan)])
+            }
+            "hoards-tensors" => {
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(Tensor::new(&[1 << 18], f32, &vec![0; 1 << 20]));
+                }
+            }
+            other => Err(Error::reject(format!("no such mode: {other}"))),
+        }
+    }
+}
+
+type Input<'a> = (&'a str, &'a [u32], TensorType, &'a [u8]);
+
+impl Infers {
+    fn compute(&self, inputs: &[Input<'_>]) -> Result<(), Error> {
+        let run = || {
+            let context = load_by_name("granted")?.init_execution_context()?;
+            let tensor = |&(name, shape, kind, data): &Input<'_>| {
+                (name.to_owned(), Tensor::new(shape, kind, data))
+            };
+            context.compute(inputs.iter().map(tensor).collect())
+        };
+        self.saw(run().map(drop))
+    }
+
+    fn saw(&self, outcome: Result<(), errors::Error>) -> Result<(), Error> {
+        let text = match outcome {
+            Ok(()) => "computed".to_owned(),
+            Err(error) => format!("{:?}: {}", error.code(), error.data()),
+        };
+        Ok(publish(Message::new(format!("seen/{}", self.mode), text))?)
+    }
+}
+
+export!(Infers: Lifecycle, Subscriber);

@@ -1,0 +1,13 @@
+;; Imports what this host does not offer, what nobody offers, and a bare function.
+(component
+  (import "wasi:http/outgoing-handler@0.2.0" (instance))
+  (import "acme:secrets/vault" (instance))
+  (import "system" (func (param "command" string)))
+  (core module $guest
+    (memory (export "memory") 1)
+    (func (export "tick") (result i32) (i32.const 0)))
+  (core instance $guest (instantiate $guest))
+  (func $tick (result (result (option u32) (error string)))
+    (canon lift (core func $guest "tick") (memory $guest "memory")))
+  (instance $ticker (export "tick" (func $tick)))
+  (export "selvedge:plugin/ticker@0.1.0" (instance $ticker)))

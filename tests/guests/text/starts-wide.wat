@@ -1,0 +1,12 @@
+;; Asks for a table of a hundred thousand elements before it runs.
+(component
+  (core module $guest
+    (memory (export "memory") 1)
+    (table 100000 funcref)
+    (func (export "tick") (result i32) (i32.const 0))
+  )
+  (core instance $guest (instantiate $guest))
+  (func $tick (result (result (option u32) (error string)))
+    (canon lift (core func $guest "tick") (memory $guest "memory")))
+  (instance $ticker (export "tick" (func $tick)))
+  (export "selvedge:plugin/ticker@0.1.0" (instance $ticker)))
