@@ -112,11 +112,13 @@ impl PluginState {
 }
 
 impl PluginState {
-    /// A call into the guest begins that may take `wait_max`: what it asks of a
+    /// A call into the guest begins that may take `wait_max`, if that is limited:
+    /// what it asks of a
     /// model is answered before that, so that it hears of a slow one instead of
     /// being ended with it.
-    pub(crate) fn set_deadline(&mut self, wait_max: Duration) {
-        self.nn.set_deadline(Some(Instant::now() + wait_max / 2));
+    pub(crate) fn set_deadline(&mut self, wait_max: Option<Duration>) {
+        let deadline = wait_max.map(|wait_max| Instant::now() + wait_max / 2);
+        self.nn.set_deadline(deadline);
     }
 }
 

@@ -192,15 +192,17 @@ async fn publish(
         index: u32::try_from(index).unwrap_or(u32::MAX),
         reason,
     };
-    if wires.len() > BATCH_MAX {
-        return Err(refused(BATCH_MAX, WireRefusal::Malformed));
-    }
-    let mut messages = Vec::with_capacity(wires.len());
-    for (index, wire) in wires.into_iter().enumerate() {
-        messages.push(
-            wire.into_message()
-                .map_err(|reason| refused(index, reason))?,
-        );
+    // Whatever stops a batch, those before it are accepted.
+    let mut stopped = (wires.len() > BATCH_MAX).then(|| refused(BATCH_MAX, WireRefusal::Busy(1)));
+    let mut messages = Vec::with_capacity(wires.len().min(BATCH_MAX));
+    for (index, wire) in wires.into_iter().take(BATCH_MAX).enumerate() {
+        match wire.into_message() {
+            Ok(message) => messages.push(message),
+            Err(reason) => {
+                stopped = Some(refused(index, reason));
+                break;
+            }
+        }
     }
     let delivery = match delivery {
         WireDelivery::AtMostOnce => Delivery::AtMostOnce,
@@ -208,7 +210,8 @@ async fn publish(
     };
     let port = Arc::clone(&store.data_mut().port);
     let outcome = port.publish(messages, delivery).await;
-    outcome.map_err(|error| refused(error.index, error.reason.into()))
+    outcome.map_err(|error| refused(error.index, error.reason.into()))?;
+    stopped.map_or(Ok(()), Err)
 }
 
 /// Taking more acknowledges what was taken before.

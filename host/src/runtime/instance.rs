@@ -26,7 +26,7 @@ const FRAMES_MAX: usize = 8;
 
 /// A call may take this many times its computing limit when it waits for
 /// something, or when the machine is busy elsewhere.
-const WAIT_FACTOR: u32 = 4;
+pub(super) const WAIT_FACTOR: u32 = 4;
 
 type Outcome<T> = (Result<T, String>,);
 
@@ -144,7 +144,7 @@ impl Instance {
             .iter()
             .map(|message| WireMessage::from(&**message))
             .collect();
-        self.store.data_mut().set_deadline(self.wait_max);
+        self.begin(Some(self.wait_max));
         let call = self.pace.call(handle.call_async(&mut self.store, (wires,)));
         let (outcome,) = within("handle", self.wait_max, call).await?;
         Ok(dispositions(messages.len(), outcome))
@@ -162,9 +162,17 @@ impl Instance {
     /// Calls `run`, which may wait for as long as it likes.
     pub async fn run(&mut self) -> Result<(), CallError> {
         let Some(run) = self.run else { return Ok(()) };
+        self.begin(None);
         let call = self.pace.call(run.call_async(&mut self.store, ()));
         let (outcome,) = call.await.map_err(|error| trap("run", error))?;
         outcome.map_err(|reason| refused("run", &reason))
+    }
+
+    /// A call begins that may take `wait_max`. The clock has gone on meanwhile:
+    /// without a new deadline the guest would yield before its first step.
+    fn begin(&mut self, wait_max: Option<Duration>) {
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().set_deadline(wait_max);
     }
 
     async fn call<T: Lift + Send + Sync + 'static>(
@@ -172,7 +180,7 @@ impl Instance {
         export: &'static str,
         function: TypedFunc<(), Outcome<T>>,
     ) -> Result<T, CallError> {
-        self.store.data_mut().set_deadline(self.wait_max);
+        self.begin(Some(self.wait_max));
         let call = self.pace.call(function.call_async(&mut self.store, ()));
         let (outcome,) = within(export, self.wait_max, call).await?;
         outcome.map_err(|reason| refused(export, &reason))

@@ -30,10 +30,19 @@ pub(super) struct Dead {
     pub(super) reason: String,
 }
 
+/// What a mailbox may hold to be tried again, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Deliveries of one message after the first.
+    pub(super) retries_max: u32,
+    pub(super) messages_max: u32,
+    pub(super) bytes_max: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    retries_max: u32,
-    waiting_max: usize,
+    bounds: Bounds,
+    delayed_bytes: u64,
     hand: Vec<Held>,
     /// From a batch that killed an instance; delivered first and one by one, so
     /// that the guilty one is found and the order is kept.
@@ -43,12 +52,10 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Delivers a message at most `retries_max` times more than once; holds at
-    /// most `waiting_max` to be tried again.
-    pub(super) fn new(retries_max: u32, waiting_max: u32) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
-            retries_max,
-            waiting_max: usize::try_from(waiting_max).unwrap_or(usize::MAX),
+            bounds,
+            delayed_bytes: 0,
             hand: Vec::new(),
             suspects: VecDeque::new(),
             delayed: Vec::new(),
@@ -60,18 +67,20 @@ impl Mailbox {
     pub(super) fn take_held(&mut self, max: usize, now: Instant) -> Vec<Arc<Message>> {
         let held: Vec<Held> = match self.suspects.pop_front() {
             Some(suspect) => vec![suspect],
-            None => {
-                self.delayed.sort_by_key(|&(due, _)| due);
-                let due = self
-                    .delayed
-                    .iter()
-                    .take(max)
-                    .take_while(|(due, _)| *due <= now)
-                    .count();
-                self.delayed.drain(..due).map(|(_, held)| held).collect()
-            }
+            None if self.next_due(now).is_none_or(|due| due > now) => Vec::new(),
+            None => self.take_due(max, now),
         };
         self.deliver(held)
+    }
+
+    fn take_due(&mut self, max: usize, now: Instant) -> Vec<Held> {
+        self.delayed.sort_by_key(|&(due, _)| due);
+        let due = self.delayed.iter().take(max);
+        let due = due.take_while(|(due, _)| *due <= now).count();
+        let held: Vec<Held> = self.delayed.drain(..due).map(|(_, held)| held).collect();
+        let bytes = held.iter().map(|held| held.message.size()).sum();
+        self.delayed_bytes = self.delayed_bytes.saturating_sub(bytes);
+        held
     }
 
     /// Takes messages from the inbox as the batch in hand.
@@ -110,10 +119,10 @@ impl Mailbox {
             match disposition {
                 Disposition::Done => {}
                 Disposition::Reject(reason) => dead.push(Dead { held, reason }),
-                Disposition::Retry(reason) if held.deliveries > self.retries_max => {
+                Disposition::Retry(reason) if held.deliveries > self.bounds.retries_max => {
                     dead.push(Dead { held, reason });
                 }
-                Disposition::Retry(_) if self.delayed.len() >= self.waiting_max => {
+                Disposition::Retry(_) if self.is_full_for(&held) => {
                     let reason = "too many messages wait to be tried again".to_owned();
                     dead.push(Dead { held, reason });
                 }
@@ -122,11 +131,18 @@ impl Mailbox {
                     let delay = RETRY_DELAY_MIN
                         .saturating_mul(1 << doublings)
                         .min(RETRY_DELAY_MAX);
+                    self.delayed_bytes = self.delayed_bytes.saturating_add(held.message.size());
                     self.delayed.push((now + delay, held));
                 }
             }
         }
         dead
+    }
+
+    fn is_full_for(&self, held: &Held) -> bool {
+        let bytes = self.delayed_bytes.saturating_add(held.message.size());
+        let messages = u32::try_from(self.delayed.len()).unwrap_or(u32::MAX);
+        messages >= self.bounds.messages_max || bytes > self.bounds.bytes_max
     }
 
     /// The instance died with a batch in hand, because of `reason`. A message
@@ -135,7 +151,7 @@ impl Mailbox {
     pub(super) fn bereave(&mut self, reason: &str) -> Vec<Dead> {
         let mut hand = std::mem::take(&mut self.hand);
         let alone = hand.len() == 1;
-        let retries_max = self.retries_max;
+        let retries_max = self.bounds.retries_max;
         let guilty = |held: &Held| alone && held.deliveries > retries_max.min(1);
         let dead = hand.extract_if(.., |held| guilty(held));
         let dead = dead

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use wasmtime::{Store, UpdateDeadline};
 
+use super::instance::WAIT_FACTOR;
 use crate::capabilities::PluginState;
 
 /// Shared between a store's deadline callback and the future that is polled.
@@ -74,9 +75,10 @@ impl<F: Future> Future for Paced<F> {
         }
         let began = Instant::now();
         let outcome = self.call.as_mut().poll(cx);
-        // Host functions cannot be preempted: a long one is counted here, less
-        // the tick that the guest is charged for anyway.
-        let extra = began.elapsed().as_millis().saturating_sub(1);
+        // Host functions cannot be preempted: a long one is counted here. The
+        // clock also runs while other processes have the core, so it counts for
+        // as little as in a call that waits.
+        let extra = began.elapsed().as_millis() / u128::from(WAIT_FACTOR);
         if extra > 0 {
             let extra = u32::try_from(extra).unwrap_or(u32::MAX >> 1);
             self.counters.ticks.fetch_add(extra, Ordering::Relaxed);

@@ -3,9 +3,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Mailbox;
+use super::{Bounds, Mailbox};
 use crate::bus::Message;
 use crate::capabilities::port::Disposition;
+
+fn mailbox(retries_max: u32, messages_max: u32) -> Mailbox {
+    Mailbox::new(Bounds {
+        retries_max,
+        messages_max,
+        bytes_max: 100,
+    })
+}
 
 fn messages(payloads: &[&'static str]) -> Vec<Arc<Message>> {
     let message = |payload: &&'static str| Message::new("a".parse().unwrap(), *payload);
@@ -21,7 +29,7 @@ fn payloads(messages: &[Arc<Message>]) -> Vec<&str> {
 
 #[test]
 fn a_retried_message_comes_again_later_and_at_most_so_often() {
-    let mut mailbox = Mailbox::new(2, 10);
+    let mut mailbox = mailbox(2, 10);
     let mut now = Instant::now();
     mailbox.take_fresh(messages(&["a", "b"]));
     let retry = || Disposition::Retry("not yet".to_owned());
@@ -52,7 +60,7 @@ fn a_retried_message_comes_again_later_and_at_most_so_often() {
 
 #[test]
 fn the_killer_in_a_batch_is_found_and_its_neighbours_keep_their_order() {
-    let mut mailbox = Mailbox::new(3, 10);
+    let mut mailbox = mailbox(3, 10);
     let now = Instant::now();
     mailbox.take_fresh(messages(&["a", "killer", "c"]));
     assert!(mailbox.bereave("trapped").is_empty());
@@ -67,7 +75,7 @@ fn the_killer_in_a_batch_is_found_and_its_neighbours_keep_their_order() {
 
 #[test]
 fn a_rejected_message_is_given_up_at_once() {
-    let mut mailbox = Mailbox::new(3, 10);
+    let mut mailbox = mailbox(3, 10);
     mailbox.take_fresh(messages(&["a"]));
     let dead = mailbox.settle(vec![Disposition::Reject("no".to_owned())], Instant::now());
     assert_eq!(dead[0].reason, "no");
@@ -75,9 +83,36 @@ fn a_rejected_message_is_given_up_at_once() {
 
 #[test]
 fn what_waits_to_be_tried_again_is_bounded() {
-    let mut mailbox = Mailbox::new(3, 1);
+    let mut mailbox = mailbox(3, 1);
     mailbox.take_fresh(messages(&["a", "b"]));
     let retry = || Disposition::Retry("later".to_owned());
     let dead = mailbox.settle(vec![retry(), retry()], Instant::now());
     assert_eq!(dead[0].reason, "too many messages wait to be tried again");
+}
+
+#[test]
+fn what_waits_to_be_tried_again_is_bounded_in_bytes_and_gives_them_back() {
+    let mut mailbox = mailbox(3, 10);
+    let large: &'static str = "012345678901234567890123456789012345678901234567890123456789";
+    let retry = || Disposition::Retry("later".to_owned());
+    let mut now = Instant::now();
+    for _ in 0..2 {
+        mailbox.take_fresh(messages(&[large, large]));
+        assert_eq!(mailbox.settle(vec![retry(), retry()], now).len(), 1);
+        now += Duration::from_secs(60);
+        assert_eq!(mailbox.take_held(10, now).len(), 1);
+        mailbox.settle(vec![], now);
+    }
+}
+
+#[test]
+fn the_innocent_of_a_batch_are_tried_alone_even_without_retries() {
+    let mut mailbox = mailbox(0, 10);
+    let now = Instant::now();
+    mailbox.take_fresh(messages(&["innocent", "killer"]));
+    assert!(mailbox.bereave("trapped").is_empty());
+    assert_eq!(payloads(&mailbox.take_held(10, now)), ["innocent"]);
+    mailbox.settle(vec![], now);
+    mailbox.take_held(10, now);
+    assert_eq!(mailbox.bereave("trapped").len(), 1);
 }
