@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app;
 
@@ -91,16 +91,34 @@ fn block_on(main: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Resolves when the process is asked to end.
-async fn interrupted() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// The signals that ask the process to end. They are heard from when this is
+/// made, even while nobody waits for them.
+#[derive(Debug)]
+struct Interrupts([Option<Signal>; 2]);
+
+impl Interrupts {
+    /// Only on the executor.
+    fn listen() -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        Self(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    /// Resolves when the process is asked to end: once each time.
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
+        tokio::select! {
+            () = arrived(interrupt) => {}
+            () = arrived(terminate) => {}
         }
+    }
+}
+
+async fn arrived(signal: &mut Option<Signal>) {
+    let asked = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
     };
-    tokio::select! {
-        _ = wait(SignalKind::interrupt()) => {}
-        _ = wait(SignalKind::terminate()) => {}
+    if asked.is_none() {
+        std::future::pending().await
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::files::{self, complain};
-use super::{EXIT_CONFIG, EXIT_FAILURE, block_on, duration, interrupted, log};
+use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, duration, log};
 use crate::app::{App, site};
 use crate::bus::InboxLimits;
 use crate::config::{HostConfig, LogLevel};
@@ -89,6 +89,7 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
         error!(error = %ErrorChain(error), "cannot start the demo");
         EXIT_FAILURE
     };
+    let mut interrupts = Interrupts::listen();
     let machines = Machines::start(options)
         .await
         .map_err(|error| failed(&error))?;
@@ -108,20 +109,27 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
     for (kind, server) in machines.into_servers() {
         app.supervisor().start(machine_unit(kind, server));
     }
-    if let Err(refused) = app.deploy(&document).await {
+    let stop = CancellationToken::new();
+    let deployed = tokio::select! {
+        deployed = app.deploy(&document) => deployed,
+        () = interrupts.next() => {
+            stop.cancel();
+            Ok(())
+        }
+    };
+    if let Err(refused) = deployed {
         complain(&refused);
         app.shut_down().await;
         return Err(EXIT_CONFIG);
     }
 
-    let stop = CancellationToken::new();
     let mut out = std::io::stdout().lock();
     let summary = {
         let watching = watch(&mut inbox, &director, options, stop.clone(), &mut out);
         let mut watching = std::pin::pin!(watching);
         tokio::select! {
             summary = &mut watching => summary,
-            () = interrupted() => {
+            () = interrupts.next() => {
                 stop.cancel();
                 watching.await
             }
@@ -130,7 +138,7 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
     tokio::select! {
         () = app.shut_down() => {}
         // Asked twice, it does not wait for anyone.
-        () = interrupted() => {}
+        () = interrupts.next() => {}
     }
     summary.map_err(|error| failed(&error))
 }

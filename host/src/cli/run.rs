@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tracing::{error, info};
 
 use super::files::{self, complain};
-use super::{EXIT_CONFIG, EXIT_FAILURE, block_on, interrupted, log};
+use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, log};
 use crate::app::{App, site};
 use crate::config::HostConfig;
 use crate::deployment::document::Document;
@@ -52,6 +52,7 @@ fn prepare(args: &Args) -> Result<(HostConfig, Document), Faults> {
 }
 
 async fn serve(config: &HostConfig, document: &Document) -> ExitCode {
+    let mut interrupts = Interrupts::listen();
     let app = match App::build(config) {
         Ok(app) => app,
         Err(error) => {
@@ -59,22 +60,24 @@ async fn serve(config: &HostConfig, document: &Document) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let code = match app.deploy(document).await {
-        Ok(()) => tokio::select! {
-            () = interrupted() => {
-                info!("shutting down");
-                ExitCode::SUCCESS
-            }
-            () = app.supervisor().lost() => ExitCode::from(EXIT_FAILURE),
-        },
-        Err(refused) => {
+    let work = async {
+        if let Err(refused) = app.deploy(document).await {
             complain(&refused);
-            ExitCode::from(EXIT_CONFIG)
+            return ExitCode::from(EXIT_CONFIG);
+        }
+        app.supervisor().lost().await;
+        ExitCode::from(EXIT_FAILURE)
+    };
+    let code = tokio::select! {
+        code = work => code,
+        () = interrupts.next() => {
+            info!("shutting down");
+            ExitCode::SUCCESS
         }
     };
     tokio::select! {
         () = app.shut_down() => code,
         // Asked twice, it does not wait for anyone.
-        () = interrupted() => ExitCode::from(EXIT_FAILURE),
+        () = interrupts.next() => ExitCode::from(EXIT_FAILURE),
     }
 }
