@@ -32,6 +32,8 @@ pub struct Storage {
 pub enum StorageError {
     #[error("cannot open the store in {path}", path = path.display())]
     Open { path: PathBuf, source: fjall::Error },
+    #[error("the store in {path} is in use by another host", path = path.display())]
+    InUse { path: PathBuf },
     #[error("cannot prepare the data directory")]
     Directory(#[from] std::io::Error),
     #[error("{path} is not a device key: expected 32 bytes, found {found}", path = path.display())]
@@ -60,9 +62,12 @@ impl Storage {
             let buckets = database.keyspace("buckets", KeyspaceCreateOptions::default)?;
             Ok((database, buckets))
         };
-        let (database, buckets) = open().map_err(|source| StorageError::Open {
-            path: path.clone(),
-            source,
+        let (database, buckets) = open().map_err(|error| {
+            let path = path.clone();
+            match error {
+                fjall::Error::Locked => StorageError::InUse { path },
+                source => StorageError::Open { path, source },
+            }
         })?;
         Ok(Self {
             database,
