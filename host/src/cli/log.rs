@@ -1,5 +1,7 @@
 //! Where the host's own log goes: standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat, LogLevel};
@@ -21,6 +23,8 @@ pub(super) fn start(config: &LogConfig) {
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(usual));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for people, not for files and journals.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Fails only if logging was started before, and then it goes on.
     drop(match config.format {
