@@ -7,7 +7,10 @@
     reason = "clippy spares only the functions marked as tests, not their helpers"
 )]
 
+mod gateway;
 mod guests;
 mod isolation;
+mod modbus;
+mod process;
 mod support;
 mod tidy;

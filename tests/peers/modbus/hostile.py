@@ -5,6 +5,7 @@
 Prints `listening 127.0.0.1:PORT` and serves until it is killed. Every reading
 of register n is n (functions 3 and 4; bits are all set), writes are echoed.
 Only every `--every`-th request is answered wrongly, the others as they should.
+After SIGUSR1 it behaves.
 
 Modes:
   good          never misbehaves
@@ -36,6 +37,7 @@ Modes:
 
 import argparse
 import os
+import signal
 import socket
 import struct
 import threading
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--code", type=int, default=4)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(arguments, "mode", "good"))
     listener = socket.create_server(("127.0.0.1", arguments.port))
     print(f"listening 127.0.0.1:{listener.getsockname()[1]}", flush=True)
     while True:
