@@ -12,5 +12,6 @@ mod guests;
 mod isolation;
 mod modbus;
 mod process;
+mod run;
 mod support;
 mod tidy;
