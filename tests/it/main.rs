@@ -13,6 +13,7 @@ mod guests;
 mod isolation;
 mod modbus;
 mod process;
+mod readme;
 mod run;
 mod support;
 mod tidy;
