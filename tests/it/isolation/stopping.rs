@@ -39,19 +39,19 @@ async fn a_busy_service_is_not_taken_for_one_that_spins() {
     let host = Host::start().await;
     let seen = host.listen("seen/serves");
     let plugin = Plugin::guest("serves:is-busy").limits(|limits| {
-        limits.call_ms_max = 20.try_into().unwrap();
+        limits.call_ms_max = 100.try_into().unwrap();
         limits.publish_per_s_max = 10_000_000.try_into().unwrap();
     });
     host.run(plugin).await.unwrap();
-    for number in 0..20_000_u32 {
+    for number in 0..50_000_u32 {
         host.publish("offence/go", number.to_string()).await;
     }
-    host.until_counted("offender", |party| party.published_total == 20_000)
+    host.until_counted("offender", |party| party.published_total == 50_000)
         .await;
     assert_eq!(host.state("offender"), UnitState::Running);
     let seen = seen.arrived();
-    assert_eq!(seen.len(), 20_000);
-    assert_eq!(seen.last().unwrap(), "19999");
+    assert_eq!(seen.len(), 50_000);
+    assert_eq!(seen.last().unwrap(), "49999");
     host.shut_down().await;
     assert_eq!(host.state("offender"), UnitState::Stopped);
 }
