@@ -17,7 +17,7 @@ use crate::Outcome;
 use crate::world::PAYLOAD_BYTES;
 
 /// 1,000 messages a second.
-const PACE: Duration = Duration::from_millis(1);
+pub(crate) const PACE: Duration = Duration::from_millis(1);
 /// Messages that come before it counts.
 const WARM_UP: usize = 200;
 
@@ -26,6 +26,17 @@ const WARM_UP: usize = 200;
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+}
+
+impl Latency {
+    pub(crate) fn of(taken: &Histogram<u64>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds, far below 2^53")]
+        let quantile = |q| taken.value_at_quantile(q) as f64;
+        Self {
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+        }
+    }
 }
 
 /// Publishes `count` messages to `to`, one each millisecond, from a unit of the
@@ -86,13 +97,8 @@ pub(crate) async fn paced(
     if !matches!(state, UnitState::Stopped) {
         return Err(format!("the messages were not taken: {state:?}").into());
     }
-    let taken = taken.lock();
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds, far below 2^53")]
-    let quantile = |q| taken.value_at_quantile(q) as f64;
-    Ok(Latency {
-        p50: quantile(0.5),
-        p99: quantile(0.99),
-    })
+    let latency = Latency::of(&taken.lock());
+    Ok(latency)
 }
 
 /// A unit that runs once with what it is given.

@@ -113,14 +113,14 @@ impl World {
         Ok((port, services))
     }
 
-    /// Runs a plugin as a deployment does, and starts it again whenever it dies.
+    /// Runs a plugin as a deployment does, and starts it again with the same delays.
     pub(crate) fn start(&self, prepared: Prepared) -> Outcome<watch::Receiver<UnitState>> {
         let (port, services) = self.join(&prepared)?;
         let policy = RestartPolicy {
-            delay_min: Duration::from_millis(1),
-            delay_max: Duration::from_millis(1),
-            failures_max: usize::MAX,
-            window: Duration::from_secs(1),
+            delay_min: Duration::from_millis(100),
+            delay_max: Duration::from_secs(60),
+            failures_max: prepared.spec().limits.restarts_max.try_into()?,
+            window: Duration::from_secs(600),
             when_lost: WhenLost::KeepHost,
         };
         let name = prepared.spec().plugin.to_string();
