@@ -17,6 +17,7 @@ mod logging;
 pub mod network;
 pub mod nn;
 pub mod port;
+pub mod rate;
 mod wasi;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use keyvalue::KeyValue;
 use network::NetworkPolicy;
 use nn::{NnCtx, NnLimits, NnView};
 use port::Port;
+use rate::Rate;
 
 use crate::inference::ModelStore;
 use crate::spec::InstanceSpec;
@@ -44,6 +46,7 @@ pub struct PluginState {
     wasi: WasiCtx,
     config: ConfigEntries,
     keyvalue: Option<Arc<dyn KeyValue>>,
+    keyvalue_writes: Rate,
     network: Arc<NetworkPolicy>,
     nn: NnCtx,
     port: Arc<dyn Port>,
@@ -97,6 +100,7 @@ impl PluginState {
             wasi: wasi::grant(&services.port, &network),
             config: ConfigEntries::new(&spec.config),
             keyvalue: services.keyvalue,
+            keyvalue_writes: Rate::new(keyvalue::WRITES_PER_S_MAX),
             network,
             nn: NnCtx::new(services.models, grants.models.clone(), nn_limits),
             port: services.port,

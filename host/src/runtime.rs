@@ -14,7 +14,6 @@ mod mailbox;
 mod pace;
 mod precompiled;
 mod prepared;
-mod rate;
 mod runner;
 
 pub use engine::{Ceilings, Engine, EngineError};

@@ -40,7 +40,8 @@ pub struct Grants {
     pub udp: Vec<Endpoint>,
     /// Models it may load, by their name in the deployment.
     pub models: Vec<ModelName>,
-    /// Bytes it may keep in its key-value bucket, over keys and values; 0 for none.
+    /// Bytes it may keep in its key-value bucket, over keys and values, each entry
+    /// counting 64 more; 0 for none.
     pub keyvalue_bytes_max: u64,
 }
 

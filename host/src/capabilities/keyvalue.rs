@@ -10,6 +10,9 @@ use super::bindings::wasi::keyvalue::store::{self, Error, Host, HostBucket, KeyR
 use crate::error_chain::ErrorChain;
 use crate::storage::{Bucket, BucketError};
 
+/// Writes of one plugin in a second, on average; bursts of one second.
+pub(super) const WRITES_PER_S_MAX: u32 = 100;
+
 /// A plugin's own durable values, wherever they are kept.
 pub trait KeyValue: Send + Sync + 'static {
     fn get(&self, key: String) -> BoxFuture<'static, Result<Option<Vec<u8>>, String>>;
@@ -83,6 +86,21 @@ impl Host for PluginState {
     }
 }
 
+impl PluginState {
+    /// Each write is on the disk before it is answered; flash wears out, and all
+    /// plugins share it.
+    fn may_write(&mut self) -> Result<(), Error> {
+        let (taken, wait) = self.keyvalue_writes.take(1);
+        if taken > 0 {
+            return Ok(());
+        }
+        let wait = wait.as_millis() + 1;
+        Err(Error::Other(format!(
+            "more than {WRITES_PER_S_MAX} writes in a second: try again in {wait} ms"
+        )))
+    }
+}
+
 impl HostBucket for PluginState {
     async fn get(
         &mut self,
@@ -99,6 +117,9 @@ impl HostBucket for PluginState {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(busy) = self.may_write() {
+            return Ok(Err(busy));
+        }
         let done = self.table.get(&bucket)?.0.set(key, value);
         Ok(done.await.map_err(Error::Other))
     }
@@ -108,6 +129,9 @@ impl HostBucket for PluginState {
         bucket: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
+        if let Err(busy) = self.may_write() {
+            return Ok(Err(busy));
+        }
         let done = self.table.get(&bucket)?.0.delete(key);
         Ok(done.await.map_err(Error::Other))
     }

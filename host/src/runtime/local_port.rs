@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Level, event};
 
 use super::mailbox::{Bounds, Dead, Mailbox};
-use super::rate::Rate;
 use crate::bus::{Bus, Grant, Inbox, InboxLimits, Message, Party, PublishError};
 use crate::capabilities::foreign_text::fit;
 use crate::capabilities::port::{
     Delivery, Disposition, LogLevel, Port, Refusal, Refused, Stopping,
 };
+use crate::capabilities::rate::Rate;
 use crate::names::{PartyName, PluginName, Topic};
 use crate::spec::InstanceSpec;
 

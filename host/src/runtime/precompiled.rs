@@ -85,7 +85,10 @@ impl CodeCache {
         let digest = Digest::of(wasm);
         let slot = Arc::clone(self.slots.lock().entry(digest).or_default());
         let mut slot = slot.lock();
-        if let Some(component) = slot.upgrade() {
+        let same = |component: &Arc<Component>| {
+            wasmtime::Engine::same(component.engine(), engine.wasmtime())
+        };
+        if let Some(component) = slot.upgrade().filter(same) {
             return Ok(component);
         }
         let component = Arc::new(self.make(engine, wasm, &digest)?);

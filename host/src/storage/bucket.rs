@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 /// Bytes in one key.
 pub const KEY_BYTES_MAX: usize = 256;
 
+/// What an entry takes on the disk beside its key and its value.
+const ENTRY_BYTES: u64 = 64;
+
 /// Keys in one answer to [`Bucket::keys`].
 const PAGE: usize = 1_000;
 
@@ -53,7 +56,7 @@ impl Bucket {
         let mut bytes_used = 0;
         for entry in keyspace.prefix(&prefix) {
             let (key, value) = entry.into_inner()?;
-            bytes_used += (key.len() - prefix.len() + value.len()) as u64;
+            bytes_used += ENTRY_BYTES + (key.len() - prefix.len() + value.len()) as u64;
         }
         let bytes_used = Arc::new(Mutex::new(bytes_used));
         Ok(Self {
@@ -78,7 +81,7 @@ impl Bucket {
         let full = self.full(key)?;
         let mut used = self.bytes_used.lock();
         let old = self.size_of(&full, key)?;
-        let needed = *used - old + (key.len() + value.len()) as u64;
+        let needed = *used - old + ENTRY_BYTES + (key.len() + value.len()) as u64;
         if needed > self.bytes_max {
             return Err(BucketError::Quota {
                 bytes_max: self.bytes_max,
@@ -125,7 +128,7 @@ impl Bucket {
 
     fn size_of(&self, full: &[u8], key: &str) -> Result<u64, BucketError> {
         let size = self.keyspace.size_of(full)?;
-        Ok(size.map_or(0, |size| u64::from(size) + key.len() as u64))
+        Ok(size.map_or(0, |size| ENTRY_BYTES + u64::from(size) + key.len() as u64))
     }
 }
 
@@ -153,18 +156,18 @@ mod tests {
     fn the_quota_counts_keys_and_values_and_gives_back_what_is_freed() {
         let directory = tempfile::tempdir().unwrap();
         let storage = Storage::open(directory.path()).unwrap();
-        let bucket = storage.bucket("a", 10).unwrap();
+        let bucket = storage.bucket("a", 74).unwrap();
         bucket.set("k", &[0; 9]).unwrap();
         bucket.set("k", &[1; 9]).unwrap();
         let error = bucket.set("l", b"").unwrap_err();
         assert!(
-            matches!(error, BucketError::Quota { needed: 11, .. }),
+            matches!(error, BucketError::Quota { needed: 139, .. }),
             "{error}"
         );
         bucket.delete("k").unwrap();
         bucket.delete("k").unwrap();
         bucket.set("l", &[0; 9]).unwrap();
-        let reopened = storage.bucket("a", 10).unwrap();
+        let reopened = storage.bucket("a", 74).unwrap();
         assert!(matches!(
             reopened.set("m", b""),
             Err(BucketError::Quota { .. })

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug)]
-pub(super) struct Rate {
+pub struct Rate {
     per_second: f64,
     tokens: f64,
     refilled: Instant,
 }
 
 impl Rate {
-    pub(super) fn new(per_second: u32) -> Self {
+    pub fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         Self {
             per_second,
@@ -23,7 +23,7 @@ impl Rate {
 
     /// Takes up to `wanted` tokens; says how many it got and, if not all, when
     /// there will be another.
-    pub(super) fn take(&mut self, wanted: usize) -> (usize, Duration) {
+    pub fn take(&mut self, wanted: usize) -> (usize, Duration) {
         let now = Instant::now();
         let elapsed = now.duration_since(self.refilled).as_secs_f64();
         self.refilled = now;
