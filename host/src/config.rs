@@ -232,24 +232,9 @@ impl HostConfig {
         }
     }
 
-    /// The state of deployments.
-    pub fn state_directory(&self) -> PathBuf {
-        self.data_directory.join("state")
-    }
-
-    /// The plugins' key-value buckets.
-    pub fn keyvalue_directory(&self) -> PathBuf {
-        self.data_directory.join("keyvalue")
-    }
-
     /// Compiled components, which the device key authenticates.
     pub fn compiled_directory(&self) -> PathBuf {
         self.data_directory.join("compiled")
-    }
-
-    /// The key that authenticates compiled components.
-    pub fn device_key_file(&self) -> PathBuf {
-        self.data_directory.join("device.key")
     }
 }
 

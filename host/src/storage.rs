@@ -7,6 +7,8 @@
 mod bucket;
 mod device_key;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +38,11 @@ pub enum StorageError {
     InUse { path: PathBuf },
     #[error("cannot prepare the data directory")]
     Directory(#[from] std::io::Error),
+    #[error(
+        "others may write to {path}: run `chmod go-w` on it, after making sure that what is in it is yours",
+        path = path.display()
+    )]
+    Writable { path: PathBuf },
     #[error("{path} is not a device key: expected 32 bytes, found {found}", path = path.display())]
     Key { path: PathBuf, found: usize },
 }
@@ -51,7 +58,7 @@ impl std::fmt::Debug for Storage {
 impl Storage {
     /// Opens the store below `directory`, which is made if it is not there.
     pub fn open(directory: &Path) -> Result<Self, StorageError> {
-        fs_err::create_dir_all(directory)?;
+        prepare(directory)?;
         let path = directory.join("store");
         let open = || {
             let database = Database::builder(&path)
@@ -84,5 +91,41 @@ impl Storage {
     /// This device's own secret, made on first use.
     pub fn device_key(&self) -> Result<DeviceKey, StorageError> {
         DeviceKey::load(&self.directory.join("device.key"))
+    }
+}
+
+/// Makes the directory for its owner alone. What is in it is trusted, native code
+/// included, so one that others may write to is refused.
+fn prepare(directory: &Path) -> Result<(), StorageError> {
+    if fs_err::metadata(directory).is_err() {
+        fs_err::create_dir_all(directory)?;
+        fs_err::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    if fs_err::metadata(directory)?.permissions().mode() & 0o022 != 0 {
+        let path = directory.to_owned();
+        return Err(StorageError::Writable { path });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{Permissions, Storage, StorageError};
+
+    #[test]
+    fn the_directory_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("var/data");
+        drop(Storage::open(&data).unwrap());
+        let mode = fs_err::metadata(&data).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs_err::set_permissions(&data, Permissions::from_mode(0o777)).unwrap();
+        let refused = Storage::open(&data).unwrap_err();
+        assert!(
+            matches!(refused, StorageError::Writable { .. }),
+            "{refused}"
+        );
     }
 }

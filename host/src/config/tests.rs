@@ -28,7 +28,7 @@ fn the_default_host_reads_back_from_its_own_text() {
 fn relative_paths_are_seen_from_the_file() {
     let text = "data_directory = 'data'\nplugin_directories = ['p', '/abs']\n";
     let config = check(text).unwrap();
-    assert_eq!(config.device_key_file(), Path::new("etc/data/device.key"));
+    assert_eq!(config.data_directory, Path::new("etc/data"));
     assert_eq!(config.plugin_directories[0], Path::new("etc/p"));
     assert_eq!(config.plugin_directories[1], Path::new("/abs"));
 }
