@@ -73,7 +73,7 @@ impl Default for PluginCeilings {
             table_elements_max: nonzero!(NonZeroU32, 100_000),
             resources_max: nonzero!(NonZeroU32, 4_096),
             call_ms_max: nonzero!(NonZeroU32, 60_000),
-            batch_messages_max: nonzero!(NonZeroU32, 4_096),
+            batch_messages_max: nonzero!(NonZeroU32, 256),
             inbox_messages_max: nonzero!(NonZeroU32, 65_536),
             inbox_bytes_max: nonzero!(NonZeroU64, 64 << 20),
             publish_per_s_max: nonzero!(NonZeroU32, 1_000_000),
