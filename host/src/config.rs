@@ -26,12 +26,6 @@ use crate::deployment::document::source::Source;
 use crate::deployment::document::{Site, piece};
 use crate::names::{Digest, PluginName};
 
-macro_rules! nonzero {
-    ($type:ident, $value:expr) => {
-        const { $type::new($value).unwrap() }
-    };
-}
-
 /// How one host is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

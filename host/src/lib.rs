@@ -6,6 +6,13 @@
 #[cfg(panic = "abort")]
 compile_error!("isolation relies on unwinding: build with panic = \"unwind\"");
 
+/// A limit that is not zero, checked when this is compiled.
+macro_rules! nonzero {
+    ($type:ident, $value:expr) => {
+        const { $type::new($value).unwrap() }
+    };
+}
+
 pub mod error_chain;
 pub mod names;
 pub mod supervisor;

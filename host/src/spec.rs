@@ -113,12 +113,6 @@ pub enum Overflow {
     LatestPerTopic,
 }
 
-macro_rules! nonzero {
-    ($type:ident, $value:expr) => {
-        const { $type::new($value).unwrap() }
-    };
-}
-
 /// What one plugin may cost the device. Every limit is finite; the defaults
 /// suit a small plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -130,8 +124,9 @@ pub struct Limits {
     pub table_elements_max: NonZeroU32,
     /// Host resources (pollables, sockets, tensors) open at once.
     pub resources_max: NonZeroU32,
-    /// Time of one call into the guest in milliseconds, after which it traps;
-    /// for `run`, time of computing without waiting.
+    /// Milliseconds that the guest may compute without waiting, after which it
+    /// traps. A call may take four times as long if it waits; `run` may wait for
+    /// as long as it likes.
     pub call_ms_max: NonZeroU32,
     /// Messages in one batch.
     pub batch_messages_max: NonZeroU32,

@@ -5,12 +5,6 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-macro_rules! nonzero {
-    ($type:ident, $value:expr) => {
-        const { $type::new($value).unwrap() }
-    };
-}
-
 /// Ceilings over all models and callers. Every one is finite; the defaults suit
 /// a gateway of four cores and one gigabyte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! A plugin ready to be started: verified to fit its grants, compiled, linked.
+//! A plugin ready to be started: compiled, found to fit its grants, linked.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Admits, compiles and links `wasm`. Nothing of it runs. Blocks.
+    /// Compiles, admits and links `wasm`. Nothing of it runs. Blocks.
     pub fn new(
         engine: &Engine,
         cache: &CodeCache,

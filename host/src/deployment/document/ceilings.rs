@@ -5,12 +5,6 @@ use std::num::{NonZeroU32, NonZeroU64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-macro_rules! nonzero {
-    ($type:ident, $value:expr) => {
-        const { $type::new($value).unwrap() }
-    };
-}
-
 /// What all plugins of a deployment may cost the host. A deployment above a
 /// ceiling is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
