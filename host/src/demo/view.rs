@@ -233,13 +233,22 @@ fn news(event: &Event) -> Option<String> {
             _ => format!("{device}: {decision}, {reason}"),
         },
         Event::System { topic, text } => {
-            let level = topic.split('/').nth(1).unwrap_or_default();
-            match level {
-                "plugin" | "dead-letter" => format!("{topic}: {text}"),
+            let (kind, of) = topic.strip_prefix("$selvedge/")?.split_once('/')?;
+            match kind {
+                "state" => trouble(of, text)?,
+                "dead-letter" => format!("{topic}: {text}"),
                 _ => return None,
             }
         }
     })
+}
+
+/// What is wrong with a unit, if something is: starting and stopping is no news.
+fn trouble(unit: &str, state: &str) -> Option<String> {
+    let state: serde_json::Value = serde_json::from_str(state).ok()?;
+    let error = state.get("error")?.as_str()?;
+    let name = state.get("state")?.as_str()?;
+    Some(format!("{unit} {name}: {error}"))
 }
 
 /// The end of a run, for people.
@@ -285,6 +294,22 @@ mod tests {
 
     fn device() -> String {
         "pump-1".to_owned()
+    }
+
+    #[test]
+    fn a_failing_plugin_is_news_and_a_running_one_is_not() {
+        let state = |text: &str| Event::System {
+            topic: "$selvedge/state/plugin/window".to_owned(),
+            text: text.to_owned(),
+        };
+        let mut view = View::default();
+        assert_eq!(view.see(1.0, &state(r#"{"state":"running"}"#)), None);
+        let failed = state(r#"{"state":"given-up","error":"`handle` trapped"}"#);
+        let line = view.see(2.0, &failed).unwrap();
+        assert!(
+            line.contains("plugin/window given-up: `handle` trapped"),
+            "{line}"
+        );
     }
 
     #[test]
