@@ -1,9 +1,38 @@
 //! Is this artifact trusted?
 //!
-//! Here will be the only way to a verified artifact: bytes, a signature bundle
-//! and a policy in, a verdict out, and no input or output of its own. Nothing
-//! is verified yet: whoever writes a deployment vouches for what it names, by
-//! the components' digests if he gives them.
+//! The only way to a [`VerifiedArtifact`]: an artifact's bytes, the signature
+//! bundles that came with it and a site's [`Policy`] in, a verdict out. A
+//! device needs nothing else to decide, no network and no other service, and
+//! this crate has no input or output of its own: what it reads is handed to it,
+//! and so is the time.
+//!
+//! Bundles say who built an artifact, the policy says who may, and the trust
+//! repository (TUF) says which policy is current. None is enough alone.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+mod bundle;
+mod candidate;
+mod decision;
+mod identity;
+mod policy;
+mod refusal;
+mod statement;
+mod trust;
+mod verified;
+
+pub use bundle::{
+    BundleError, Content, Evidence, PublicKey, SignatureBundle, Signer, TrustedRoot,
+    TrustedRootError,
+};
+pub use candidate::{Candidate, Device, Purpose, Request};
+pub use decision::Verifier;
+pub use identity::{IdentityPattern, IdentityPatternError};
+pub use policy::{
+    Grant, KeyPublisher, KeylessPublisher, Need, Policy, PolicyError, Publisher, Revoked,
+};
+pub use refusal::{BundleRefusal, Refusal, Step};
+pub use statement::{Statement, StatementError, predicate_type};
+pub use trust::{RepositoryFiles, StoredTrust, Trust, TrustError};
+pub use verified::{Attestation, VerifiedArtifact};

@@ -1,10 +1,10 @@
-//! SHA-256 digests in the form `sha256:<64 hex digits>`.
+//! SHA-256 digests in the form `sha256:<64 hex digits>` (OCI image-spec,
+//! descriptor.md, "Digests"). Other algorithms are refused: one is enough, and
+//! two would let an artifact have two names.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -80,13 +80,14 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl JsonSchema for Digest {
-    fn schema_name() -> Cow<'static, str> {
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Digest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "Digest".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })
     }
 }
 

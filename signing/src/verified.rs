@@ -1,0 +1,112 @@
+//! The proof that an artifact was verified.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use selvedge_artifact::{Digest, PackageName, PackagePattern, WasmConfig};
+use semver::Version;
+
+use crate::Signer;
+
+/// An artifact that a publisher vouches for whom the policy lets sign it.
+///
+/// Only [`crate::Verifier::verify`] makes one, and the runtime loads nothing
+/// else: code that skips the check does not compile.
+///
+/// ```compile_fail
+/// use selvedge_signing::VerifiedArtifact;
+/// let forged = VerifiedArtifact { };
+/// ```
+#[derive(Clone, Debug)]
+pub struct VerifiedArtifact {
+    pub(crate) package: PackageName,
+    pub(crate) version: Version,
+    pub(crate) digest: Digest,
+    pub(crate) component: Bytes,
+    pub(crate) component_digest: Digest,
+    pub(crate) config: WasmConfig,
+    pub(crate) publisher: String,
+    pub(crate) signer: Signer,
+    pub(crate) signed_at: Timestamp,
+    pub(crate) rule: PackagePattern,
+    pub(crate) attestations: Vec<Attestation>,
+    pub(crate) imports_allowed: Option<Vec<String>>,
+}
+
+/// A statement about an artifact, by someone whom the policy accepts for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// What it states, `https://slsa.dev/provenance/v1` and the like.
+    pub predicate_type: String,
+    /// Whose statement it is, by the name in the policy.
+    pub publisher: String,
+    /// Who signed it.
+    pub signer: Signer,
+    /// When, as a log or a timestamp authority vouches for.
+    pub signed_at: Timestamp,
+    /// The statement's predicate, as JSON.
+    pub predicate: serde_json::Value,
+}
+
+impl VerifiedArtifact {
+    /// The package.
+    pub fn package(&self) -> &PackageName {
+        &self.package
+    }
+
+    /// The version, as signed.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The digest of the manifest, which is what was signed.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The component's bytes.
+    pub fn component(&self) -> &Bytes {
+        &self.component
+    }
+
+    /// The digest of the component's bytes.
+    pub fn component_digest(&self) -> Digest {
+        self.component_digest
+    }
+
+    /// The configuration, with the plugin's manifest.
+    pub fn config(&self) -> &WasmConfig {
+        &self.config
+    }
+
+    /// Who released it, by the name in the policy.
+    pub fn publisher(&self) -> &str {
+        &self.publisher
+    }
+
+    /// Who signed it: the identity or key that was verified.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// When it was signed, as a log or a timestamp authority vouches for.
+    pub fn signed_at(&self) -> Timestamp {
+        self.signed_at
+    }
+
+    /// The line of the policy that let it pass.
+    pub fn rule(&self) -> &PackagePattern {
+        &self.rule
+    }
+
+    /// What else is stated about it by publishers of that line.
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+
+    /// The imports that the policy leaves this package: interface names without
+    /// version, `wasi:sockets/tcp`, or whole packages, `wasi:sockets/*`. `None`
+    /// leaves it to the deployment alone.
+    pub fn imports_allowed(&self) -> Option<&[String]> {
+        self.imports_allowed.as_deref()
+    }
+}
