@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
 use crate::deployment::document::{Document, Site};
@@ -18,6 +19,7 @@ use crate::names::{Digest, PluginName};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
 use crate::supervisor::{Observer, Supervisor, UnitState};
+use crate::trust::{Gate, OpenError};
 
 /// Why the host cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,19 @@ pub enum BuildError {
     Cache(#[source] std::io::Error),
     #[error("cannot make the engine")]
     Engine(#[from] EngineError),
+    #[error("cannot tell what may run here")]
+    Trust(#[from] OpenError),
+    #[error("cannot open the store of artifacts")]
+    Registry(#[from] RegistryConfigError),
+}
+
+/// What a host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What publishers vouch for whom the site trusts, and what is shipped.
+    Production,
+    /// Also components from files, which this process signs itself.
+    Development,
 }
 
 /// A host, ready to take deployments.
@@ -40,8 +55,11 @@ pub struct App {
 
 impl App {
     /// Puts a host together. Nothing runs yet.
-    pub fn build(config: &HostConfig) -> Result<Self, BuildError> {
+    pub fn build(config: &HostConfig, mode: Mode) -> Result<Self, BuildError> {
         let storage = Storage::open(&config.data_directory)?;
+        let development = mode == Mode::Development;
+        let gate = Gate::open(&storage, config.trust.as_ref(), development)?;
+        let artifacts = Artifacts::open(&config.artifacts_directory(), &config.registry)?;
         let cache = CodeCache::open(config.compiled_directory(), storage.device_key()?)
             .map_err(BuildError::Cache)?;
         let plugin = &config.ceilings.plugin;
@@ -64,11 +82,16 @@ impl App {
             bus: bus.clone(),
             models: Arc::new(models),
             storage,
+            artifacts,
+            gate: Arc::new(gate),
             supervisor: supervisor.clone(),
             hosts: Arc::new(config.hosts.clone()),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
             find: FindPlugin {
-                shipped: |name| selvedge_bundle::find(name).map(|plugin| plugin.component),
+                shipped: |name| {
+                    let plugin = selvedge_bundle::find(name)?;
+                    Some((plugin.component, plugin.manifest))
+                },
                 directories: config.plugin_directories.clone().into(),
             },
         };

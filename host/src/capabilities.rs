@@ -36,7 +36,7 @@ use rate::Rate;
 use crate::inference::ModelStore;
 use crate::spec::InstanceSpec;
 
-pub use admit::{AdmitError, admit};
+pub use admit::{AdmitError, admit, admit_by_policy};
 pub use limiter::Limiter;
 
 /// What one instance holds of the host: one field for each capability.

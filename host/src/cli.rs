@@ -1,12 +1,26 @@
 //! The command line.
 
 pub mod check;
+mod component;
 mod demo;
+mod directories;
 mod duration;
+mod failure;
 mod files;
+mod inspect;
+mod keygen;
 mod log;
+mod output;
 mod panics;
+mod progress;
+mod publish;
+mod pull;
+mod registry_options;
 mod run;
+mod sign;
+mod signing_options;
+mod trust_options;
+mod verify;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -16,7 +30,9 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app;
+use crate::app::{self, Mode};
+
+use failure::Outcome;
 
 /// A failure that no argument or file explains.
 const EXIT_FAILURE: u8 = 1;
@@ -45,8 +61,22 @@ struct Cli {
 enum Command {
     /// Run a deployment until it is interrupted.
     Run(run::Args),
+    /// Run a deployment with components from files, signed for this run alone.
+    Dev(run::Args),
     /// Check deployment and host files without running them.
     Check(check::CheckArgs),
+    /// Make a key to sign with, or a timestamp authority.
+    Keygen(keygen::Args),
+    /// Package a component, sign it and bring it to a registry.
+    Publish(Box<publish::Args>),
+    /// Sign an artifact in a registry, or a statement about one.
+    Sign(Box<sign::Args>),
+    /// Say whether an artifact may run, and by whose word.
+    Verify(verify::Args),
+    /// Say what an artifact or a component is and wants.
+    Inspect(inspect::Args),
+    /// Bring an artifact and its signatures into a store.
+    Pull(pull::Args),
     /// Show a whole line at work on three simulated machines.
     Demo(demo::Args),
 }
@@ -64,31 +94,39 @@ pub fn main() -> ExitCode {
     };
     panics::log_bounded();
     match cli.command {
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => run::run(&args, Mode::Production),
+        Command::Dev(args) => run::run(&args, Mode::Development),
         Command::Demo(args) => demo::run(&args),
+        Command::Keygen(args) => ended(keygen::run(&args)),
+        Command::Publish(args) => ended(publish::run(&args)),
+        Command::Sign(args) => ended(sign::run(&args)),
+        Command::Verify(args) => ended(verify::run(&args)),
+        Command::Inspect(args) => ended(inspect::run(&args)),
+        Command::Pull(args) => ended(pull::run(&args)),
         Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
             .unwrap_or(ExitCode::from(EXIT_FAILURE)),
     }
 }
 
+fn ended(outcome: Outcome) -> ExitCode {
+    outcome.unwrap_or_else(|failure| failure.report())
+}
+
 /// Runs `main` on as many workers as there are cores.
 fn block_on(main: impl Future<Output = ExitCode>) -> ExitCode {
+    wait(async { Ok(main.await) }).unwrap_or_else(|failure| failure.report())
+}
+
+/// The same, for commands that say why they failed.
+fn wait<T>(main: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .event_interval(TASKS_BETWEEN_EVENTS)
-        .build();
-    match runtime {
-        Ok(runtime) => {
-            let code = runtime.block_on(main);
-            // A run of a model that nobody can stop does not keep the process.
-            runtime.shutdown_timeout(BLOCKING_GRACE);
-            code
-        }
-        Err(error) => {
-            files::complain(&format_args!("cannot start the executor: {error}"));
-            ExitCode::from(EXIT_FAILURE)
-        }
-    }
+        .build()?;
+    let outcome = runtime.block_on(main);
+    // A run of a model that nobody can stop does not keep the process.
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    outcome
 }
 
 /// The signals that ask the process to end. They are heard from when this is

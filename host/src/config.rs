@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::artifacts::RegistryConfig;
 use crate::bus::BusLimits;
 use crate::deployment::document::ceilings::Ceilings;
 use crate::deployment::document::fault::{Checked, Collector, FaultKind, Faults};
@@ -25,6 +26,7 @@ use crate::deployment::document::shape::Shape;
 use crate::deployment::document::source::Source;
 use crate::deployment::document::{Site, piece};
 use crate::names::{Digest, PluginName};
+use crate::trust::TrustConfig;
 
 /// How one host is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +56,10 @@ pub struct HostConfig {
     pub bus: BusLimits,
     /// What inference may take.
     pub inference: InferenceConfig,
+    /// Whom this device trusts. Without it, only shipped plugins run.
+    pub trust: Option<TrustConfig>,
+    /// How this device reaches registries.
+    pub registry: RegistryConfig,
 }
 
 /// What the host logs to standard error, and how.
@@ -115,6 +121,8 @@ impl Default for HostConfig {
             ceilings: Ceilings::default(),
             bus: BusLimits::default(),
             inference: InferenceConfig::default(),
+            trust: None,
+            registry: RegistryConfig::default(),
         }
     }
 }
@@ -129,7 +137,7 @@ impl Default for InferenceConfig {
 
 impl HostConfig {
     /// The names that only a host's configuration has at its top.
-    pub(crate) const FIELDS: [&str; 9] = [
+    pub(crate) const FIELDS: [&str; 11] = [
         "data_directory",
         "plugin_directories",
         "hosts",
@@ -139,6 +147,8 @@ impl HostConfig {
         "ceilings",
         "bus",
         "inference",
+        "trust",
+        "registry",
     ];
 
     /// Reads the configuration; its paths are then seen from where the file is.
@@ -213,6 +223,10 @@ impl HostConfig {
         for directory in &mut self.plugin_directories {
             *directory = folder.join(&directory);
         }
+        if let Some(trust) = &mut self.trust {
+            trust.within(folder);
+        }
+        self.registry.within(folder);
         self
     }
 
@@ -224,6 +238,11 @@ impl HostConfig {
             shipped,
             plugin_directories: self.plugin_directories.clone(),
         }
+    }
+
+    /// Artifacts: an OCI image layout.
+    pub fn artifacts_directory(&self) -> PathBuf {
+        self.data_directory.join("artifacts")
     }
 
     /// Compiled components, which the device key authenticates.

@@ -1,6 +1,6 @@
-//! Puts a deployment into service: load, admit, compile, start.
+//! Puts a deployment into service: bring, verify, admit, compile, start.
 //!
-//! Everything is loaded, admitted and compiled before the first plugin is
+//! Everything is verified, admitted and compiled before the first plugin is
 //! started; any fault leaves the host as it was, and all faults are reported
 //! together, each with its place in the document. How a plugin runs is the
 //! business of [`crate::runtime`]; what it may reach was decided in the
@@ -12,8 +12,8 @@ mod plugin_unit;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use selvedge_signing::VerifiedArtifact;
 use tracing::info;
 
 use document::Document;
@@ -21,6 +21,7 @@ use document::fault::Location;
 use document::place::Place;
 use plugin_unit::PluginUnit;
 
+use crate::artifacts::Artifacts;
 use crate::bus::Bus;
 use crate::capabilities::network::Hosts;
 use crate::error_chain::ErrorChain;
@@ -30,6 +31,7 @@ use crate::runtime::{CodeCache, Engine, PortError, PrepareError, Prepared};
 use crate::spec::InstanceSpec;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::Supervisor;
+use crate::trust::{Gate, GateError};
 
 pub use load::{FindPlugin, LoadFault};
 
@@ -56,12 +58,18 @@ pub enum DeployFault {
     Port(#[from] PortError),
     #[error("the compiler did not finish")]
     Interrupted,
+    #[error("cannot remember what was accepted")]
+    Accept(#[source] GateError),
 }
 
 impl DeployFault {
     /// A stable name for API replies, metrics and alerts. Never reworded.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Component {
+                source: LoadFault::Refused(refused),
+                ..
+            } => refused.code(),
             Self::Component { .. } => "component-not-loaded",
             Self::ModelFile { .. } => "model-not-loaded",
             Self::Model { source, .. } => source.code(),
@@ -69,6 +77,18 @@ impl DeployFault {
             Self::KeyValue { .. } => "store-not-opened",
             Self::Port(_) => "bus-not-joined",
             Self::Interrupted => "interrupted",
+            Self::Accept(source) => source.code(),
+        }
+    }
+
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Component {
+                source: LoadFault::Refused(refused),
+                ..
+            } => refused.hint(),
+            _ => None,
         }
     }
 }
@@ -91,6 +111,9 @@ impl std::fmt::Display for DeployError {
         for (index, Located { location, fault }) in self.0.iter().enumerate() {
             let newline = if index > 0 { "\n" } else { "" };
             write!(f, "{newline}{location}: error: {}", ErrorChain(fault))?;
+            if let Some(hint) = fault.hint() {
+                write!(f, "\n  help: {hint}")?;
+            }
         }
         Ok(())
     }
@@ -109,6 +132,8 @@ pub struct Deployer {
     pub supervisor: Supervisor,
     pub hosts: Arc<Hosts>,
     pub find: FindPlugin,
+    pub artifacts: Artifacts,
+    pub gate: Arc<Gate>,
     /// Components compiled at once, each on one core.
     pub compile_threads_max: usize,
 }
@@ -138,13 +163,16 @@ impl Deployer {
             faults.extend(served.err().map(|fault| at(Place::Model(name), fault)));
         }
 
-        let mut prepared = Vec::new();
+        let (mut prepared, mut artifacts) = (Vec::new(), Vec::new());
         let mut preparing = stream::iter(&document.plugins)
             .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
             .buffered(self.compile_threads_max);
         while let Some((name, outcome)) = preparing.next().await {
             match outcome {
-                Ok(plugin) => prepared.push(plugin),
+                Ok((plugin, artifact)) => {
+                    prepared.push(plugin);
+                    artifacts.push(artifact);
+                }
                 Err(fault) => faults.push(at(place_of(name, &fault), fault)),
             }
         }
@@ -158,6 +186,11 @@ impl Deployer {
                 .ok()
         });
         let units: Vec<PluginUnit> = units.collect();
+        if faults.is_empty() {
+            let accepted = self.gate.accept(&artifacts.iter().collect::<Vec<_>>());
+            let accepted = accepted.map_err(DeployFault::Accept);
+            faults.extend(accepted.err().map(|fault| at(Place::Document, fault)));
+        }
         if !faults.is_empty() {
             return Err(DeployError(faults));
         }
@@ -181,24 +214,33 @@ impl Deployer {
         document: &Document,
         name: &PluginName,
         plugin: &document::Plugin,
-    ) -> Result<Prepared, DeployFault> {
-        let (wasm, digest) = load::component(document, plugin, &self.find).map_err(|source| {
-            DeployFault::Component {
-                plugin: name.clone(),
-                source,
-            }
+    ) -> Result<(Prepared, VerifiedArtifact), DeployFault> {
+        let artifact = load::artifact(self, document, name, plugin).await;
+        let artifact = artifact.map_err(|source| DeployFault::Component {
+            plugin: name.clone(),
+            source,
         })?;
+        info!(
+            plugin = name.as_str(),
+            digest = %artifact.digest(),
+            package = %artifact.package(),
+            plugin_version = %artifact.version(),
+            publisher = artifact.publisher(),
+            "plugin verified"
+        );
         let spec = InstanceSpec {
             plugin: name.clone(),
-            digest,
+            digest: artifact.component_digest(),
             config: plugin.config.clone(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
         };
         let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
-        let compile = move || Prepared::new(&engine, &cache, spec, &wasm);
+        let verified = artifact.clone();
+        let compile = move || Prepared::new(&engine, &cache, spec, &verified);
         let compiled = tokio::task::spawn_blocking(compile).await;
-        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
+        let prepared = compiled.map_err(|_| DeployFault::Interrupted)??;
+        Ok((prepared, artifact))
     }
 }
 
@@ -212,6 +254,3 @@ fn place_of<'a>(plugin: &'a PluginName, fault: &DeployFault) -> Place<'a> {
         _ => Place::Plugin(plugin),
     }
 }
-
-/// Bytes that came from somewhere, and what they are.
-type Loaded = (Bytes, crate::names::Digest);

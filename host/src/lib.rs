@@ -22,6 +22,9 @@ pub mod inference;
 pub mod spec;
 pub mod storage;
 
+pub mod artifacts;
+pub mod trust;
+
 pub mod capabilities;
 pub mod runtime;
 

@@ -94,6 +94,13 @@ impl SignatureBundle {
     }
 }
 
+impl SignatureBundle {
+    /// Who it claims to be signed by. For messages, not for trust.
+    pub fn signer_claimed(&self) -> Option<Signer> {
+        todo!()
+    }
+}
+
 impl PublicKey {
     /// Reads a public key (SubjectPublicKeyInfo, PEM).
     ///

@@ -14,6 +14,8 @@ pub enum AdmitError {
         import: String,
         grant: &'static str,
     },
+    #[error("plugin `{plugin}` imports `{import}`, which the site's policy denies its publisher")]
+    DeniedByPolicy { plugin: PluginName, import: String },
     #[error("plugin `{plugin}` exports nothing that the host calls")]
     NothingExported { plugin: PluginName },
     #[error(
@@ -35,6 +37,7 @@ impl AdmitError {
         match self {
             Self::NotOffered { .. } => "import-not-offered",
             Self::NotGranted { .. } => "import-not-granted",
+            Self::DeniedByPolicy { .. } => "import-denied-by-policy",
             Self::NothingExported { .. } => "nothing-exported",
             Self::MixedExports { .. } => "mixed-exports",
             Self::InboxWithoutService { .. } => "inbox-without-service",
@@ -74,13 +77,43 @@ pub fn admit<'a>(
     imports.filter_map(refuse).collect()
 }
 
-fn need(import: &str) -> Need {
+/// Every import that is not in `allowed`: interfaces without version, or whole
+/// packages, `wasi:sockets/*`.
+pub fn admit_by_policy<'a>(
+    plugin: &PluginName,
+    imports: impl Iterator<Item = &'a str>,
+    allowed: &[String],
+) -> Vec<AdmitError> {
+    let is_allowed = |import: &str| {
+        let (package, interface) = parts(import);
+        let names = |entry: &String| match entry.strip_suffix("/*") {
+            Some(whole) => whole == package,
+            None => entry == interface,
+        };
+        allowed.iter().any(names)
+    };
+    let refused = imports.filter(|import| !is_allowed(import));
+    refused
+        .map(|import| AdmitError::DeniedByPolicy {
+            plugin: plugin.clone(),
+            import: import.to_owned(),
+        })
+        .collect()
+}
+
+/// Package and interface of `wasi:io/poll@0.2.12`, without the version.
+fn parts(import: &str) -> (&str, &str) {
     let interface = import
         .split_once('@')
         .map_or(import, |(interface, _)| interface);
     let package = interface
         .split_once('/')
         .map_or(interface, |(package, _)| package);
+    (package, interface)
+}
+
+fn need(import: &str) -> Need {
+    let (package, interface) = parts(import);
     match (package, interface) {
         (_, "selvedge:bus/types") => Need::Nothing,
         (_, "selvedge:bus/publisher") => {

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::files::{self, complain};
-use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, duration, log};
-use crate::app::{App, site};
+use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, duration, log};
+use crate::app::{App, Mode, site};
 use crate::bus::InboxLimits;
 use crate::config::{HostConfig, LogLevel};
 use crate::demo::{
@@ -64,7 +64,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         seed: args.seed,
     };
     let mut config = HostConfig {
-        data_directory: args.data_directory.clone().unwrap_or_else(cache_directory),
+        data_directory: args
+            .data_directory
+            .clone()
+            .unwrap_or_else(|| directories::cache("demo")),
         ..HostConfig::default()
     };
     // What is drawn in place must not be written over.
@@ -100,7 +103,7 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
         complain(&faults);
         EXIT_CONFIG
     })?;
-    let app = App::build(config).map_err(|error| failed(&error))?;
+    let app = App::build(config, Mode::Production).map_err(|error| failed(&error))?;
     let filters = WATCHED.map(|filter| filter.parse().expect("these are filters"));
     let inbox = app.bus().host_party().subscribe(&filters, SHOWN);
     let mut inbox = inbox.map_err(|error| failed(&error))?;
@@ -176,17 +179,4 @@ fn write_deployment(folder: &Path, text: &str) -> std::io::Result<PathBuf> {
     let path = folder.join("demo.toml");
     fs_err::write(&path, text)?;
     Ok(path)
-}
-
-/// The user's own cache directory (XDG Base Directory Specification); never a
-/// directory that others may write to, for native code is kept there.
-fn cache_directory() -> PathBuf {
-    let absolute = |name| {
-        let path = std::env::var_os(name).map(PathBuf::from);
-        path.filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(|| PathBuf::from("/var/cache"));
-    cache.join("selvedge/demo")
 }

@@ -1,4 +1,7 @@
-//! `selvedge run`: a deployment, until it is interrupted.
+//! `selvedge run` and `selvedge dev`: a deployment, until it is interrupted.
+//!
+//! They differ in one thing: `dev` signs components from files itself, so that
+//! they pass the same check as any other.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,8 +9,8 @@ use std::process::ExitCode;
 use tracing::{error, info};
 
 use super::files::{self, complain};
-use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, log};
-use crate::app::{App, site};
+use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, log};
+use crate::app::{App, Mode, site};
 use crate::config::HostConfig;
 use crate::deployment::document::Document;
 use crate::deployment::document::fault::Faults;
@@ -26,11 +29,11 @@ pub(super) struct Args {
     data_directory: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    match prepare(args) {
+pub(super) fn run(args: &Args, mode: Mode) -> ExitCode {
+    match prepare(args, mode) {
         Ok((config, document)) => {
             log::start(&config.log);
-            block_on(serve(&config, &document))
+            block_on(serve(&config, &document, mode))
         }
         Err(faults) => {
             complain(&faults);
@@ -39,9 +42,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn prepare(args: &Args) -> Result<(HostConfig, Document), Faults> {
+fn prepare(args: &Args, mode: Mode) -> Result<(HostConfig, Document), Faults> {
     let mut config = match &args.host_config {
         Some(path) => files::host_config(path)?,
+        None if mode == Mode::Development => HostConfig {
+            data_directory: directories::cache("dev"),
+            ..HostConfig::default()
+        },
         None => HostConfig::default(),
     };
     if let Some(directory) = &args.data_directory {
@@ -51,9 +58,9 @@ fn prepare(args: &Args) -> Result<(HostConfig, Document), Faults> {
     Ok((config, document))
 }
 
-async fn serve(config: &HostConfig, document: &Document) -> ExitCode {
+async fn serve(config: &HostConfig, document: &Document, mode: Mode) -> ExitCode {
     let mut interrupts = Interrupts::listen();
-    let app = match App::build(config) {
+    let app = match App::build(config, mode) {
         Ok(app) => app,
         Err(error) => {
             error!(error = %ErrorChain(&error), "cannot start");

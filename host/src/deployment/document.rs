@@ -69,11 +69,13 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Plugin {
-    /// The component: a file, relative to this document or to a plugin
-    /// directory of the host; or `shipped:<name>` for a plugin that comes with
-    /// the host.
+    /// Where the plugin comes from: an artifact by its reference with its
+    /// digest, `registry.example/acme/thermostat:1.2.0@sha256:…`;
+    /// `shipped:<name>` for one that comes with the host; or, for `selvedge dev`
+    /// alone, a component's file, relative to this document or to a plugin
+    /// directory of the host.
     pub component: ComponentSource,
-    /// SHA-256 of the component. If given, no other component is run.
+    /// SHA-256 of the component's bytes. If given, no other component is run.
     #[schemars(default)]
     pub digest: Option<Digest>,
     /// What the plugin reads as its configuration. Any values except NaN and

@@ -1,4 +1,5 @@
-//! Reads what a document names: once, bounded, and checked against its digest.
+//! Brings what a document names: read once, bounded, and for components
+//! verified. What is not verified never gets further than here.
 
 use std::fmt;
 use std::io::Read as _;
@@ -6,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use selvedge_registry::Silent;
+use selvedge_signing::VerifiedArtifact;
 
-use super::Loaded;
+use super::Deployer;
 use super::document::component_source::{ComponentSource, FilePath};
 use super::document::{Document, Model, Plugin};
+use crate::artifacts::ArtifactError;
 use crate::inference::{Golden, GoldenError, ModelSource};
 use crate::names::{Digest, PluginName};
+use crate::trust::GateError;
 
 /// Bytes of a component, a model or a golden vector.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -29,6 +34,10 @@ pub enum LoadFault {
     TooLarge { path: PathBuf },
     #[error("its digest is {found}, but the deployment asks for {expected}")]
     Digest { found: Digest, expected: Digest },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error("it may not run here")]
+    Refused(#[from] GateError),
     #[error("its golden vector cannot be read")]
     Golden(#[source] GoldenError),
 }
@@ -36,8 +45,8 @@ pub enum LoadFault {
 /// Where components come from that a document does not bring along.
 #[derive(Clone)]
 pub struct FindPlugin {
-    /// The plugins that come with the binary.
-    pub shipped: fn(&str) -> Option<&'static [u8]>,
+    /// The plugins that come with the binary: component and manifest.
+    pub shipped: fn(&str) -> Option<(&'static [u8], Option<&'static str>)>,
     /// Where files are looked for after the folder of the document.
     pub directories: Arc<[PathBuf]>,
 }
@@ -50,23 +59,36 @@ impl fmt::Debug for FindPlugin {
     }
 }
 
-/// The component of `plugin`.
-pub(super) fn component(
+/// What `plugin` is made from, verified.
+pub(super) async fn artifact(
+    deployer: &Deployer,
     document: &Document,
+    name: &PluginName,
     plugin: &Plugin,
-    find: &FindPlugin,
-) -> Result<Loaded, LoadFault> {
-    let bytes = match &plugin.component {
-        ComponentSource::Shipped(name) => {
-            let shipped = (find.shipped)(name.as_str());
-            Bytes::from_static(shipped.ok_or_else(|| LoadFault::NotShipped(name.clone()))?)
+) -> Result<VerifiedArtifact, LoadFault> {
+    let (find, gate) = (&deployer.find, &deployer.gate);
+    let artifact = match &plugin.component {
+        ComponentSource::Shipped(shipped) => {
+            let found = (find.shipped)(shipped.as_str());
+            let (component, manifest) =
+                found.ok_or_else(|| LoadFault::NotShipped(shipped.clone()))?;
+            gate.shipped(shipped, Bytes::from_static(component), manifest)?
+        }
+        ComponentSource::Artifact(reference) => {
+            let candidate = deployer.artifacts.obtain(reference, &Silent).await?;
+            gate.admit(reference, &candidate)?
         }
         ComponentSource::File(path) => {
             let found = path.find(document.folder(), &find.directories);
-            read(&found.ok_or_else(|| LoadFault::Missing(path.as_path().display().to_string()))?)?
+            let missing = || LoadFault::Missing(path.as_path().display().to_string());
+            gate.development(name, read(&found.ok_or_else(missing)?)?)?
         }
     };
-    checked(bytes, plugin.digest)
+    let found = artifact.component_digest();
+    match plugin.digest {
+        Some(expected) if expected != found => Err(LoadFault::Digest { found, expected }),
+        _ => Ok(artifact),
+    }
 }
 
 /// The model, with the vector that it must reproduce.
@@ -89,7 +111,7 @@ pub(super) fn model(document: &Document, model: &Model) -> Result<ModelSource, L
 }
 
 /// What was read is what is checked and used: nothing comes between.
-fn checked(bytes: Bytes, expected: Option<Digest>) -> Result<Loaded, LoadFault> {
+fn checked(bytes: Bytes, expected: Option<Digest>) -> Result<(Bytes, Digest), LoadFault> {
     let found = Digest::of(&bytes);
     match expected {
         Some(expected) if expected != found => Err(LoadFault::Digest { found, expected }),

@@ -75,7 +75,11 @@ impl CodeCache {
 
     /// The component with these bytes, ready to be instantiated: the one in use,
     /// else from the directory, else compiled. Blocks.
-    pub fn component(&self, engine: &Engine, wasm: &[u8]) -> Result<Arc<Component>, CompileError> {
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        wasm: &[u8],
+    ) -> Result<Arc<Component>, CompileError> {
         if wasm.len() > COMPONENT_BYTES_MAX {
             return Err(CompileError::TooLarge(wasm.len()));
         }

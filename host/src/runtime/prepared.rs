@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use selvedge_signing::VerifiedArtifact;
 use wasmtime::component::{Component, InstancePre};
 
 use super::engine::Engine;
 use super::exports::Exports;
 use super::instance::{CallError, Instance};
 use super::precompiled::{CodeCache, CompileError};
-use crate::capabilities::{AdmitError, PluginState, Services, admit};
+use crate::capabilities::{AdmitError, PluginState, Services, admit, admit_by_policy};
 use crate::spec::InstanceSpec;
 
 /// Why a plugin cannot be started at all.
@@ -19,6 +20,8 @@ pub enum PrepareError {
         plugin: crate::names::PluginName,
         source: CompileError,
     },
+    #[error("plugin `{plugin}` is to be made from something other than what was verified")]
+    Mistaken { plugin: crate::names::PluginName },
     #[error("{}", list(.0))]
     NotAdmitted(Vec<AdmitError>),
     #[error("plugin `{plugin}` imports something in a form that this host does not offer")]
@@ -41,6 +44,7 @@ impl PrepareError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Compile { .. } => "plugin-not-compiled",
+            Self::Mistaken { .. } => "digest-mistaken",
             Self::NotAdmitted(errors) => errors.first().map_or("not-admitted", AdmitError::code),
             Self::Link { .. } => "plugin-not-linked",
         }
@@ -68,16 +72,38 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Compiles, admits and links `wasm`. Nothing of it runs. Blocks.
+    /// Compiles, admits and links what was verified. Nothing of it runs. Blocks.
+    ///
+    /// There is no other way to code that runs, and bytes alone are not enough:
+    ///
+    /// ```compile_fail
+    /// # use selvedge::runtime::{CodeCache, Engine, Prepared};
+    /// # use selvedge::spec::InstanceSpec;
+    /// # fn unverified(engine: &Engine, cache: &CodeCache, spec: InstanceSpec, bytes: &[u8]) {
+    /// let prepared = Prepared::new(engine, cache, spec, bytes);
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// # use selvedge::runtime::{CodeCache, Engine, Prepared};
+    /// # use selvedge::spec::InstanceSpec;
+    /// # use selvedge_signing::VerifiedArtifact;
+    /// # fn verified(engine: &Engine, cache: &CodeCache, spec: InstanceSpec, artifact: &VerifiedArtifact) {
+    /// let prepared = Prepared::new(engine, cache, spec, artifact);
+    /// # }
+    /// ```
     pub fn new(
         engine: &Engine,
         cache: &CodeCache,
         spec: InstanceSpec,
-        wasm: &[u8],
+        artifact: &VerifiedArtifact,
     ) -> Result<Self, PrepareError> {
         let plugin = || spec.plugin.clone();
+        if spec.digest != artifact.component_digest() {
+            return Err(PrepareError::Mistaken { plugin: plugin() });
+        }
         let component = cache
-            .component(engine, wasm)
+            .component(engine, artifact.component())
             .map_err(|source| PrepareError::Compile {
                 plugin: plugin(),
                 source,
@@ -87,6 +113,11 @@ impl Prepared {
             .imports(engine.wasmtime())
             .map(|(name, _)| name);
         let mut refused = admit(&spec.plugin, imports, &spec.grants);
+        if let Some(allowed) = artifact.imports_allowed() {
+            let imports = component_type.imports(engine.wasmtime());
+            let imports = imports.map(|(name, _)| name);
+            refused.extend(admit_by_policy(&spec.plugin, imports, allowed));
+        }
         let exports = Exports::of(&component);
         let inbox = component_type
             .imports(engine.wasmtime())

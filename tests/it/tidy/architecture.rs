@@ -16,6 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bus", BASE),
     ("storage", BASE),
     ("inference", BASE),
+    ("artifacts", BASE),
+    (
+        "trust",
+        &["artifacts", "storage", "names", "spec", "error_chain"],
+    ),
     (
         "capabilities",
         &[
@@ -49,6 +54,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "storage",
             "supervisor",
             "config",
+            "artifacts",
+            "trust",
             "names",
             "spec",
             "error_chain",
@@ -59,6 +66,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         // Each module owns its part of the configuration.
         &[
             "deployment::document",
+            "artifacts",
+            "trust",
             "bus",
             "inference",
             "names",

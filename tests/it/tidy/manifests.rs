@@ -18,8 +18,17 @@ struct Package {
 /// may depend on the SDK, and nobody on them but `train-data`, which must compute
 /// what they compute.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
-    ("selvedge-signing", &[]),
-    ("selvedge-registry", &[]),
+    ("selvedge-artifact", &[]),
+    // Its tests verify what the signer makes.
+    (
+        "selvedge-signing",
+        &["selvedge-artifact", "selvedge-signer"],
+    ),
+    (
+        "selvedge-signer",
+        &["selvedge-artifact", "selvedge-signing"],
+    ),
+    ("selvedge-registry", &["selvedge-artifact"]),
     ("selvedge-plugin", &[]),
     ("wasm-build", &[]),
     ("guests", &["selvedge-plugin"]),
@@ -27,8 +36,10 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     (
         "selvedge",
         &[
+            "selvedge-artifact",
             "selvedge-bundle",
             "selvedge-registry",
+            "selvedge-signer",
             "selvedge-signing",
             "wasm-build",
         ],
@@ -46,7 +57,11 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
 const ONLY: &[(&str, &[&str])] = &[
     // `bench` has it as the raw thing that the host is measured against.
     ("wasmtime", &["selvedge", "bench"]),
-    ("sigstore", &["selvedge-signing"]),
+    ("sigstore", &["selvedge-signing", "selvedge-signer"]),
+    (
+        "reqwest",
+        &["selvedge-registry", "selvedge-signer", "selvedge"],
+    ),
 ];
 
 fn law_faults(packages: &[Package]) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Where a component's bytes come from.
+//! Where a plugin comes from.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,23 +6,29 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use selvedge_artifact::ReferenceError;
 use serde::{Deserialize, Serialize};
 
-use crate::names::PluginName;
+use crate::names::{PluginName, Reference};
 
 /// What names a plugin in the binary rather than a file.
 const SHIPPED: &str = "shipped:";
 
+/// What ends the name of a component's file, and of no package.
+const FILE_ENDINGS: [&str; 2] = [".wasm", ".wat"];
+
 /// Bytes in a path: Linux refuses longer ones.
 const PATH_BYTES_MAX: usize = 4095;
 
-/// Where a component's bytes come from.
+/// Where a plugin comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ComponentSource {
     /// A plugin that comes with the binary: `shipped:modbus`.
     Shipped(PluginName),
-    /// A file, relative to the document or to a plugin directory of the host.
+    /// An artifact: `registry.example/acme/thermostat:1.2.0@sha256:…`.
+    Artifact(Reference),
+    /// A file that nobody has signed, for `selvedge dev`: relative to the document or to a plugin directory of the host.
     File(FilePath),
 }
 
@@ -38,6 +44,8 @@ pub enum ComponentSourceError {
     ShippedName(String),
     #[error("`{0}` is not a path relative to the document")]
     Path(String),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
 }
 
 impl FilePath {
@@ -86,6 +94,14 @@ impl fmt::Display for FilePath {
     }
 }
 
+/// `host:5000/…` and `registry.example/…`; a folder with a dot in its name is
+/// written `./v1.2/…`.
+fn begins_with_host(text: &str) -> bool {
+    let first = text.split_once('/').map_or("", |(first, _)| first);
+    let dots_only = first.bytes().all(|byte| byte == b'.');
+    !dots_only && (first.contains('.') || first.contains(':'))
+}
+
 impl FromStr for ComponentSource {
     type Err = ComponentSourceError;
 
@@ -96,7 +112,17 @@ impl FromStr for ComponentSource {
                 name.map(Self::Shipped)
                     .map_err(|_| ComponentSourceError::ShippedName(text.to_owned()))
             }
-            None => FilePath::try_from(text.to_owned()).map(Self::File),
+            None if FILE_ENDINGS.iter().any(|ending| text.ends_with(ending)) => {
+                FilePath::try_from(text.to_owned()).map(Self::File)
+            }
+            None => match text.parse() {
+                Ok(reference) => Ok(Self::Artifact(reference)),
+                // What begins with a host was meant as a reference.
+                Err(error) if text.contains('@') || begins_with_host(text) => {
+                    Err(ComponentSourceError::Reference(error))
+                }
+                Err(_) => FilePath::try_from(text.to_owned()).map(Self::File),
+            },
         }
     }
 }
@@ -113,6 +139,7 @@ impl From<ComponentSource> for String {
     fn from(source: ComponentSource) -> Self {
         match source {
             ComponentSource::Shipped(name) => format!("{SHIPPED}{name}"),
+            ComponentSource::Artifact(reference) => reference.into(),
             ComponentSource::File(path) => path.into(),
         }
     }
@@ -144,7 +171,14 @@ mod tests {
 
     #[test]
     fn sources_read_back_what_they_write() {
-        for text in ["shipped:modbus", "modbus.wasm", "../out/a b.wasm"] {
+        for text in [
+            "shipped:modbus",
+            "modbus.wasm",
+            "../out/a b.wasm",
+            "v1.2/modbus.wasm",
+            "out/modbus",
+            "localhost:5000/acme/thermostat:1.2.0",
+        ] {
             let source: ComponentSource = text.parse().unwrap();
             assert_eq!(String::from(source), text);
         }
@@ -152,7 +186,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "/abs.wasm", "shipped:", "shipped:A/b", "a\0b"] {
+        for text in [
+            "",
+            "/abs.wasm",
+            "shipped:",
+            "shipped:A/b",
+            "a\0b",
+            "registry.example/thermostat",
+            "registry.example/acme/thermostat@sha256:00",
+            "localhost:5000/acme/Thermostat",
+        ] {
             assert!(text.parse::<ComponentSource>().is_err(), "{text:?}");
         }
     }

@@ -87,6 +87,8 @@ pub enum FaultKind {
     UnknownModel { plugin: String, model: String },
     #[error("model `{0}` is granted to no plugin")]
     UnusedModel(String),
+    #[error("`{0}` has no digest: tags may come to mean something else")]
+    NotPinned(String),
     #[error("no plugin `{0}` is shipped")]
     UnknownShipped(String),
     #[error("`{entry}` is listed twice in `{list}`")]
@@ -137,6 +139,7 @@ impl FaultKind {
             Self::NotJson(_) => "value-not-json",
             Self::UnknownModel { .. } => "model-unknown",
             Self::UnusedModel(_) => "model-unused",
+            Self::NotPinned(_) => "reference-not-pinned",
             Self::UnknownShipped(_) => "shipped-plugin-unknown",
             Self::Duplicate { .. } => "entry-duplicate",
             Self::ReservedTopic { .. } => "topic-reserved",

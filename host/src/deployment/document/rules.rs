@@ -211,6 +211,13 @@ impl<'a, 's> Rules<'a, 's> {
                 };
                 self.file(&at, "component", &file, digest);
             }
+            ComponentSource::Artifact(reference) if reference.digest().is_none() => {
+                let offset = self.places.nearest(&format!("{at}.component"));
+                let help = format!("`selvedge pull {reference}` says which digest it has");
+                let kind = FaultKind::NotPinned(reference.to_string());
+                self.faults.push_with(offset, kind, Some(help));
+            }
+            ComponentSource::Artifact(_) => {}
             ComponentSource::Shipped(name) => match (self.site.shipped.get(name), digest) {
                 (None, _) => {
                     let names = self.site.shipped.keys().map(PluginName::as_str);

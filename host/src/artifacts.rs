@@ -1,0 +1,160 @@
+//! Where artifacts are: the device's store, and registries beyond it.
+//!
+//! It brings bytes and believes nothing: what it finds is a candidate for
+//! [`crate::trust`]. What is in the store needs no network.
+
+mod config;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use selvedge_artifact::{Descriptor, DocumentError, Manifest, media_type};
+use selvedge_registry::{Client, ClientError, Layout, LayoutError, Progress, Pulled};
+use selvedge_signing::Candidate;
+
+use crate::names::{Digest, Reference};
+
+pub use config::{RegistryConfig, RegistryConfigError};
+
+/// Bytes of a manifest or a configuration.
+const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a component.
+const COMPONENT_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a signature bundle.
+const BUNDLE_BYTES_MAX: u64 = 4 << 20;
+/// Signature bundles of an artifact that are looked at.
+const BUNDLES_MAX: usize = 64;
+
+/// Why there is no artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    #[error("`{0}` is not in the store of this device")]
+    Missing(Box<Reference>),
+    #[error("`{0}` is neither pinned by a digest nor by a tag")]
+    Unpinned(Box<Reference>),
+    #[error("the store of this device cannot be used")]
+    Layout(#[from] LayoutError),
+    #[error("the manifest of {digest} cannot be read")]
+    Manifest {
+        digest: Digest,
+        source: DocumentError,
+    },
+    #[error("{0} holds no component")]
+    Empty(Digest),
+    #[error("the registry did not provide it")]
+    Registry(#[from] ClientError),
+}
+
+/// The device's store, and how to fill it.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    layout: Layout,
+    client: Client,
+    pull: bool,
+}
+
+impl Artifacts {
+    /// The store in `directory`, filled from registries as `config` says.
+    pub fn open(directory: &Path, config: &RegistryConfig) -> Result<Self, RegistryConfigError> {
+        Ok(Self {
+            layout: Layout::open(directory)?,
+            client: Client::new(config.client()?)?,
+            pull: config.pull,
+        })
+    }
+
+    /// The store itself.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The client for registries.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Brings `reference` and its signatures into the store.
+    pub async fn pull(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<Pulled, ArtifactError> {
+        let types = [media_type::SIGSTORE_BUNDLE_PREFIX];
+        let pulled = self.client.pull(reference, &self.layout, &types, progress);
+        Ok(pulled.await?)
+    }
+
+    /// What the store has for `reference`; else, where that is allowed, what its
+    /// registry has.
+    pub async fn obtain(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<Candidate, ArtifactError> {
+        match self.find(reference)? {
+            Some(manifest) => candidate(&self.layout, &manifest.digest),
+            None if self.pull => {
+                let pulled = self.pull(reference, progress).await?;
+                candidate(&self.layout, &pulled.manifest.digest)
+            }
+            None => Err(ArtifactError::Missing(Box::new(reference.clone()))),
+        }
+    }
+
+    /// The manifest that the store has for `reference`.
+    pub fn find(&self, reference: &Reference) -> Result<Option<Descriptor>, ArtifactError> {
+        if let Some(digest) = reference.digest() {
+            let found = self.layout.manifest(&digest)?;
+            return Ok(found.map(|(descriptor, _)| descriptor));
+        }
+        let tag = reference.tag();
+        let tag = tag.ok_or_else(|| ArtifactError::Unpinned(Box::new(reference.clone())))?;
+        Ok(self.layout.resolve(reference.repository(), tag)?)
+    }
+}
+
+/// Everything that a decision about the artifact `digest` needs, read from
+/// `layout` once.
+pub fn candidate(layout: &Layout, digest: &Digest) -> Result<Candidate, ArtifactError> {
+    let manifest_bytes = layout.blob(digest, DOCUMENT_BYTES_MAX)?;
+    let manifest = parse(digest, &manifest_bytes)?;
+    let component = manifest
+        .layers
+        .first()
+        .ok_or(ArtifactError::Empty(*digest))?;
+    Ok(Candidate {
+        config: layout.blob(&manifest.config.digest, DOCUMENT_BYTES_MAX)?,
+        component: layout.blob(&component.digest, COMPONENT_BYTES_MAX)?,
+        bundles: bundles(layout, digest)?,
+        manifest: manifest_bytes,
+    })
+}
+
+/// The signature bundles about `digest`. One that cannot be read is left out:
+/// whoever may write to a registry could add such a one to any artifact.
+fn bundles(layout: &Layout, digest: &Digest) -> Result<Vec<Bytes>, ArtifactError> {
+    let referrers = layout.referrers(digest)?.manifests;
+    let is_bundle = |referrer: &&Descriptor| {
+        let kind = referrer.artifact_type.as_deref();
+        kind.is_some_and(|kind| kind.starts_with(media_type::SIGSTORE_BUNDLE_PREFIX))
+    };
+    let read = |referrer: &Descriptor| {
+        let manifest = layout.blob(&referrer.digest, DOCUMENT_BYTES_MAX).ok()?;
+        let layer = parse(&referrer.digest, &manifest)
+            .ok()?
+            .layers
+            .into_iter()
+            .next()?;
+        layout.blob(&layer.digest, BUNDLE_BYTES_MAX).ok()
+    };
+    let bundles = referrers.iter().filter(is_bundle).take(BUNDLES_MAX);
+    Ok(bundles.filter_map(read).collect())
+}
+
+fn parse(digest: &Digest, bytes: &[u8]) -> Result<Manifest, ArtifactError> {
+    let parsed = Manifest::parse(bytes);
+    parsed.map_err(|source| ArtifactError::Manifest {
+        digest: *digest,
+        source,
+    })
+}

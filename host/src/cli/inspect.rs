@@ -1,0 +1,173 @@
+//! `selvedge inspect`: what is it, and what does it want?
+//!
+//! It says what an artifact says of itself, and who claims to have signed it.
+//! Whether that is true is the business of `selvedge verify`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use selvedge_artifact::{ComponentSummary, Manifest, Reference, WasmConfig, media_type};
+use selvedge_signing::SignatureBundle;
+use serde::Serialize;
+
+use super::component;
+use super::failure::{Failure, Outcome};
+use super::output::{Table, json};
+use super::registry_options::RegistryOptions;
+use super::verify;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An artifact by its reference, or a component's file.
+    #[arg(value_name = "REFERENCE|FILE")]
+    what: String,
+    /// Say it as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    registry: RegistryOptions,
+}
+
+/// What something is and wants.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    component_bytes: usize,
+    component: String,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    wants: Vec<Wanted>,
+    /// What is attached: not verified.
+    signatures: Vec<Claim>,
+}
+
+#[derive(Debug, Serialize)]
+struct Wanted {
+    kind: &'static str,
+    what: String,
+    why: String,
+}
+
+/// What a bundle claims to be.
+#[derive(Debug, Serialize)]
+struct Claim {
+    states: String,
+    signed_by: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let file = Path::new(&args.what);
+    let report = if file.is_file() {
+        of_component(&fs_err::read(file)?)?
+    } else {
+        let reference: Reference = args.what.parse().map_err(|error| {
+            Failure::new(error, Some("there is no such file either".to_owned()))
+        })?;
+        of_artifact(&reference, &args.registry)?
+    };
+    if args.json {
+        json(&report)?;
+    } else {
+        table(&report).print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_component(bytes: &[u8]) -> Outcome<Report> {
+    let ComponentSummary {
+        imports, exports, ..
+    } = component::summary(bytes)?;
+    Ok(Report {
+        component_bytes: bytes.len(),
+        component: crate::names::Digest::of(bytes).to_string(),
+        imports,
+        exports,
+        ..Report::default()
+    })
+}
+
+fn of_artifact(reference: &Reference, options: &RegistryOptions) -> Outcome<Report> {
+    let (digest, candidate) = verify::find(reference, options)?;
+    let mut report = of_component(&candidate.component)?;
+    let annotations = Manifest::parse(&candidate.manifest)?.annotations;
+    report.reference = Some(reference.with_digest(digest).to_string());
+    report.digest = Some(digest.to_string());
+    report.package = annotations.get(media_type::PACKAGE).cloned();
+    report.version = annotations.get(media_type::VERSION).cloned();
+    report.created = annotations.get(media_type::CREATED).cloned();
+    if let Ok(WasmConfig {
+        plugin: Some(plugin),
+        ..
+    }) = WasmConfig::parse(&candidate.config)
+    {
+        report.description = plugin.description;
+        report.wants = plugin
+            .wants
+            .iter()
+            .filter_map(|want| {
+                let (kind, what) = want.wish()?;
+                let why = want.why.clone();
+                Some(Wanted { kind, what, why })
+            })
+            .collect();
+    }
+    let bundles = candidate.bundles.iter();
+    report.signatures = bundles
+        .filter_map(|bytes| SignatureBundle::parse(bytes).ok())
+        .map(|bundle| Claim {
+            states: bundle
+                .predicate_type_claimed()
+                .unwrap_or_else(|| "the artifact itself".to_owned()),
+            signed_by: bundle
+                .signer_claimed()
+                .map(|signer| verify::signer(&signer)),
+        })
+        .collect();
+    Ok(report)
+}
+
+fn table(report: &Report) -> Table {
+    let mut table = Table::default();
+    let named = [
+        ("artifact", &report.reference),
+        ("package", &report.package),
+        ("version", &report.version),
+        ("description", &report.description),
+        ("created", &report.created),
+    ];
+    for (name, value) in named {
+        if let Some(value) = value {
+            table.row(name, value);
+        }
+    }
+    table.row("component", &report.component);
+    table.row("bytes", report.component_bytes.to_string());
+    for import in &report.imports {
+        table.row("imports", import);
+    }
+    for export in &report.exports {
+        table.row("exports", export);
+    }
+    for Wanted { kind, what, why } in &report.wants {
+        table.row("wants", format!("{kind} {what}: {why}"));
+    }
+    for Claim { states, signed_by } in &report.signatures {
+        let by = signed_by.as_deref().unwrap_or("someone");
+        table.row(
+            "claimed",
+            format!("{states} by {by}; `selvedge verify` tells"),
+        );
+    }
+    table
+}

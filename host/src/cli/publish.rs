@@ -1,0 +1,207 @@
+//! `selvedge publish`: packages a component, signs it and brings it to a registry.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use selvedge_artifact::{
+    Packaged, PluginManifest, Reference, Release, Tag, attachment, media_type,
+};
+use selvedge_signing::predicate_type;
+use semver::Version;
+use serde::Serialize;
+
+use super::failure::{Failure, Outcome};
+use super::output::{json, say};
+use super::progress::Bars;
+use super::registry_options::RegistryOptions;
+use super::signing_options::{Signer, SigningOptions};
+use super::{component, sign, wait};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    component: PathBuf,
+    /// Where to, without a tag: `registry.example/acme/thermostat`. The tag is
+    /// the version.
+    #[arg(value_name = "REFERENCE")]
+    to: Reference,
+    /// The plugin's manifest; without it, `plugin.toml` beside the component, if
+    /// it is there.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// The version, where there is no manifest to say it.
+    #[arg(long, value_name = "VERSION")]
+    version: Option<Version>,
+    /// A bill of materials to sign and attach (CycloneDX or SPDX, JSON).
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+    /// How it was built, to sign and attach (SLSA provenance predicate, JSON).
+    #[arg(long, value_name = "FILE")]
+    provenance: Option<PathBuf>,
+    /// Publish without a signature; it runs nowhere until `selvedge sign` was
+    /// used on it.
+    #[arg(long)]
+    unsigned: bool,
+    /// Say what was published as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    signing: SigningOptions,
+    #[command(flatten)]
+    registry: RegistryOptions,
+}
+
+/// What was published.
+#[derive(Debug, Serialize)]
+struct Published {
+    /// With tag and digest, as a deployment names it.
+    reference: String,
+    version: Version,
+    digest: String,
+    component_bytes: usize,
+    attached: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let release = release(args)?;
+    let signer = match args.signing.signer()? {
+        None if !args.unsigned => {
+            drop(args.signing.required()?);
+            None
+        }
+        signer => signer,
+    };
+    let statements = statements(args)?;
+    if signer.is_none() && !statements.is_empty() {
+        return Err(Failure::usage("what is attached must be signed, too"));
+    }
+    let client = args.registry.client()?;
+    wait(async {
+        let published = publish(args, release, signer, statements, &client).await?;
+        if args.json {
+            json(&published)?;
+        } else {
+            say(&published.reference)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn publish(
+    args: &Args,
+    release: Release,
+    signer: Option<Signer>,
+    statements: Vec<(String, serde_json::Value)>,
+    client: &selvedge_registry::Client,
+) -> Outcome<Published> {
+    let (version, component_bytes) = (release.version.clone(), release.component.len());
+    let reference = args.to.with_tag(Tag::for_version(&version)?);
+    let packaged = release.package()?;
+    let (digest, package) = (packaged.digest(), reference.package().clone());
+    // Signed before anything leaves: what cannot be signed is not published.
+    let mut bundles = Vec::new();
+    if let Some(signer) = &signer {
+        let statement = selvedge_signer::release(&package, &digest);
+        bundles.push(sign::Signed::new(
+            predicate_type::RELEASE,
+            signer.sign(&statement).await?,
+        ));
+        for (kind, predicate) in &statements {
+            let statement = selvedge_signer::attestation(&package, &digest, kind, predicate);
+            bundles.push(sign::Signed::new(kind, signer.sign(&statement).await?));
+        }
+    }
+    let bars = Bars::new();
+    client.push(&reference, &packaged, &bars).await?;
+    for bundle in &bundles {
+        let attached: Packaged = attachment(
+            packaged.descriptor(),
+            media_type::SIGSTORE_BUNDLE,
+            bundle.bytes.clone(),
+            bundle.annotations(),
+        );
+        client.attach(&reference, &attached, &bars).await?;
+    }
+    Ok(Published {
+        reference: reference.with_digest(digest).to_string(),
+        version,
+        digest: digest.to_string(),
+        component_bytes,
+        attached: bundles.into_iter().map(|bundle| bundle.kind).collect(),
+    })
+}
+
+/// What is released, from the files that the arguments name.
+fn release(args: &Args) -> Outcome<Release> {
+    if args.to.tag().is_some() || args.to.digest().is_some() {
+        return Err(Failure::usage(format!(
+            "`{}` names a tag or a digest; the version becomes the tag",
+            args.to
+        )));
+    }
+    let component: Bytes = fs_err::read(&args.component)?.into();
+    let summary = component::summary(&component)?;
+    let plugin = manifest(args)?;
+    let version = match (&plugin, &args.version) {
+        (Some(plugin), None) => plugin.version.clone(),
+        (_, Some(version)) => version.clone(),
+        (None, None) => {
+            return Err(Failure::usage(
+                "which version? write a `plugin.toml`, or name `--version`",
+            ));
+        }
+    };
+    Ok(Release {
+        package: args.to.package().clone(),
+        version,
+        created: source_date_epoch()?,
+        summary,
+        plugin,
+        component,
+    })
+}
+
+fn manifest(args: &Args) -> Outcome<Option<PluginManifest>> {
+    let beside = args
+        .component
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join("plugin.toml");
+    let path = match &args.manifest {
+        Some(path) => path,
+        None if beside.exists() => &beside,
+        None => return Ok(None),
+    };
+    let text = fs_err::read_to_string(path)?;
+    let parsed = PluginManifest::parse(&text);
+    let parsed = parsed.map_err(|error| Failure::about(path, error))?;
+    Ok(Some(parsed))
+}
+
+/// When it was built, as reproducible builds say it.
+fn source_date_epoch() -> Outcome<Option<Timestamp>> {
+    let Ok(seconds) = std::env::var("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let seconds: i64 = seconds.parse()?;
+    Ok(Some(Timestamp::from_second(seconds)?))
+}
+
+fn statements(args: &Args) -> Outcome<Vec<(String, serde_json::Value)>> {
+    let mut statements = Vec::new();
+    if let Some(path) = &args.sbom {
+        let sbom = sign::read_json(path)?;
+        let kind = sign::sbom_type(&sbom).ok_or_else(|| {
+            Failure::usage(format!("{} is neither CycloneDX nor SPDX", path.display()))
+        })?;
+        statements.push((kind.to_owned(), sbom));
+    }
+    if let Some(path) = &args.provenance {
+        let provenance = sign::read_json(path)?;
+        statements.push((predicate_type::SLSA_PROVENANCE.to_owned(), provenance));
+    }
+    Ok(statements)
+}

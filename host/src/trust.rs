@@ -1,0 +1,253 @@
+//! May it run on this device?
+//!
+//! Keeps what the device knows: the site's policy, which versions it has had,
+//! and the latest time that it has proof of. Everything that runs passes here,
+//! also what is compiled into the binary and what a developer is working on:
+//! both are signed within this process and verified like anything else. The
+//! decision itself is made in `selvedge-signing`; where artifacts come from is
+//! not this module's business.
+
+mod config;
+mod local;
+mod record;
+mod repository;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use selvedge_signing::{
+    Candidate, Device, PolicyError, Purpose, Refusal, Request, TrustError, VerifiedArtifact,
+    Verifier,
+};
+use tracing::{info, warn};
+
+use crate::names::{Digest, PluginName, Reference};
+use crate::storage::Storage;
+
+use local::Local;
+use record::Record;
+
+pub use config::TrustConfig;
+pub use local::LocalError;
+pub use record::RecordError;
+pub use repository::RepositoryError;
+
+/// Why something may not run here.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    #[error("`{reference}` is refused")]
+    Refused {
+        reference: Box<Reference>,
+        source: Refusal,
+    },
+    #[error("{what} is revoked")]
+    Revoked { what: String },
+    #[error("`{0}` names no digest, and tags may come to mean something else")]
+    NoDigest(Box<Reference>),
+    #[error("nothing but shipped plugins is trusted here: the host has no trust repository")]
+    NoPolicy,
+    #[error("the component is a file, which nobody has signed")]
+    NotSigned,
+    #[error("cannot vouch for what this process brings along")]
+    Local(#[from] LocalError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl GateError {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { source, .. } => source.code(),
+            Self::Revoked { .. } => "digest-revoked",
+            Self::NoDigest(_) => "digest-missing",
+            Self::NoPolicy => "policy-missing",
+            Self::NotSigned => "component-not-signed",
+            Self::Local(_) => "local-signature-failed",
+            Self::Record(_) => "record-unreadable",
+        }
+    }
+
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused { source, .. } => source.hint(),
+            Self::NoDigest(reference) => Some(format!(
+                "`selvedge pull {reference}` says which digest it has; write it behind an `@`"
+            )),
+            Self::NoPolicy => {
+                Some("set `[trust]` in the host's configuration; see `selvedge policy init`".into())
+            }
+            Self::NotSigned => Some(
+                "run it with `selvedge dev`, or publish it with `selvedge publish` and name it by reference"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Why the device does not know what it trusts.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("cannot read the trust repository")]
+    Repository(#[from] RepositoryError),
+    #[error("the trust repository is not believed")]
+    Trust(#[from] TrustError),
+    #[error("the policy cannot be used")]
+    Policy(#[from] PolicyError),
+    #[error("cannot vouch for what this process brings along")]
+    Local(#[from] LocalError),
+}
+
+/// Who decides by the policy that `config` names, with nothing remembered: for
+/// looking at artifacts, not for running them.
+pub fn site_verifier(config: &TrustConfig, now: Timestamp) -> Result<Verifier, OpenError> {
+    Ok(Verifier::new(repository::look(config, now)?)?)
+}
+
+/// Decides what may run on this device.
+#[derive(Debug)]
+pub struct Gate {
+    /// What the site trusts, if it was told.
+    site: ArcSwapOption<Verifier>,
+    config: Option<TrustConfig>,
+    /// Vouches for what is compiled into the binary.
+    shipped: Local,
+    /// Vouches for what a developer is working on; only in `selvedge dev`.
+    development: Option<Local>,
+    record: Mutex<Record>,
+}
+
+impl Gate {
+    /// What `config` trusts. `development` lets files run that nobody has signed:
+    /// they are signed here, for this process.
+    pub fn open(
+        storage: &Storage,
+        config: Option<&TrustConfig>,
+        development: bool,
+    ) -> Result<Self, OpenError> {
+        let record = Record::open(storage)?;
+        let now = record.now();
+        let development = development.then(|| Local::new("development", now));
+        let gate = Self {
+            site: ArcSwapOption::empty(),
+            config: config.cloned(),
+            shipped: Local::new("shipped", now)?,
+            development: development.transpose()?,
+            record: Mutex::new(record),
+        };
+        gate.refresh()?;
+        Ok(gate)
+    }
+
+    /// Reads the trust repository again. If what is there now is not believed,
+    /// what was believed before still decides.
+    pub fn refresh(&self) -> Result<(), OpenError> {
+        let Some(config) = &self.config else {
+            return Ok(());
+        };
+        let mut record = self.record.lock();
+        let (trust, stale) = repository::read(config, &mut record)?;
+        let verifier = Verifier::new(trust)?;
+        if let Some(error) = stale {
+            let error = crate::error_chain::ErrorChain(&error).to_string();
+            warn!(
+                error,
+                "trust repository not believed: what was believed before decides"
+            );
+        }
+        let expires = verifier.expires().map(|expires| expires.to_string());
+        info!(expires, "policy in force");
+        self.site.store(Some(Arc::new(verifier)));
+        Ok(())
+    }
+
+    /// A plugin that comes with the binary.
+    pub fn shipped(
+        &self,
+        name: &PluginName,
+        component: Bytes,
+        manifest: Option<&str>,
+    ) -> Result<VerifiedArtifact, GateError> {
+        let artifact = self.shipped.vouch(name, component, manifest, self.now())?;
+        self.not_revoked(artifact)
+    }
+
+    /// A file that a developer is working on.
+    pub fn development(
+        &self,
+        name: &PluginName,
+        component: Bytes,
+    ) -> Result<VerifiedArtifact, GateError> {
+        let local = self.development.as_ref().ok_or(GateError::NotSigned)?;
+        let artifact = local.vouch(name, component, None, self.now())?;
+        self.not_revoked(artifact)
+    }
+
+    /// What was found for `reference`.
+    pub fn admit(
+        &self,
+        reference: &Reference,
+        candidate: &Candidate,
+    ) -> Result<VerifiedArtifact, GateError> {
+        let site = self.site.load_full().ok_or(GateError::NoPolicy)?;
+        let digest = reference.digest();
+        let digest = digest.ok_or_else(|| GateError::NoDigest(Box::new(reference.clone())))?;
+        let request = Request {
+            package: reference.package().clone(),
+            version: reference.tag().and_then(|tag| tag.version()),
+            digest: Some(digest),
+        };
+        let record = self.record.lock();
+        let accepted = record.has_accepted(reference.package(), &digest)?;
+        let version_seen = record.highest(reference.package())?;
+        let device = Device {
+            now: record.now(),
+            purpose: if accepted {
+                Purpose::Resume
+            } else {
+                Purpose::Install
+            },
+            version_seen: version_seen.as_ref(),
+        };
+        let verified = site.verify(&request, candidate, &device);
+        verified.map_err(|source| GateError::Refused {
+            reference: Box::new(reference.clone()),
+            source,
+        })
+    }
+
+    /// Remembers what a deployment put into service, so that nothing older is
+    /// installed later and this starts again whatever the clock says.
+    pub fn accept(&self, artifacts: &[&VerifiedArtifact]) -> Result<(), GateError> {
+        Ok(self.record.lock().accept(artifacts)?)
+    }
+
+    /// Why `artifact`, which runs here, no longer may, if so.
+    pub fn revoked(&self, artifact: &VerifiedArtifact) -> Option<Refusal> {
+        self.site.load().as_ref()?.revoked(artifact)
+    }
+
+    /// The site may revoke what comes with the binary, too.
+    fn not_revoked(&self, artifact: VerifiedArtifact) -> Result<VerifiedArtifact, GateError> {
+        let revokes = |digest: &Digest| {
+            let site = self.site.load();
+            site.as_ref().is_some_and(|site| site.revokes(digest))
+        };
+        if revokes(&artifact.digest()) || revokes(&artifact.component_digest()) {
+            let what = format!("`{}` {}", artifact.package(), artifact.component_digest());
+            return Err(GateError::Revoked { what });
+        }
+        Ok(artifact)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.record.lock().now()
+    }
+}

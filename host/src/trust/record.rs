@@ -1,0 +1,146 @@
+//! What the device remembers of what it accepted.
+//!
+//! One value in the store for each package and one for the time, each written
+//! whole. Losing them would let older versions in again, so they are security
+//! state: they are in the data directory, which only the host may write to.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use selvedge_signing::{StoredTrust, VerifiedArtifact};
+use semver::Version;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::names::{Digest, PackageName};
+use crate::storage::{Bucket, BucketError, Storage};
+
+/// Names of plugins have no `$`.
+const BUCKET: &str = "$trust";
+/// Bytes: a trust repository, and a few hundred for each package ever accepted.
+const BYTES_MAX: u64 = 64 << 20;
+/// No clock is believed that is before this: when this was written.
+const TIME_MIN: Timestamp = Timestamp::constant(1_795_305_600, 0);
+
+/// Why the device does not know what it accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("cannot read or write what this device accepted before")]
+    Bucket(#[from] BucketError),
+    #[error("what this device accepted before cannot be understood: `{key}` in the data directory")]
+    Unreadable {
+        key: String,
+        source: serde_json::Error,
+    },
+}
+
+/// What is remembered of a package.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Accepted {
+    highest: Option<Version>,
+    /// What the last deployment runs of it.
+    current: BTreeSet<Digest>,
+    /// What the one before ran, to go back to.
+    previous: BTreeSet<Digest>,
+}
+
+/// What the device remembers.
+#[derive(Debug)]
+pub(super) struct Record {
+    bucket: Bucket,
+    time_min: Timestamp,
+}
+
+impl Record {
+    pub(super) fn open(storage: &Storage) -> Result<Self, RecordError> {
+        let bucket = storage.bucket(BUCKET, BYTES_MAX)?;
+        let mut record = Self {
+            bucket,
+            time_min: TIME_MIN,
+        };
+        let kept: Option<Timestamp> = record.get("time")?;
+        record.time_min = TIME_MIN.max(kept.unwrap_or(TIME_MIN));
+        Ok(record)
+    }
+
+    /// The time: the clock's, but never before what the device has proof of.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::now().max(self.time_min)
+    }
+
+    /// Remembers that it was at least `time`.
+    pub(super) fn seen(&mut self, time: Timestamp) -> Result<(), RecordError> {
+        // A proof from far ahead would make everything expire.
+        if time > self.time_min && time <= self.now() {
+            self.time_min = time;
+            self.set("time", &time)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn highest(&self, package: &PackageName) -> Result<Option<Version>, RecordError> {
+        Ok(self.accepted(package)?.highest)
+    }
+
+    pub(super) fn has_accepted(
+        &self,
+        package: &PackageName,
+        digest: &Digest,
+    ) -> Result<bool, RecordError> {
+        let accepted = self.accepted(package)?;
+        Ok(accepted.current.contains(digest) || accepted.previous.contains(digest))
+    }
+
+    /// Remembers what a deployment runs.
+    pub(super) fn accept(&mut self, artifacts: &[&VerifiedArtifact]) -> Result<(), RecordError> {
+        let packages: BTreeSet<_> = artifacts
+            .iter()
+            .map(|artifact| artifact.package())
+            .collect();
+        for package in packages {
+            let of_package = || {
+                let of_package = artifacts.iter();
+                of_package.filter(|artifact| artifact.package() == package)
+            };
+            let mut accepted = self.accepted(package)?;
+            let versions = of_package().map(|artifact| artifact.version().clone());
+            accepted.highest = versions.chain(accepted.highest).max();
+            let current = of_package().map(|artifact| artifact.digest()).collect();
+            if current != accepted.current {
+                accepted.previous = std::mem::replace(&mut accepted.current, current);
+            }
+            self.set(&format!("package/{package}"), &accepted)?;
+        }
+        let signed = artifacts.iter().map(|artifact| artifact.signed_at()).max();
+        signed.map_or(Ok(()), |signed| self.seen(signed))
+    }
+
+    /// What was kept of the trust repository.
+    pub(super) fn trust(&self) -> Result<StoredTrust, RecordError> {
+        Ok(self.get("repository")?.unwrap_or_default())
+    }
+
+    pub(super) fn keep_trust(&mut self, trust: &StoredTrust) -> Result<(), RecordError> {
+        self.set("repository", trust)
+    }
+
+    fn accepted(&self, package: &PackageName) -> Result<Accepted, RecordError> {
+        Ok(self.get(&format!("package/{package}"))?.unwrap_or_default())
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, RecordError> {
+        let value = self.bucket.get(key)?;
+        // Taking it for nothing would let older versions in again.
+        let read = value
+            .map(|value| serde_json::from_slice(&value))
+            .transpose();
+        read.map_err(|source| RecordError::Unreadable {
+            key: key.to_owned(),
+            source,
+        })
+    }
+
+    fn set(&self, key: &str, value: &impl Serialize) -> Result<(), RecordError> {
+        let value = serde_json::to_vec(value).expect("records are plain data");
+        Ok(self.bucket.set(key, &value)?)
+    }
+}

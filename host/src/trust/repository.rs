@@ -1,0 +1,103 @@
+//! Reads the trust repository from its directory, bounded.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use selvedge_signing::{RepositoryFiles, StoredTrust, Trust};
+
+use super::record::Record;
+use super::{OpenError, TrustConfig};
+
+/// Files of a repository that are looked at.
+const FILES_MAX: usize = 1_000;
+/// Bytes of all of them.
+const BYTES_MAX: u64 = 16 << 20;
+/// Folders below the repository's own: `metadata`, `targets`, and one more.
+const DEPTH_MAX: usize = 3;
+
+/// Why a trust repository cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    #[error("cannot read the root metadata")]
+    Root(#[source] std::io::Error),
+    #[error("cannot read the repository")]
+    Files(#[from] std::io::Error),
+    #[error("{path} has more than {FILES_MAX} files or {BYTES_MAX} bytes", path = path.display())]
+    TooLarge { path: PathBuf },
+}
+
+/// What is trusted now, and why it is not what lies in the directory, if so.
+pub(super) fn read(
+    config: &TrustConfig,
+    record: &mut Record,
+) -> Result<(Trust, Option<OpenError>), OpenError> {
+    let root = root(config)?;
+    let stored = record.trust()?;
+    match update(config, &root, &stored, record.now()) {
+        Ok((trust, stored)) => {
+            // On the disk before it is believed: what was seen is never forgotten.
+            record.keep_trust(&stored)?;
+            Ok((trust, None))
+        }
+        // Nothing was believed before: this is what must be mended.
+        Err(error) if stored == StoredTrust::default() => Err(error),
+        Err(error) => Ok((Trust::resume(&root, &stored)?, Some(error))),
+    }
+}
+
+/// What the directory says, to a device that has seen nothing.
+pub(super) fn look(config: &TrustConfig, now: Timestamp) -> Result<Trust, OpenError> {
+    let (trust, _) = update(config, &root(config)?, &StoredTrust::default(), now)?;
+    Ok(trust)
+}
+
+fn root(config: &TrustConfig) -> Result<Vec<u8>, RepositoryError> {
+    let mut root = Vec::new();
+    fs_err::File::open(&config.root)
+        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut root))
+        .map_err(RepositoryError::Root)?;
+    Ok(root)
+}
+
+fn update(
+    config: &TrustConfig,
+    root: &[u8],
+    stored: &StoredTrust,
+    now: Timestamp,
+) -> Result<(Trust, StoredTrust), OpenError> {
+    let files = files(&config.repository)?;
+    Ok(Trust::update(root, stored, files, now)?)
+}
+
+fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
+    let mut files = RepositoryFiles::new();
+    let mut bytes_left = BYTES_MAX;
+    let mut folders = vec![(directory.to_owned(), String::new(), 0)];
+    let too_large = || RepositoryError::TooLarge {
+        path: directory.to_owned(),
+    };
+    while let Some((folder, prefix, depth)) = folders.pop() {
+        for entry in fs_err::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let name = format!("{prefix}{name}");
+            let kind = entry.file_type()?;
+            if kind.is_dir() && depth < DEPTH_MAX {
+                folders.push((entry.path(), format!("{name}/"), depth + 1));
+            } else if kind.is_file() {
+                let mut bytes = Vec::new();
+                let file = fs_err::File::open(entry.path())?;
+                file.take(bytes_left + 1).read_to_end(&mut bytes)?;
+                let left = bytes_left.checked_sub(bytes.len() as u64);
+                bytes_left = left.ok_or_else(too_large)?;
+                files.insert(name, bytes.into());
+                if files.len() > FILES_MAX {
+                    return Err(too_large());
+                }
+            }
+        }
+    }
+    Ok(files)
+}
