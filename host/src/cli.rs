@@ -12,9 +12,11 @@ mod keygen;
 mod log;
 mod output;
 mod panics;
+mod policy;
 mod progress;
 mod publish;
 mod pull;
+mod registry;
 mod registry_options;
 mod run;
 mod sign;
@@ -77,6 +79,12 @@ enum Command {
     Inspect(inspect::Args),
     /// Bring an artifact and its signatures into a store.
     Pull(pull::Args),
+    /// Say what a site trusts.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Serve a store as a registry.
+    #[command(subcommand)]
+    Registry(registry::Command),
     /// Show a whole line at work on three simulated machines.
     Demo(demo::Args),
 }
@@ -103,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => ended(verify::run(&args)),
         Command::Inspect(args) => ended(inspect::run(&args)),
         Command::Pull(args) => ended(pull::run(&args)),
+        Command::Policy(command) => ended(policy::run(&command)),
+        Command::Registry(command) => ended(registry::run(&command)),
         Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
             .unwrap_or(ExitCode::from(EXIT_FAILURE)),
     }
