@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use selvedge::app::{self, App};
+use selvedge::app::{self, App, Mode};
 use selvedge::bus::{Inbox, InboxLimits, Message};
 use selvedge::config::HostConfig;
 use selvedge::deployment::document::Document;
@@ -45,7 +45,7 @@ impl Gateway {
         let source = Source::new(path, text.as_bytes().to_vec()).unwrap();
         let document = Document::check(&Arc::new(source), &app::site(&config));
         let document = document.unwrap_or_else(|faults| panic!("{faults}")).value;
-        let app = App::build(&config).unwrap();
+        let app = App::build(&config, Mode::Development).unwrap();
         let filters = filters.iter().chain(&["$selvedge/#"]);
         let filters: Vec<_> = filters.map(|filter| filter.parse().unwrap()).collect();
         let inbox = app.bus().host_party().subscribe(&filters, WATCHED).unwrap();

@@ -123,7 +123,7 @@ async fn the_plugin_in_the_readme_works_when_it_is_pasted() {
         .collect();
     assert_ne!(without, pasted.deployment);
     fs_err::write(&path, without).unwrap();
-    let mut start = selvedge(&["run", "hot.toml", "--data-directory", "data"]);
+    let mut start = selvedge(&["dev", "hot.toml", "--data-directory", "data"]);
     let refused = run(start.current_dir(folder.path())).await;
     assert_eq!(refused.code, Some(78), "{}", refused.stderr);
     let expected = "error: plugin `hot` imports `selvedge:bus/publisher@0.1.0`, \

@@ -39,9 +39,9 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// `selvedge run`, in the folder.
+    /// `selvedge dev`, in the folder: nobody has signed its component.
     fn run(&self) -> Command {
-        let mut command = selvedge(&["run", "pair.toml", "--data-directory", "data"]);
+        let mut command = selvedge(&["dev", "pair.toml", "--data-directory", "data"]);
         command.current_dir(self.folder.path());
         command
     }
@@ -164,6 +164,23 @@ async fn bytes_that_are_no_component_are_refused() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_signed_runs_only_in_development() {
+    let site = Site::new(DEPLOYMENT);
+    let mut command = selvedge(&["run", "pair.toml", "--data-directory", "data"]);
+    let ended = run(command.current_dir(site.folder.path())).await;
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    let chain = [
+        "pair.toml:",
+        "error: cannot load plugin",
+        "it may not run here",
+        "the component is a file, which nobody has signed",
+        "help: run it with `selvedge dev`",
+    ];
+    assert_in_order(&ended.stderr, &chain);
+    assert_eq!(site.native_code(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
 async fn arguments_that_make_no_sense_are_a_usage_error() {
     for arguments in [
         &[][..],
@@ -171,6 +188,9 @@ async fn arguments_that_make_no_sense_are_a_usage_error() {
         &["run"],
         &["run", "a.toml", "b.toml"],
         &["run", "a.toml", "--fast"],
+        &["keygen", "--no-password", "--password-file", "a"],
+        &["sign", "thermostat"],
+        &["policy", "add"],
         &["check"],
         &["demo", "--for", "soon"],
     ] {

@@ -12,11 +12,12 @@ use selvedge::bus::{Bus, BusLimits, Inbox, InboxLimits, Message, Party, PartySta
 use selvedge::capabilities::Services;
 use selvedge::capabilities::keyvalue::KeyValue;
 use selvedge::inference::{InferenceLimits, ModelStore};
-use selvedge::names::{Digest, TopicFilter};
+use selvedge::names::TopicFilter;
 use selvedge::runtime::{self, Ceilings, CodeCache, Engine, LocalPort, PrepareError, Prepared};
 use selvedge::spec::{Grants, InstanceSpec, Limits, Overflow};
 use selvedge::storage::{DeviceKey, Storage};
 use selvedge::supervisor::{RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
+use selvedge::trust::Gate;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -102,6 +103,7 @@ pub(crate) struct Host {
     engine: Engine,
     cache: Arc<CodeCache>,
     storage: Storage,
+    gate: Gate,
     supervisor: Supervisor,
     states: watch::Receiver<States>,
     _directory: TempDir,
@@ -139,6 +141,7 @@ impl Host {
             });
         };
         let bus = Bus::new(BusLimits::default());
+        let storage = Storage::open(directory.path()).unwrap();
         Self {
             party: bus.host_party(),
             bus,
@@ -151,7 +154,8 @@ impl Host {
             })
             .unwrap(),
             cache: Arc::new(code_cache()),
-            storage: Storage::open(directory.path()).unwrap(),
+            gate: Gate::open(&storage, None, true).unwrap(),
+            storage,
             supervisor: Supervisor::new(GRACE, Arc::new(observer)),
             states,
             _directory: directory,
@@ -169,15 +173,17 @@ impl Host {
     }
 
     async fn try_join(&self, plugin: Plugin) -> Result<Joined<'_>, PrepareError> {
+        let name = plugin.name.parse().unwrap();
+        let artifact = self.gate.development(&name, plugin.wasm.into()).unwrap();
         let spec = InstanceSpec {
-            plugin: plugin.name.parse().unwrap(),
-            digest: Digest::of(&plugin.wasm),
+            plugin: name,
+            digest: artifact.component_digest(),
             config: plugin.config.as_object().unwrap().clone(),
             grants: plugin.grants,
             limits: plugin.limits,
         };
-        let (engine, cache, wasm) = (self.engine.clone(), self.cache.clone(), plugin.wasm);
-        let prepare = move || Prepared::new(&engine, &cache, spec, &wasm);
+        let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        let prepare = move || Prepared::new(&engine, &cache, spec, &artifact);
         let prepared = tokio::task::spawn_blocking(prepare).await.unwrap()?;
         let (supervisor, unit) = (&self.supervisor, self.unit(plugin.name, prepared));
         Ok(Joined { supervisor, unit })

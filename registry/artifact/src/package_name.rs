@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Bytes of each half.
 const HALF_BYTES_MAX: usize = 63;
 
-/// A package: `namespace/name`, each of 1 to 63 lower-case letters, digits, and
-/// single `-`, `_` or `.` between them (the OCI distribution-spec's path
-/// components). Policies speak of packages; which registry serves one is a
+/// A package: `namespace/name`, each of 1 to 63 lower-case letters and digits,
+/// with `.`, `_`, `__` or dashes between them (OCI distribution-spec 1.1, path
+/// components of "Pulling manifests"). Policies speak of packages; which registry serves one is a
 /// matter of transport.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -46,16 +46,16 @@ impl PackageName {
 
 /// Whether `text` may be one half of a package name.
 pub(crate) fn is_half(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let mut after_plain = false;
-    for byte in text.bytes() {
-        let separator = matches!(byte, b'-' | b'_' | b'.') && after_plain;
-        if !plain(byte) && !separator {
-            return false;
-        }
-        after_plain = plain(byte);
-    }
-    after_plain && text.len() <= HALF_BYTES_MAX
+    let plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit();
+    let separates = |run: &str| {
+        let dashes = !run.is_empty() && run.bytes().all(|byte| byte == b'-');
+        dashes || matches!(run, "." | "_" | "__")
+    };
+    let runs = text.split(plain).filter(|run| !run.is_empty());
+    (1..=HALF_BYTES_MAX).contains(&text.len())
+        && text.starts_with(plain)
+        && text.ends_with(plain)
+        && runs.into_iter().all(separates)
 }
 
 impl FromStr for PackageName {
@@ -98,6 +98,7 @@ mod tests {
 
     #[test]
     fn a_package_has_a_namespace_and_a_name() {
+        assert!("a--b/c__d".parse::<PackageName>().is_ok());
         let package: PackageName = "acme/thermo-stat.v2".parse().unwrap();
         assert_eq!(package.namespace(), "acme");
         assert_eq!(package.name(), "thermo-stat.v2");
@@ -108,7 +109,7 @@ mod tests {
         let long = format!("a/{}", "b".repeat(64));
         for text in [
             "", "/", "acme", "acme/", "/x", "a/b/c", "A/b", "a/b c", "a/-b", "a/b-", "a/b..c",
-            "a/..", "a/b\n", &long,
+            "a/b._c", "a/b___c", "a/..", "a/b\n", &long,
         ] {
             assert!(text.parse::<PackageName>().is_err(), "{text:?}");
         }

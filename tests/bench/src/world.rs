@@ -9,11 +9,12 @@ use selvedge::bus::{Bus, BusLimits, Grant, Inbox, InboxLimits, Party};
 use selvedge::capabilities::Services;
 use selvedge::capabilities::port::Port;
 use selvedge::inference::{InferenceLimits, ModelStore};
-use selvedge::names::{Digest, Topic, TopicFilter};
+use selvedge::names::{Topic, TopicFilter};
 use selvedge::runtime::{Ceilings, CodeCache, Engine, LocalPort, Prepared, run};
 use selvedge::spec::{Grants, InstanceSpec, Limits, Overflow};
 use selvedge::storage::Storage;
 use selvedge::supervisor::{RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
+use selvedge::trust::Gate;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) bus: Bus,
     pub(crate) supervisor: Supervisor,
     pub(crate) models: Arc<ModelStore>,
+    /// Signs and verifies what is measured, as `selvedge dev` does.
+    gate: Gate,
 }
 
 /// What a plugin is to be: its name, what it takes, what it gives.
@@ -49,7 +52,8 @@ pub(crate) struct Role<'a> {
 impl World {
     /// A host whose data is in `directory`, for so many instances.
     pub(crate) fn new(directory: &Path, instances_max: u32) -> Outcome<Self> {
-        let key = Storage::open(directory)?.device_key()?;
+        let storage = Storage::open(directory)?;
+        let key = storage.device_key()?;
         let engine = Engine::new(Ceilings {
             instances_max,
             memory_bytes_max: 64 << 20,
@@ -62,6 +66,7 @@ impl World {
             bus: Bus::new(limits),
             supervisor: Supervisor::new(Duration::from_secs(5), Arc::new(|_, _| {})),
             models: Arc::new(ModelStore::new(InferenceLimits::default())),
+            gate: Gate::open(&storage, None, true)?,
         })
     }
 
@@ -86,9 +91,11 @@ impl World {
         limits: Limits,
     ) -> Outcome<Prepared> {
         let models: Result<_, _> = role.models.iter().map(|name| name.parse()).collect();
+        let name = role.name.parse()?;
+        let artifact = self.gate.development(&name, wasm.to_vec().into())?;
         let spec = InstanceSpec {
-            plugin: role.name.parse()?,
-            digest: Digest::of(wasm),
+            plugin: name,
+            digest: artifact.component_digest(),
             config: role.config.as_object().cloned().unwrap_or_default(),
             grants: Grants {
                 publish: filters(role.to)?,
@@ -98,7 +105,7 @@ impl World {
             },
             limits,
         };
-        Ok(Prepared::new(&self.engine, &self.cache, spec, wasm)?)
+        Ok(Prepared::new(&self.engine, &self.cache, spec, &artifact)?)
     }
 
     /// A plugin's place on the bus, and what its instance reaches.
