@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use selvedge_artifact::{Annotations, Reference, attachment, media_type};
-use selvedge_signing::predicate_type;
+use selvedge_artifact::{Annotations, Descriptor, Reference, attachment, media_type};
+use selvedge_signing::{SignatureBundle, predicate_type};
 use serde_json::Value;
 
 use super::failure::{Failure, Outcome};
@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// The predicate (JSON). A bill of materials needs no `--predicate-type`.
     #[arg(long, value_name = "FILE")]
     predicate: Option<PathBuf>,
+    /// Attach this bundle, which another tool has made, instead of signing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["predicate", "key", "identity_token_file"])]
+    bundle: Option<PathBuf>,
     #[command(flatten)]
     signing: SigningOptions,
     #[command(flatten)]
@@ -57,40 +60,65 @@ impl Signed {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let signer = args.signing.required()?;
+    let signer = match &args.bundle {
+        Some(_) => None,
+        None => Some(args.signing.required()?),
+    };
     let predicate = args.predicate.as_deref().map(read_json).transpose()?;
     let client = args.registry.client()?;
     wait(async {
         let (manifest, _) = client.manifest(&args.reference).await?;
-        let package = args.reference.package();
-        let (kind, statement) = match &predicate {
-            None => {
-                let statement = selvedge_signer::release(package, &manifest.digest);
-                (predicate_type::RELEASE, statement)
+        let signed = match (&signer, &args.bundle) {
+            (Some(signer), _) => {
+                let (kind, statement) = statement(args, predicate.as_ref(), &manifest)?;
+                Signed::new(&kind, signer.sign(&statement).await?)
             }
-            Some(predicate) => {
-                let kind = args.predicate_type.as_deref();
-                let kind = kind
-                    .or_else(|| sbom_type(predicate))
-                    .ok_or_else(|| Failure::usage("what does it state? name `--predicate-type`"))?;
-                let digest = &manifest.digest;
-                let statement = selvedge_signer::attestation(package, digest, kind, predicate);
-                (kind, statement)
-            }
+            (None, Some(path)) => foreign(path)?,
+            (None, None) => return Err(Failure::usage("who signs?")),
         };
-        let signed = Signed::new(kind, signer.sign(&statement).await?);
         let attached = attachment(
             manifest.clone(),
             media_type::SIGSTORE_BUNDLE,
             signed.bytes.clone(),
             signed.annotations(),
         );
-        client
-            .attach(&args.reference, &attached, &Bars::new())
-            .await?;
-        say(&format!("signed {} as `{kind}`", manifest.digest))?;
+        let bars = Bars::new();
+        client.attach(&args.reference, &attached, &bars).await?;
+        say(&format!(
+            "attached to {}: `{}`",
+            manifest.digest, signed.kind
+        ))?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What is stated about `manifest`, and the kind of statement.
+fn statement(
+    args: &Args,
+    predicate: Option<&Value>,
+    manifest: &Descriptor,
+) -> Outcome<(String, Vec<u8>)> {
+    let (package, digest) = (args.reference.package(), &manifest.digest);
+    let Some(predicate) = predicate else {
+        let statement = selvedge_signer::release(package, digest);
+        return Ok((predicate_type::RELEASE.to_owned(), statement));
+    };
+    let kind = args.predicate_type.as_deref();
+    let kind = kind
+        .or_else(|| sbom_type(predicate))
+        .ok_or_else(|| Failure::usage("what does it state? name `--predicate-type`"))?;
+    let statement = selvedge_signer::attestation(package, digest, kind, predicate);
+    Ok((kind.to_owned(), statement))
+}
+
+/// A bundle that another tool has made.
+fn foreign(path: &Path) -> Outcome<Signed> {
+    let bytes = fs_err::read(path)?;
+    let bundle = SignatureBundle::parse(&bytes).map_err(|error| Failure::about(path, error))?;
+    let kind = bundle.predicate_type_claimed();
+    let kind = kind.unwrap_or_else(|| "the artifact itself".to_owned());
+    let bytes = bytes.into();
+    Ok(Signed { kind, bytes })
 }
 
 /// What a bill of materials says it is.
