@@ -1,0 +1,34 @@
+//! Timestamps of an authority that is asked over HTTP.
+//!
+//! The answer must be about what was asked. Whether the authority is trusted is
+//! decided where the bundle is verified.
+
+use sigstore_sign::tsa::{Error, TimestampClient};
+use sigstore_verify::types::SignatureBytes;
+
+use crate::service::{Service, ServiceError, client};
+
+/// A token that `signature` exists now, as the authority at `url` says.
+pub(super) async fn timestamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, ServiceError> {
+    let http = client(&[(Service::Timestamp, url)], &[])?;
+    let builder = TimestampClient::builder(url).with_http_client(http);
+    let client = builder.build().map_err(error)?;
+    let signature = SignatureBytes::from_bytes(signature);
+    let token = client
+        .timestamp_signature(&signature)
+        .await
+        .map_err(error)?;
+    Ok(token.into_bytes())
+}
+
+/// The library has the status only in its text.
+pub(crate) fn error(error: Error) -> ServiceError {
+    let service = Service::Timestamp;
+    match error {
+        Error::Http(text) if text.starts_with("TSA returned status") => {
+            ServiceError::refused(service, None, &text)
+        }
+        Error::Http(text) => ServiceError::unreachable(service, &text),
+        other => ServiceError::answer(service, &other.to_string()),
+    }
+}
