@@ -12,6 +12,8 @@
 mod key;
 mod keyless;
 mod local_publisher;
+#[cfg(test)]
+mod loopback;
 mod managed;
 mod service;
 mod statement;

@@ -15,7 +15,7 @@ use sigstore_verify::types::{
     Statement, TimestampToken,
 };
 
-use crate::service::ServiceError;
+use crate::service::{Said, ServiceError};
 use crate::{SigningKey, TimeSource, TimestampError};
 
 /// What a DSSE envelope holds (in-toto Attestation Framework, Envelope).
@@ -63,6 +63,12 @@ pub enum SignError {
     /// A service did not do its part.
     #[error("nothing was signed")]
     Service(#[from] ServiceError),
+    /// What the services answered does not make a bundle.
+    #[error("the answers of the signing services do not fit together")]
+    Bundle {
+        /// What the library says.
+        source: Said,
+    },
     /// An artifact without a package name in its manifest.
     #[error("the artifact does not say which package it is")]
     Unnamed,

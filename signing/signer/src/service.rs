@@ -88,7 +88,7 @@ pub enum ServiceError {
 pub struct Said(String);
 
 impl Said {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         Self(text.chars().take(ANSWER_CHARS_MAX).map(plain).collect())
     }

@@ -6,7 +6,7 @@
 //! authority, with a key of its own.
 
 mod certificates;
-mod remote;
+pub(crate) mod remote;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -32,3 +32,6 @@ pub(crate) fn error(error: Error) -> ServiceError {
         other => ServiceError::answer(service, &other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,17 @@ use super::{TimestampAuthority, TimestampError};
 use crate::trusted_root::whole_seconds;
 use crate::{KeyError, SigningKey};
 
-const SIGNATURE: &[u8] = b"a signature";
+pub(super) const SIGNATURE: &[u8] = b"a signature";
 
 fn now() -> Timestamp {
     whole_seconds(Timestamp::now())
 }
 
-fn verify(authority: &TimestampAuthority, token: &[u8], signature: &[u8]) -> Option<Timestamp> {
+pub(super) fn verify(
+    authority: &TimestampAuthority,
+    token: &[u8],
+    signature: &[u8],
+) -> Option<Timestamp> {
     let chain = authority.chain();
     let certificate = |bytes: &[u8]| DerCertificate::from_bytes(bytes);
     let trusted = TsaAuthority::new(certificate(chain[0]), vec![], certificate(chain[1]), None);
