@@ -34,7 +34,7 @@ const NAME_BYTES_MAX: usize = 56;
 /// A timestamp authority in a file: a key and its certificates.
 pub struct TimestampAuthority {
     key: SigningKey,
-    leaf: Certificate,
+    leaf: Box<Certificate>,
     /// DER, the authority's own first, the root last.
     chain: Vec<Vec<u8>>,
 }
@@ -119,6 +119,7 @@ impl TimestampAuthority {
     fn new(key: SigningKey, chain: Vec<Vec<u8>>) -> Result<Self, &'static str> {
         let leaf = chain.first().ok_or("there is no certificate in it")?;
         let leaf = Certificate::from_der(leaf).map_err(|_| "its certificate is malformed")?;
+        let leaf = Box::new(leaf);
         let public = &leaf.tbs_certificate.subject_public_key_info;
         if public.to_der().ok().as_deref() != Some(key.public_der()) {
             return Err("its first certificate is of another key");

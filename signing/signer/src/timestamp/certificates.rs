@@ -60,7 +60,9 @@ pub(super) fn chain(
     let root_certificate = root.self_signed(&root_key).map_err(failed)?;
 
     let mut own = parameters(name, validity);
-    own.is_ca = IsCa::ExplicitNoCa;
+    // Not `ExplicitNoCa`: rcgen writes the default out, which is no DER, and
+    // strict readers refuse it.
+    own.is_ca = IsCa::NoCa;
     own.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     own.use_authority_key_identifier_extension = true;
     // By hand, for rcgen does not mark it critical, which RFC 3161 asks for.

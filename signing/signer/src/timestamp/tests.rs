@@ -147,6 +147,24 @@ fn a_file_with_other_certificates_is_refused() {
 }
 
 #[test]
+fn a_certificate_is_for_timestamps_and_nothing_else() {
+    let authority = TimestampAuthority::generate("site", now(), 1).unwrap();
+    let extensions = authority.leaf.tbs_certificate.extensions.unwrap();
+    let found = extensions
+        .iter()
+        .map(|one| (one.extn_id.to_string(), one.critical));
+    // authorityKeyIdentifier, keyUsage, extKeyUsage. No basicConstraints: rcgen
+    // would write a default out, and strict readers refuse that.
+    let expected = [
+        ("2.5.29.35", false),
+        ("2.5.29.15", true),
+        ("2.5.29.37", true),
+    ];
+    let expected = expected.map(|(oid, critical)| (oid.to_owned(), critical));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn names_and_times_that_no_certificate_can_have_are_refused() {
     let error = |name: &str, now, days| {
         TimestampAuthority::generate(name, now, days)
