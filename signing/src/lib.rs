@@ -17,6 +17,7 @@ mod candidate;
 mod decision;
 mod identity;
 mod policy;
+mod publisher;
 mod refusal;
 mod statement;
 mod trust;
@@ -28,10 +29,11 @@ pub use bundle::{
 };
 pub use candidate::{Candidate, Device, Purpose, Request};
 pub use decision::Verifier;
-pub use identity::{IdentityPattern, IdentityPatternError};
+pub use identity::{IdentityPattern, IdentityPatternError, is_claim};
 pub use policy::{
     Grant, KeyPublisher, KeylessPublisher, Need, Policy, PolicyError, Publisher, Revoked,
 };
+pub use publisher::PublisherError;
 pub use refusal::{BundleRefusal, Refusal, Step};
 pub use statement::{Statement, StatementError, predicate_type};
 pub use trust::{RepositoryFiles, StoredTrust, Trust, TrustError};
