@@ -3,25 +3,45 @@
 //! Bundles of the formats 0.1 to 0.3, keyless or with a managed key, with Rekor
 //! v1 or v2 entries and RFC 3161 timestamps, are verified offline against a
 //! trusted root that the caller chose. Who may sign what is not decided here.
-
-use std::collections::BTreeMap;
+//!
+//! A bundle is hostile until it is verified: it is bounded and has one reading
+//! before the library sees it, and a panic of the library is a refusal. The
+//! library compares times of logs with the clock of the system: on a device
+//! whose clock is behind the signature, it refuses.
 
 use jiff::Timestamp;
 use selvedge_artifact::Digest;
+use sigstore_verify::types::{Bundle, SignatureContent};
 
-use crate::{IdentityPattern, Statement};
+use crate::Statement;
+use crate::quoted::cause;
+
+mod claims;
+mod contained;
+mod error;
+mod public_key;
+mod shape;
+mod trusted_root;
+
+pub use claims::is_claim;
+pub use error::{BundleError, TrustedRootError};
+pub use public_key::PublicKey;
+pub use trusted_root::TrustedRoot;
+pub(crate) use trusted_root::{Expected, Subject};
+
+/// Bytes of a bundle.
+const BUNDLE_BYTES_MAX: usize = 1 << 20;
+/// The only type of signed envelope that binds an artifact (in-toto Attestation
+/// Framework, envelope.md).
+const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 
 /// A signature with what is needed to verify it.
 #[derive(Clone, Debug)]
-pub struct SignatureBundle(sigstore_verify::types::Bundle);
-
-/// The keys and certificates of a sigstore instance, prepared for verifying.
-pub struct TrustedRoot(sigstore_verify::Verifier);
-
-impl std::fmt::Debug for TrustedRoot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TrustedRoot").finish_non_exhaustive()
-    }
+pub struct SignatureBundle {
+    bundle: Bundle,
+    /// The statement that `bundle` signs, read from the very bytes that the
+    /// signature covers; `None` if it signs the artifact itself.
+    statement: Option<Statement>,
 }
 
 /// What a verified bundle proves.
@@ -41,7 +61,8 @@ pub struct Evidence {
 pub enum Content {
     /// The artifact's bytes themselves.
     Artifact,
-    /// A statement with the artifact as a subject.
+    /// A statement with the artifact as a subject. What it states is for the
+    /// caller to look at: a bill of materials is no release.
     Statement(Statement),
 }
 
@@ -63,100 +84,50 @@ pub enum Signer {
     },
 }
 
-/// The public half of a managed key.
-#[derive(Clone, Debug)]
-pub struct PublicKey(sigstore_verify::types::DerPublicKey);
-
-/// Why a bundle proves nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    // Helper: a variant for each thing an operator would treat differently.
-}
-
-/// Why bytes are not a trusted root, or text not a key.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustedRootError {}
-
 impl SignatureBundle {
     /// Reads a bundle. It proves nothing yet.
+    ///
+    /// At most 1 MiB, 8 log entries, 8 timestamps and 8 certificates; a signed
+    /// statement must be one that [`Statement::parse`] reads.
     ///
     /// # Errors
     ///
     /// If it is too large or not a bundle.
     pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
-        todo!()
+        if bytes.len() > BUNDLE_BYTES_MAX {
+            return Err(BundleError::TooLarge(bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|e| BundleError::Malformed(cause(&e)))?;
+        shape::check(text)?;
+        let bundle = contained::contained(|| Bundle::from_json(text))
+            .map_err(|_| BundleError::Panicked)?
+            .map_err(|error| BundleError::Malformed(cause(&error)))?;
+        for entry in &bundle.verification_material.tlog_entries {
+            if entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none() {
+                let reason = "an entry has neither an inclusion proof nor a promise";
+                return Err(BundleError::LogEvidence(cause(&reason)));
+            }
+        }
+        let statement = match &bundle.content {
+            SignatureContent::MessageSignature(_) => None,
+            SignatureContent::DsseEnvelope(envelope) if envelope.payload_type == STATEMENT_TYPE => {
+                Some(Statement::parse(envelope.payload.as_bytes())?)
+            }
+            _ => {
+                let reason = "it signs an envelope that is no in-toto statement";
+                return Err(BundleError::Unsupported(cause(&reason)));
+            }
+        };
+        Ok(Self { bundle, statement })
     }
 
     /// What it claims to be: the predicate type of its statement, `None` if it
     /// signs the artifact itself. For sorting and for messages, not for trust.
     pub fn predicate_type_claimed(&self) -> Option<String> {
-        todo!()
+        let statement = self.statement.as_ref()?;
+        Some(statement.predicate_type.clone())
     }
 }
 
-impl SignatureBundle {
-    /// Who it claims to be signed by. For messages, not for trust.
-    pub fn signer_claimed(&self) -> Option<Signer> {
-        todo!()
-    }
-}
-
-impl PublicKey {
-    /// Reads a public key (SubjectPublicKeyInfo, PEM).
-    ///
-    /// # Errors
-    ///
-    /// If it is none, or of an algorithm that is not supported.
-    pub fn parse(pem: &str) -> Result<Self, TrustedRootError> {
-        todo!()
-    }
-
-    /// The digest of its SubjectPublicKeyInfo.
-    pub fn digest(&self) -> Digest {
-        todo!()
-    }
-}
-
-impl TrustedRoot {
-    /// Reads a trusted root (`trusted_root.json` of the sigstore protobuf specs).
-    ///
-    /// # Errors
-    ///
-    /// If it is too large or not one.
-    pub fn parse(bytes: &[u8]) -> Result<Self, TrustedRootError> {
-        todo!()
-    }
-
-    /// Verifies a keyless bundle over `artifact`, signed by whom `issuer` knows
-    /// as one that `identity` matches, with a certificate that makes `claims`.
-    ///
-    /// # Errors
-    ///
-    /// If any part of it does not hold.
-    pub fn verify_identity(
-        &self,
-        bundle: &SignatureBundle,
-        artifact: &[u8],
-        issuer: &str,
-        identity: &IdentityPattern,
-        claims: &BTreeMap<String, String>,
-    ) -> Result<Evidence, BundleError> {
-        todo!()
-    }
-
-    /// Verifies a bundle over `artifact` signed with `key`. A log entry or a
-    /// timestamp must say when; with `log`, it must be a log entry.
-    ///
-    /// # Errors
-    ///
-    /// If any part of it does not hold.
-    pub fn verify_key(
-        &self,
-        bundle: &SignatureBundle,
-        artifact: &[u8],
-        key: &PublicKey,
-        log: bool,
-    ) -> Result<Evidence, BundleError> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

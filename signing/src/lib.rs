@@ -18,6 +18,7 @@ mod decision;
 mod identity;
 mod policy;
 mod publisher;
+mod quoted;
 mod refusal;
 mod statement;
 mod trust;
@@ -25,11 +26,11 @@ mod verified;
 
 pub use bundle::{
     BundleError, Content, Evidence, PublicKey, SignatureBundle, Signer, TrustedRoot,
-    TrustedRootError,
+    TrustedRootError, is_claim,
 };
 pub use candidate::{Candidate, Device, Purpose, Request};
 pub use decision::Verifier;
-pub use identity::{IdentityPattern, IdentityPatternError, is_claim};
+pub use identity::{IdentityPattern, IdentityPatternError};
 pub use policy::{
     Grant, KeyPublisher, KeylessPublisher, Need, Policy, PolicyError, Publisher, Revoked,
 };
