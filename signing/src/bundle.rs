@@ -11,6 +11,7 @@
 
 use jiff::Timestamp;
 use selvedge_artifact::Digest;
+use sigstore_verify::crypto::parse_certificate_info;
 use sigstore_verify::types::{Bundle, SignatureContent};
 
 use crate::Statement;
@@ -126,6 +127,18 @@ impl SignatureBundle {
     pub fn predicate_type_claimed(&self) -> Option<String> {
         let statement = self.statement.as_ref()?;
         Some(statement.predicate_type.clone())
+    }
+
+    /// Whom its certificate names; `None` if it has none. For messages, not for
+    /// trust.
+    pub fn signer_claimed(&self) -> Option<Signer> {
+        let certificate = self.bundle.signing_certificate()?;
+        let read = || parse_certificate_info(certificate).ok();
+        let read = contained::contained(read).ok().flatten()?;
+        Some(Signer::Identity {
+            issuer: read.issuer?,
+            identity: read.identity?.as_str().to_owned(),
+        })
     }
 }
 

@@ -163,7 +163,7 @@ fn table(report: &Report) -> Table {
         table.row("wants", format!("{kind} {what}: {why}"));
     }
     for Claim { states, signed_by } in &report.signatures {
-        let by = signed_by.as_deref().unwrap_or("someone");
+        let by = signed_by.as_deref().unwrap_or("a managed key");
         table.row(
             "claimed",
             format!("{states} by {by}; `selvedge verify` tells"),
