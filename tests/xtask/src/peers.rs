@@ -1,10 +1,11 @@
 //! Sets up other people's servers and clients, which the tests talk to.
 //!
-//! They come from PyPI and Debian, pinned in `tests/peers/`, and go to
+//! They come from PyPI, npm and Debian, pinned in `tests/peers/`, and go to
 //! `target/peers`; `target/peers/bin` holds what the tests start. A part that is
 //! set up as its pins say is left alone.
 
 mod debian;
+mod node;
 mod python;
 
 use std::path::{Path, PathBuf};
@@ -28,13 +29,21 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<(), Failure> {
         &into.join("python"),
         |folder| python::install(&pins.join("requirements.txt"), folder),
     )?;
+    python::link(&into)?;
+    node::link(&into)?;
+    let sigstore = pins.join("sigstore");
+    once(
+        "npm packages",
+        &sigstore.join("package-lock.json"),
+        &into.join("node"),
+        |folder| node::install(&into, &sigstore, folder),
+    )?;
     once(
         "Debian packages",
         &pins.join("debian.txt"),
         &into.join("deb"),
         |folder| debian::unpack(&pins.join("debian.txt"), folder),
     )?;
-    python::link(&into)?;
     debian::link(&into)
 }
 

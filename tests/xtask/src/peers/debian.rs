@@ -30,24 +30,34 @@ pub(super) fn unpack(pins: &Path, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `bin/mbpoll` finds its library.
+/// `bin/mbpoll` finds its library; `bin/docker-registry` is on its own.
 pub(super) fn link(peers: &Path) -> Result<(), Failure> {
     let deb = peers.join("deb");
     let libraries = libraries(&deb)?;
-    let script = format!(
+    let mbpoll = format!(
         "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
         libraries.display(),
         deb.join("usr/bin/mbpoll").display()
     );
-    let program = peers.join("bin/mbpoll");
-    write_script(&program, &script)?;
-    if succeeds(Command::new(&program).arg("-V")) {
+    link_program(peers, "mbpoll", &mbpoll, "-V")?;
+    let registry = format!(
+        "#!/bin/sh\nexec '{}' \"$@\"\n",
+        deb.join("usr/bin/docker-registry").display()
+    );
+    link_program(peers, "docker-registry", &registry, "--version")
+}
+
+/// Writes `bin/<name>` and starts it once, with `probe`.
+fn link_program(peers: &Path, name: &str, script: &str, probe: &str) -> Result<(), Failure> {
+    let program = peers.join("bin").join(name);
+    write_script(&program, script)?;
+    if succeeds(Command::new(&program).arg(probe)) {
         return Ok(());
     }
     Err(Failure::new(format!(
         "{} does not start; remove {} and run `cargo xtask peers` again",
         program.display(),
-        deb.display()
+        peers.join("deb").display()
     )))
 }
 

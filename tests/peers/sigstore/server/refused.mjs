@@ -1,0 +1,3 @@
+// A request that is the client's fault.
+
+export class Refused extends Error {}
