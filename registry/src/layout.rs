@@ -8,11 +8,41 @@
 //!
 //! Tags are kept as `repository:tag`, without the registry: which one served an
 //! artifact says nothing about it.
+//!
+//! Everything here waits for the disk, and for up to 20 s for other writers: in
+//! a task, call it where blocking is allowed.
+
+mod blobs;
+mod document;
+mod error;
+mod files;
+mod garbage;
+mod index;
+mod lock;
+mod manifests;
+mod name;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use selvedge_artifact::{Descriptor, Digest, DocumentError, Index, Tag};
+use selvedge_artifact::{Descriptor, Digest, Index, Tag};
+use serde::Deserialize;
+
+pub use error::LayoutError;
+pub use writer::BlobWriter;
+
+use files::{is_directory, make_directory, read_regular, replace};
+
+/// What `oci-layout` says (OCI image-spec 1.1, image-layout.md, "oci-layout file").
+pub(crate) const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The version in it.
+const LAYOUT_VERSION: &str = "1.0.0";
+/// Bytes of `oci-layout` that are looked at.
+pub(crate) const MARKER_BYTES_MAX: u64 = 4096;
+/// What may be in a directory that is made a store.
+const NAMES: [&str; 4] = ["oci-layout", "index.json", "blobs", "partial"];
 
 /// A store of artifacts. Many processes may use it at once.
 #[derive(Clone, Debug)]
@@ -40,199 +70,106 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// A blob being written. Dropped without [`BlobWriter::commit`], nothing of it
-/// is ever read; one begun with [`Layout::resume`] goes on where it stopped.
-#[derive(Debug)]
-pub struct BlobWriter {
-    // Helper.
-}
-
-/// Why a store does not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
-    /// Helper: more variants.
-    #[error("a manifest in the store cannot be used")]
-    Document(#[from] DocumentError),
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    image_layout_version: String,
 }
 
 impl Layout {
     /// Opens the store in `root`, which is made, for its owner alone, if it is
-    /// not there.
+    /// not there. A store that is there may be on a read-only file system.
     ///
     /// # Errors
     ///
     /// If there is something else, or it cannot be made.
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
-        todo!()
+        let layout = Self {
+            root: root.to_owned(),
+        };
+        if !layout.is_there()? {
+            layout.make()?;
+        }
+        Ok(layout)
     }
 
-    /// The bytes of a blob, read once and checked.
-    ///
-    /// # Errors
-    ///
-    /// If it is not there, has more than `bytes_max` bytes, or is not what its
-    /// digest says.
-    pub fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Bytes, LayoutError> {
-        todo!()
+    /// Opens the store in `root`, which must be one.
+    pub(crate) fn open_existing(root: &Path) -> Result<Self, LayoutError> {
+        let layout = Self {
+            root: root.to_owned(),
+        };
+        if !layout.is_there()? {
+            return Err(LayoutError::NotALayout(layout.root));
+        }
+        Ok(layout)
     }
 
-    /// A blob as a file, with its length, unchecked: for sending it to someone
-    /// who checks.
-    ///
-    /// # Errors
-    ///
-    /// If it is not there.
-    pub fn open_blob(&self, digest: &Digest) -> Result<(fs_err::File, u64), LayoutError> {
-        todo!()
+    /// Whether a store is there, whole.
+    fn is_there(&self) -> Result<bool, LayoutError> {
+        let path = self.root.join("oci-layout");
+        let Some(marker) = read_regular(&path, MARKER_BYTES_MAX)? else {
+            return Ok(false);
+        };
+        if !is_marker(&marker) {
+            return Err(LayoutError::Version(self.root.clone()));
+        }
+        let blobs = self.root.join("blobs");
+        Ok(is_directory(&blobs)?
+            && is_directory(&blobs.join("sha256"))?
+            && files::there(fs_err::symlink_metadata(self.index_path()))?.is_some())
     }
 
-    /// How many bytes a blob has, if it is there.
-    pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
-        todo!()
+    /// Makes a store, or what is missing of one that was begun.
+    fn make(&self) -> Result<(), LayoutError> {
+        // The root may be a link that the operator made, nothing in it may.
+        if !self.root.is_dir() {
+            if let Some(parent) = self.root.parent() {
+                fs_err::create_dir_all(parent)?;
+            }
+            make_directory(&self.root)?;
+            files::sync_parent(&self.root)?;
+        }
+        for file in fs_err::read_dir(&self.root)? {
+            let name = file?.file_name();
+            if !NAMES.iter().any(|&known| name == known) {
+                return Err(LayoutError::NotALayout(self.root.clone()));
+            }
+        }
+        make_directory(&self.root.join("blobs"))?;
+        make_directory(&self.root.join("blobs").join("sha256"))?;
+        let _lock = self.lock_index()?;
+        // Whoever had the lock before may have made it, and put something in it.
+        let index = self.index_path();
+        if files::there(fs_err::symlink_metadata(&index))?.is_none() {
+            let empty = Index::new(Vec::new()).to_bytes();
+            replace(&index, &empty, &self.partial_path(""))?;
+        }
+        replace(
+            &self.root.join("oci-layout"),
+            MARKER,
+            &self.partial_path(""),
+        )
     }
 
-    /// Keeps a blob. Durable when this returns.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, LayoutError> {
-        todo!()
+    fn make_partial(&self) -> Result<(), LayoutError> {
+        make_directory(&self.root.join("partial"))
     }
 
-    /// Begins a blob of at most `bytes_max` bytes.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    pub fn begin(&self, bytes_max: u64) -> Result<BlobWriter, LayoutError> {
-        todo!()
+    fn index_path(&self) -> PathBuf {
+        self.root.join("index.json")
     }
 
-    /// Begins the blob `digest`, or goes on with what is there of it.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written, or another process is at it.
-    pub fn resume(&self, digest: &Digest, bytes_max: u64) -> Result<BlobWriter, LayoutError> {
-        todo!()
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join("sha256").join(digest.hex())
     }
 
-    /// Keeps a manifest or index, findable by its digest, by `name` if there is
-    /// one, and as a referrer if it has a subject. The blobs that it names must
-    /// be there.
-    ///
-    /// # Errors
-    ///
-    /// If it is not a manifest or index, a blob is missing, or it cannot be written.
-    pub fn put_manifest(
-        &self,
-        bytes: &[u8],
-        name: Option<(&str, &Tag)>,
-    ) -> Result<Descriptor, LayoutError> {
-        todo!()
-    }
-
-    /// What a tag stands for.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn resolve(&self, repository: &str, tag: &Tag) -> Result<Option<Descriptor>, LayoutError> {
-        todo!()
-    }
-
-    /// The manifest or index `digest`, if it was put here as one.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn manifest(&self, digest: &Digest) -> Result<Option<(Descriptor, Bytes)>, LayoutError> {
-        todo!()
-    }
-
-    /// All tags, in order.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn tags(&self) -> Result<Vec<StoredTag>, LayoutError> {
-        todo!()
-    }
-
-    /// What is about `subject`, with artifact type and annotations.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn referrers(&self, subject: &Digest) -> Result<Index, LayoutError> {
-        todo!()
-    }
-
-    /// Forgets a tag. What it stood for goes with the next collection.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be written.
-    pub fn untag(&self, repository: &str, tag: &Tag) -> Result<bool, LayoutError> {
-        todo!()
-    }
-
-    /// Removes a manifest and every tag of it.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be written.
-    pub fn delete_manifest(&self, digest: &Digest) -> Result<bool, LayoutError> {
-        todo!()
-    }
-
-    /// Removes a blob that no manifest names.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be written, or the blob is in use.
-    pub fn delete_blob(&self, digest: &Digest) -> Result<bool, LayoutError> {
-        todo!()
-    }
-
-    /// Removes what neither a tag nor `keep` (manifests) leads to, with
-    /// referrers of what stays staying too, and unfinished blobs older than a day.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be written.
-    pub fn collect_garbage(&self, keep: &[Digest]) -> Result<Collected, LayoutError> {
-        todo!()
+    fn partial_path(&self, name: &str) -> PathBuf {
+        self.root.join("partial").join(name)
     }
 }
 
-impl BlobWriter {
-    /// How many bytes are there.
-    pub fn len(&self) -> u64 {
-        todo!()
-    }
-
-    /// Whether there are none yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Adds bytes.
-    ///
-    /// # Errors
-    ///
-    /// If there are too many, or they cannot be written.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), LayoutError> {
-        todo!()
-    }
-
-    /// Makes it a blob, if it is `expected`. Durable when this returns.
-    ///
-    /// # Errors
-    ///
-    /// If it is something else; then it is gone.
-    pub fn commit(self, expected: &Digest) -> Result<u64, LayoutError> {
-        todo!()
-    }
+/// Whether `bytes` are an `oci-layout` file of the version that is known.
+pub(crate) fn is_marker(bytes: &[u8]) -> bool {
+    let marker: Result<Marker, _> = serde_json::from_slice(bytes);
+    marker.is_ok_and(|marker| marker.image_layout_version == LAYOUT_VERSION)
 }
