@@ -33,6 +33,14 @@ use serde::Deserialize;
 pub use error::LayoutError;
 pub use writer::BlobWriter;
 
+pub(crate) use document::{DOCUMENT_BYTES_MAX, Document};
+pub(crate) use index::{INDEX_BYTES_MAX, plain};
+pub(crate) use manifests::Put;
+pub(crate) use name::{of_any as foreign_name, subject};
+#[cfg(test)]
+pub(crate) use tests::Store;
+pub(crate) use writer::digest_of;
+
 use files::{is_directory, make_directory, read_regular, replace};
 
 /// What `oci-layout` says (OCI image-spec 1.1, image-layout.md, "oci-layout file").
@@ -106,6 +114,11 @@ impl Layout {
 
     /// Whether a store is there, whole.
     fn is_there(&self) -> Result<bool, LayoutError> {
+        // The root may be a link that the operator made, nothing in it may.
+        let found = files::there(fs_err::metadata(&self.root))?;
+        if found.is_some_and(|found| !found.is_dir()) {
+            return Err(LayoutError::NotALayout(self.root.clone()));
+        }
         let path = self.root.join("oci-layout");
         let Some(marker) = read_regular(&path, MARKER_BYTES_MAX)? else {
             return Ok(false);
@@ -121,7 +134,6 @@ impl Layout {
 
     /// Makes a store, or what is missing of one that was begun.
     fn make(&self) -> Result<(), LayoutError> {
-        // The root may be a link that the operator made, nothing in it may.
         if !self.root.is_dir() {
             if let Some(parent) = self.root.parent() {
                 fs_err::create_dir_all(parent)?;

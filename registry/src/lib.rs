@@ -14,7 +14,7 @@ mod layout;
 mod progress;
 mod server;
 
-pub use archive::ArchiveError;
+pub use archive::{ArchiveError, Imported};
 pub use client::{Client, ClientConfig, ClientError, Pulled, Pushed};
 pub use credentials::{CredentialError, Credentials};
 pub use layout::{BlobWriter, Collected, Layout, LayoutError, StoredTag};

@@ -48,7 +48,7 @@ impl Layout {
     /// ones, only [`Layout::blob`] and [`Layout::holds`] say.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
         let found = fs_err::symlink_metadata(self.blob_path(digest)).ok()?;
-        found.is_file().then(|| found.len())
+        found.is_file().then_some(found.len())
     }
 
     /// Whether a blob is there, whole and undamaged: all its bytes are hashed.

@@ -115,7 +115,7 @@ impl Document {
     /// Its entry in the list, without a name. That of a referrer repeats its
     /// annotations, as lists of referrers do (OCI distribution-spec 1.1,
     /// "Listing Referrers"), but for those that mean something in our list.
-    pub(super) fn entry(&self) -> Descriptor {
+    pub(crate) fn entry(&self) -> Descriptor {
         let mut entry = self.descriptor.clone();
         if self.subject.is_some() {
             entry.annotations = self.repeated();

@@ -19,7 +19,7 @@ use super::{Layout, LayoutError, name};
 /// Entries of the list.
 const ENTRIES_MAX: usize = 10_000;
 /// Bytes of the list.
-const INDEX_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const INDEX_BYTES_MAX: u64 = 4 << 20;
 
 impl Layout {
     /// The list.
@@ -163,7 +163,7 @@ pub(super) fn unname(index: &mut Index, position: usize) {
 }
 
 /// A descriptor without annotations.
-pub(super) fn plain(entry: &Descriptor) -> Descriptor {
+pub(crate) fn plain(entry: &Descriptor) -> Descriptor {
     Descriptor {
         annotations: selvedge_artifact::Annotations::new(),
         ..entry.clone()

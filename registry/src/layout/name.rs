@@ -5,7 +5,7 @@
 //! and a tag alone belongs to the package that the manifest says it is. What is
 //! neither is kept, and findable by digest only.
 
-use selvedge_artifact::{Descriptor, PackageName, Reference, Tag, media_type};
+use selvedge_artifact::{Descriptor, Digest, PackageName, Reference, Tag, media_type};
 
 use super::LayoutError;
 
@@ -34,9 +34,14 @@ pub(super) fn parts(entry: &Descriptor) -> Option<(String, Tag)> {
     split(text(entry)?)
 }
 
+/// What the manifest of an entry is about.
+pub(crate) fn subject(entry: &Descriptor) -> Option<Digest> {
+    entry.annotations.get(SUBJECT)?.parse().ok()
+}
+
 /// The name of an entry in a list that may be another tool's, given the package
 /// that its manifest says it is.
-pub(super) fn of_any(entry: &Descriptor, package: Option<&str>) -> Option<(String, Tag)> {
+pub(crate) fn of_any(entry: &Descriptor, package: Option<&str>) -> Option<(String, Tag)> {
     if entry.annotations.contains_key(SUBJECT) {
         return parts(entry);
     }

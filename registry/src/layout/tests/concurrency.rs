@@ -1,0 +1,108 @@
+use std::process::Command;
+
+use super::{Store, tag};
+use crate::Layout;
+
+/// Tags put by one writer.
+const TAGS: usize = 20;
+
+/// Puts tags as `writer`, each with an artifact of its own.
+fn put_tags(store: &Layout, writer: &str) {
+    for number in 0..TAGS {
+        let content = format!("{writer} {number}");
+        let (bytes, content) = super::manifest(content.as_bytes(), None);
+        store.put_blob(&content).unwrap();
+        store.put_blob(b"{}").unwrap();
+        let name = tag(&format!("{writer}-{number}"));
+        store
+            .put_manifest(&bytes, Some(("acme/window", &name)))
+            .unwrap();
+    }
+}
+
+#[test]
+fn threads_that_put_tags_at_once_lose_none() {
+    let store = Store::new();
+    std::thread::scope(|scope| {
+        for writer in ["a", "b", "c", "d"] {
+            let layout = Layout::open(&store.path("")).unwrap();
+            scope.spawn(move || put_tags(&layout, writer));
+        }
+        // Readers never see half, and a collection takes nothing that is young.
+        scope.spawn(|| {
+            for _ in 0..50 {
+                for stored in store.tags().unwrap() {
+                    let found = store.manifest(&stored.manifest.digest).unwrap();
+                    assert!(found.is_some());
+                }
+                store.collect_garbage(&[]).unwrap();
+            }
+        });
+    });
+    assert_eq!(store.tags().unwrap().len(), 4 * TAGS);
+}
+
+#[test]
+fn processes_that_put_tags_at_once_lose_none() {
+    let store = Store::new();
+    let spawn = |writer: &str| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--quiet"])
+            .arg("layout::tests::concurrency::another_process")
+            .env("SELVEDGE_TEST_STORE", store.path(""))
+            .env("SELVEDGE_TEST_WRITER", writer)
+            .spawn()
+            .unwrap()
+    };
+    let others: Vec<_> = ["a", "b", "c"].map(spawn).into();
+    put_tags(&store, "d");
+    for mut other in others {
+        assert!(other.wait().unwrap().success());
+    }
+    assert_eq!(store.tags().unwrap().len(), 4 * TAGS);
+}
+
+#[test]
+#[ignore = "run by `processes_that_put_tags_at_once_lose_none`"]
+fn another_process() {
+    let Ok(path) = std::env::var("SELVEDGE_TEST_STORE") else {
+        return;
+    };
+    let writer = std::env::var("SELVEDGE_TEST_WRITER").unwrap();
+    put_tags(&Layout::open(path.as_ref()).unwrap(), &writer);
+}
+
+#[test]
+fn opening_a_new_store_at_once_makes_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    std::thread::scope(|scope| {
+        for writer in ["a", "b", "c", "d"] {
+            let root = &root;
+            scope.spawn(move || put_tags(&Layout::open(root).unwrap(), writer));
+        }
+    });
+    let tags = Layout::open(&root).unwrap().tags().unwrap();
+    assert_eq!(tags.len(), 4 * TAGS);
+}
+
+#[test]
+fn a_blob_put_while_garbage_is_collected_stays() {
+    let store = Store::new();
+    let hour = std::time::Duration::from_secs(2 * 60 * 60);
+    for round in 0..20 {
+        // Old garbage of the same content, which a collection would take.
+        let content = format!("content {round}");
+        store.put_blob(content.as_bytes()).unwrap();
+        store.age(hour);
+        std::thread::scope(|scope| {
+            scope.spawn(|| store.collect_garbage(&[]).unwrap());
+            scope.spawn(|| {
+                let digest = store.put_blob(content.as_bytes()).unwrap();
+                assert!(store.blob(&digest, 100).is_ok());
+            });
+        });
+        let digest = selvedge_artifact::Digest::of(content.as_bytes());
+        assert!(store.blob(&digest, 100).is_ok(), "round {round}");
+    }
+}
