@@ -25,7 +25,7 @@ impl Layout {
     pub fn import_directory(&self, from: &Path, bytes_max: u64) -> Result<Imported, ArchiveError> {
         let source = Self::open_existing(from)?;
         let mut budget = Budget::new(bytes_max);
-        let intake = Intake::gather(&source, &source.load()?)?;
+        let intake = Intake::gather(&source, &source.list()?)?;
         let mut copied: BTreeSet<Digest> = BTreeSet::new();
         for (bytes, document) in intake.documents.values() {
             budget.spend(bytes.len() as u64)?;

@@ -2,7 +2,7 @@
 //! artifacts under the same tags are the same bytes. The list of manifests comes
 //! after the blobs, so an archive that was cut short has none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use selvedge_artifact::{Descriptor, Digest, Index};
@@ -55,17 +55,19 @@ impl Layout {
             }
         }
         let mut selection = Selection::default();
+        let mut seen: BTreeSet<Digest> = manifests.iter().copied().collect();
         let mut waiting = manifests.to_vec();
         while let Some(digest) = waiting.pop() {
-            if selection.documents.contains_key(&digest) {
-                continue;
-            }
             let document = self.document(&digest)?;
             for blob in &document.blobs {
                 selection.blobs.insert(blob.digest, blob.size);
             }
-            waiting.extend(document.manifests.iter().map(|child| child.digest));
-            waiting.extend(about.get(&digest).into_iter().flatten());
+            let children = document.manifests.iter().map(|child| &child.digest);
+            let referrers = about.get(&digest).into_iter().flatten();
+            let new = children
+                .chain(referrers)
+                .filter(|found| seen.insert(**found));
+            waiting.extend(new);
             let size = document.descriptor.size;
             selection.blobs.insert(digest, size);
             selection.documents.insert(digest, document);

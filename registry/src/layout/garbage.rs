@@ -1,8 +1,8 @@
 //! Collects what nothing leads to any more: mark and sweep.
 //!
-//! It holds the list's lock from beginning to end, so no manifest appears
-//! meanwhile. What others have just put, and not named yet, is young and
-//! spared. Readers keep what they opened.
+//! What others have just put, and not named yet, is young and spared; so is
+//! what a manifest names that is put between mark and sweep. Readers keep what
+//! they opened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -17,6 +17,8 @@ use super::{Collected, Layout, LayoutError, name};
 const GRACE: Duration = Duration::from_secs(60 * 60);
 /// How long an unfinished blob is spared that nobody writes.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Blobs removed before those that put some get their turn.
+const SWEEP_BLOBS: usize = 32;
 
 impl Layout {
     /// Removes what neither a tag nor `keep` (manifests) leads to, with
@@ -28,9 +30,8 @@ impl Layout {
     ///
     /// If the store cannot be written.
     pub fn collect_garbage(&self, keep: &[Digest]) -> Result<Collected, LayoutError> {
-        let _lock = self.lock_index()?;
         let now = SystemTime::now();
-        let live = self.edit_locked(|index| {
+        let live = self.edit(|index| {
             let (manifests, blobs) = self.mark(index, keep, now)?;
             index
                 .manifests
@@ -60,22 +61,21 @@ impl Layout {
             name::text(entry).is_some() || self.is_young(&entry.digest, now, GRACE)
         };
         let roots = index.manifests.iter().filter(root);
-        let mut waiting: Vec<Digest> = roots.map(|entry| entry.digest).collect();
-        waiting.extend(keep);
-        let (mut manifests, mut blobs) = (BTreeSet::new(), BTreeSet::new());
+        let mut manifests: BTreeSet<Digest> = roots.map(|entry| entry.digest).collect();
+        manifests.extend(keep);
+        let mut waiting: Vec<Digest> = manifests.iter().copied().collect();
+        let mut blobs = manifests.clone();
         while let Some(digest) = waiting.pop() {
-            if !manifests.insert(digest) {
-                continue;
-            }
-            blobs.insert(digest);
-            for found in self.leads_to(&digest)? {
-                blobs.insert(found);
-                if listed.contains(&found) {
+            let named = self.leads_to(&digest)?;
+            let listed = named.iter().filter(|found| listed.contains(found));
+            let referrers = about.get(digest.to_string().as_str());
+            for &found in listed.chain(referrers.into_iter().flatten()) {
+                if manifests.insert(found) {
                     waiting.push(found);
                 }
+                blobs.insert(found);
             }
-            let referrers = about.get(digest.to_string().as_str());
-            waiting.extend(referrers.into_iter().flatten());
+            blobs.extend(named);
         }
         Ok((manifests, blobs))
     }
@@ -93,26 +93,30 @@ impl Layout {
         }
     }
 
+    /// Without the list's lock, for removing many files takes long: a manifest
+    /// that is put meanwhile makes what it names young.
     fn sweep(&self, live: &BTreeSet<Digest>, now: SystemTime) -> Result<Collected, LayoutError> {
-        let mut collected = Collected::default();
-        let _lock = self.lock_blobs_to_remove()?;
+        let mut dead = Vec::new();
         for file in fs_err::read_dir(self.root.join("blobs").join("sha256"))? {
-            let file = file?;
             // What has another name is not ours to remove.
-            let name = file.file_name();
+            let name = file?.file_name();
             let digest = name
                 .to_str()
                 .and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
-            let Some(digest) = digest.filter(|digest| !live.contains(digest)) else {
-                continue;
-            };
-            if self.is_young(&digest, now, GRACE) {
-                continue;
-            }
-            let bytes = self.blob_size(&digest).unwrap_or(0);
-            if there(fs_err::remove_file(self.blob_path(&digest)))?.is_some() {
-                collected.blobs += 1;
-                collected.bytes += bytes;
+            dead.extend(digest.filter(|digest| !live.contains(digest)));
+        }
+        let mut collected = Collected::default();
+        for batch in dead.chunks(SWEEP_BLOBS) {
+            let _lock = self.lock_blobs_to_remove()?;
+            for digest in batch {
+                if self.is_young(digest, now, GRACE) {
+                    continue;
+                }
+                let bytes = self.blob_size(digest).unwrap_or(0);
+                if there(fs_err::remove_file(self.blob_path(digest)))?.is_some() {
+                    collected.blobs += 1;
+                    collected.bytes += bytes;
+                }
             }
         }
         Ok(collected)

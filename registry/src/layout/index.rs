@@ -20,10 +20,19 @@ use super::{Layout, LayoutError, name};
 const ENTRIES_MAX: usize = 10_000;
 /// Bytes of the list.
 pub(crate) const INDEX_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of other tools' manifests that are read to know what they are.
+const ADOPTED_BYTES_MAX: u64 = 64 << 20;
 
 impl Layout {
-    /// The list.
+    /// The list, with what other tools leave out.
     pub(crate) fn load(&self) -> Result<Index, LayoutError> {
+        let mut index = self.list()?;
+        self.adopt(&mut index);
+        Ok(index)
+    }
+
+    /// The list as it is.
+    pub(crate) fn list(&self) -> Result<Index, LayoutError> {
         let path = self.index_path();
         let bytes = match read_regular(&path, INDEX_BYTES_MAX) {
             Ok(Some(bytes)) => bytes,
@@ -31,10 +40,7 @@ impl Layout {
             Err(LayoutError::TooLarge { .. }) => return Err(LayoutError::Full),
             Err(error) => return Err(error),
         };
-        let mut index =
-            Index::parse(&bytes).map_err(|source| LayoutError::Index { path, source })?;
-        self.adopt(&mut index);
-        Ok(index)
+        Index::parse(&bytes).map_err(|source| LayoutError::Index { path, source })
     }
 
     /// Changes the list, if `change` does.
@@ -43,14 +49,6 @@ impl Layout {
         change: impl FnOnce(&mut Index) -> Result<T, LayoutError>,
     ) -> Result<T, LayoutError> {
         let _lock = self.lock_index()?;
-        self.edit_locked(change)
-    }
-
-    /// As [`Layout::edit`], for who holds the lock.
-    pub(super) fn edit_locked<T>(
-        &self,
-        change: impl FnOnce(&mut Index) -> Result<T, LayoutError>,
-    ) -> Result<T, LayoutError> {
         let before = self.load()?;
         let mut index = before.clone();
         let result = change(&mut index)?;
@@ -69,17 +67,23 @@ impl Layout {
     }
 
     /// Adds to other tools' entries what ours say, and the manifests that only
-    /// an index leads to. What cannot be read is left as it is.
+    /// an index leads to. What cannot be read, or is too much to read each time,
+    /// is left as it is.
     fn adopt(&self, index: &mut Index) {
         let mut known: BTreeSet<Digest> = BTreeSet::new();
         known.extend(index.manifests.iter().map(|entry| entry.digest));
-        let mut next = 0;
+        let (mut next, mut left) = (0, ADOPTED_BYTES_MAX);
         while let Some(entry) = index.manifests.get_mut(next) {
             next += 1;
             if entry.annotations.contains_key(name::SUBJECT) {
                 continue;
             }
-            let Ok(document) = self.document(&entry.digest) else {
+            let bytes_max = DOCUMENT_BYTES_MAX.min(left);
+            let Ok(bytes) = self.blob(&entry.digest, bytes_max) else {
+                continue;
+            };
+            left = left.saturating_sub(bytes.len() as u64);
+            let Ok(document) = Document::parse(&bytes) else {
                 continue;
             };
             *entry = adopted(entry, &document);

@@ -53,7 +53,8 @@ impl Layout {
             let mut known: BTreeSet<Digest> = BTreeSet::new();
             known.extend(index.manifests.iter().map(|entry| entry.digest));
             known.extend(documents.iter().map(|(new, _)| new.descriptor.digest));
-            // Under the lock, for a collection may just have taken one.
+            // With both locks, for a collection may just be taking one.
+            let _blobs = self.lock_blobs_to_put()?;
             for (document, _) in &documents {
                 self.check_met(document, &known)?;
             }
@@ -70,12 +71,12 @@ impl Layout {
             blob: blob.digest,
         };
         for blob in document.blobs.iter().chain(&document.manifests) {
+            self.make_young(&blob.digest)?;
             let there = self.blob_size(&blob.digest) == Some(blob.size);
             if !there || (is_document(blob) && !known.contains(&blob.digest)) {
                 return Err(unmet(blob));
             }
         }
-        // A collection keeps what is listed, not what lies about.
         let own = &document.descriptor;
         if self.blob_size(&own.digest) != Some(own.size) {
             return Err(LayoutError::Missing(own.digest));

@@ -106,3 +106,27 @@ fn a_blob_put_while_garbage_is_collected_stays() {
         assert!(store.blob(&digest, 100).is_ok(), "round {round}");
     }
 }
+
+#[test]
+fn a_manifest_put_while_garbage_is_collected_keeps_its_blobs() {
+    let store = Store::new();
+    let two_hours = std::time::Duration::from_secs(2 * 60 * 60);
+    for round in 0..20 {
+        let (bytes, content) = super::manifest(format!("content {round}").as_bytes(), None);
+        store.put_blob(&content).unwrap();
+        store.put_blob(b"{}").unwrap();
+        store.age(two_hours);
+        let name = tag(&round.to_string());
+        // It may find that a blob is gone, and says so; it never loses one.
+        let put = std::thread::scope(|scope| {
+            scope.spawn(|| store.collect_garbage(&[]).unwrap());
+            let put = || store.put_manifest(&bytes, Some(("acme/window", &name)));
+            scope.spawn(put).join().unwrap()
+        });
+        let whole = store.blob(&selvedge_artifact::Digest::of(&content), 100);
+        match put {
+            Ok(_) => assert_eq!(whole.unwrap(), content),
+            Err(error) => assert!(matches!(error, crate::LayoutError::Unmet { .. })),
+        }
+    }
+}
