@@ -17,6 +17,9 @@ const LOG_ENTRIES_MAX: usize = 8;
 const TIMESTAMPS_MAX: usize = 8;
 /// Certificates of a chain.
 const CERTIFICATES_MAX: usize = 8;
+/// Lines of a checkpoint: its log's signature and those of witnesses. The library
+/// verifies each that claims to be the log's, so that many would cost seconds.
+const CHECKPOINT_LINES_MAX: usize = 40;
 /// Hashes of an inclusion proof: the height of a log of 2^64 entries.
 const PROOF_HASHES_MAX: usize = 64;
 
@@ -57,6 +60,13 @@ struct Entry {
 struct Proof {
     #[serde(default)]
     hashes: Vec<IgnoredAny>,
+    checkpoint: Option<Checkpoint>,
+}
+
+#[derive(Deserialize)]
+struct Checkpoint {
+    #[serde(default)]
+    envelope: String,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +110,8 @@ pub(super) fn check(text: &str) -> Result<(), BundleError> {
     at_most(LOG_ENTRIES_MAX, "log entries", entries.len())?;
     for proof in entries.into_iter().filter_map(|e| e.inclusion_proof) {
         at_most(PROOF_HASHES_MAX, "hashes in a proof", proof.hashes.len())?;
+        let note = proof.checkpoint.map_or(0, |c| c.envelope.lines().count());
+        at_most(CHECKPOINT_LINES_MAX, "lines in a checkpoint", note)?;
     }
     Ok(())
 }

@@ -91,6 +91,9 @@ fn a_bundle_is_bounded() {
     many["verificationMaterial"]["tlogEntries"] =
         json!([{ "inclusionProof": { "hashes": vec![""; 65] } }]);
     assert_eq!(code_of(&many), "bundle-too-many-parts");
+    many["verificationMaterial"]["tlogEntries"] =
+        json!([{ "inclusionProof": { "checkpoint": { "envelope": "\n".repeat(41) } } }]);
+    assert_eq!(code_of(&many), "bundle-too-many-parts");
     let deep = bundle().to_string().replace("\"AAAA\"", &"[".repeat(1000));
     assert_eq!(code(deep.as_bytes()), "bundle-malformed");
 }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::{PreparedPublisher, PublisherError};
 use crate::{Publisher, TrustedRoot};
 
+mod cases;
 mod conformance;
+mod hostile;
 mod mutations;
 mod vectors;
 
