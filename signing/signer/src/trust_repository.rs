@@ -27,6 +27,8 @@ use self::state::{New, RoleSigners};
 use self::tidy::tidy;
 use crate::SigningKey;
 
+const TIMESTAMP: &str = "timestamp.json";
+
 /// Opening judges whether a repository is whole, not whether it is current.
 const NEVER: Timestamp = Timestamp::MIN;
 
@@ -34,6 +36,8 @@ const NEVER: Timestamp = Timestamp::MIN;
 #[derive(Debug)]
 pub struct TrustRepository {
     directory: Directory,
+    /// As it was read: if it is another by now, someone else wrote.
+    timestamp: Vec<u8>,
     set: TrustedMetadataSet,
     contents: Contents,
 }
@@ -126,9 +130,9 @@ impl TrustRepository {
         let mut set = TrustedMetadataSet::from_root(&directory.metadata(&name)?)
             .map_err(|error| refused(&name, error))?;
 
-        let name = "timestamp.json";
-        set.update_timestamp(&directory.metadata(name)?, NEVER)
-            .map_err(|error| refused(name, error))?;
+        let timestamp = directory.metadata(TIMESTAMP)?;
+        set.update_timestamp(&timestamp, NEVER)
+            .map_err(|error| refused(TIMESTAMP, error))?;
         let pinned = set.timestamp().and_then(|role| role.snapshot_meta());
         let name = versioned(pinned.map(|pin| pin.version), "snapshot");
         set.update_snapshot(&directory.metadata(&name)?, NEVER)
@@ -143,6 +147,7 @@ impl TrustRepository {
         let contents = Contents::read(&directory, &set)?;
         Ok(Self {
             directory,
+            timestamp,
             set,
             contents,
         })
@@ -216,13 +221,9 @@ impl TrustRepository {
         self.root_current(now)?;
         let snapshot = Signers::new("snapshot", [online])?.known_to(self.set.root())?;
         let timestamp = Signers::new("timestamp", [online])?.known_to(self.set.root())?;
-        let [targets_version, snapshot_version, timestamp_version] = self.versions();
-        let next = edition(
-            "timestamp",
-            following("timestamp", timestamp_version)?,
-            lifetimes.timestamp,
-            now,
-        )?;
+        let [targets_version, snapshot_version, _] = self.versions();
+        let [_, next_snapshot, version] = self.next_versions()?;
+        let next = edition("timestamp", version, lifetimes.timestamp, now)?;
 
         let known = self.set.snapshot().map(|role| role.expires);
         let lasts = now
@@ -232,7 +233,7 @@ impl TrustRepository {
             let name = versioned(Some(snapshot_version), "snapshot");
             (snapshot_version, self.directory.metadata(&name)?)
         } else {
-            let [_, version, _] = self.next_versions()?;
+            let version = next_snapshot;
             let next = edition("snapshot", version, lifetimes.snapshot, now)?;
             let name = versioned(Some(targets_version), "targets");
             let targets = self.directory.metadata(&name)?;
@@ -296,6 +297,9 @@ impl TrustRepository {
 
     /// The next ones, over any that a writer began and did not finish.
     fn next_versions(&self) -> Result<[u64; 3], RepositoryError> {
+        if self.directory.metadata(TIMESTAMP)? != self.timestamp {
+            return Err(RepositoryError::Concurrent);
+        }
         let [targets, snapshot, timestamp] = self.versions();
         let begun = |role| Ok(self.directory.versions(role)?.last().copied().unwrap_or(0));
         Ok([

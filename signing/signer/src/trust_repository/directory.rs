@@ -131,9 +131,7 @@ fn put(path: &Path, bytes: &[u8], over: bool) -> Result<(), RepositoryError> {
     match persisted {
         Ok(_) => Ok(()),
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(RepositoryError::Concurrent {
-                path: path.to_owned(),
-            })
+            Err(RepositoryError::Concurrent)
         }
         Err(error) => Err(files(error.error)),
     }

@@ -28,12 +28,9 @@ pub enum RepositoryError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Someone else wrote this version meanwhile.
-    #[error("{} was written by someone else meanwhile", path.display())]
-    Concurrent {
-        /// The file.
-        path: PathBuf,
-    },
+    /// Someone else wrote meanwhile: open it again.
+    #[error("the trust repository was changed by someone else meanwhile")]
+    Concurrent,
     /// A role has no key.
     #[error("role `{role}` has no key")]
     NoKeys {
