@@ -294,3 +294,29 @@ fn version_of(file: &str, root: &[u8]) -> Result<u64, TrustError> {
         .map(|root| root.signed().version)
         .map_err(|error| TrustError::of(file, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_target_is_its_length_and_every_known_hash() {
+        let check = |length: usize, hashes: serde_json::Value| {
+            let listed = json!({ "length": length, "hashes": hashes });
+            is_listed(b"policy", &serde_json::from_value(listed).unwrap())
+        };
+        let (short, long) = (sha256(b"policy").to_hex(), sha512(b"policy").to_hex());
+        let other = sha512(b"other").to_hex();
+
+        assert!(check(6, json!({ "sha256": short })));
+        assert!(check(6, json!({ "sha512": long.to_uppercase() })));
+        assert!(check(6, json!({ "sha256": short, "md5": "00" })));
+
+        assert!(!check(5, json!({ "sha256": short })));
+        assert!(!check(6, json!({ "sha256": short, "sha512": other })));
+        assert!(!check(6, json!({ "md5": "00" })));
+        assert!(!check(6, json!({})));
+    }
+}

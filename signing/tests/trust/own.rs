@@ -22,6 +22,18 @@ fn a_new_device_believes_the_policy_and_its_files() {
 }
 
 #[test]
+fn the_metadata_may_lie_beside_the_targets() {
+    let site = Site::new();
+    let beside = |name: String| match name.strip_prefix("metadata/") {
+        Some(name) => name.to_owned(),
+        None => name,
+    };
+    let files = site.copy().into_iter();
+    let files = files.map(|(name, file)| (beside(name), file)).collect();
+    assert_eq!(Device::new(&site.root).update(files).unwrap(), 1);
+}
+
+#[test]
 fn a_device_follows_each_version_and_misses_some() {
     let mut site = Site::new();
     let mut device = Device::new(&site.root);

@@ -200,6 +200,21 @@ def attacks(directory, second):
 
     case = deepcopy_of(second)
     case.publish(3)
+    del case.targets.targets["policy.json"]
+    case.write(directory / "no-policy")
+
+    case = deepcopy_of(second)
+    case.publish(3)
+    del case.targets.targets["roots/trusted_root.json"]
+    case.write(directory / "no-root-file")
+
+    case = deepcopy_of(second)
+    case.publish(3)
+    case.put(case.targets, "policy.json", b"[]")
+    case.write(directory / "other-policy")
+
+    case = deepcopy_of(second)
+    case.publish(3)
     case.files["policy.json"] = policy(9)
     case.write(directory / "tampered")
 
