@@ -69,7 +69,9 @@ impl Trust {
         }
         let moved = chain.follow_offered(&offered)?;
         if known && (moved || !recalled) {
-            chain.recall_under_newer_root(stored)?;
+            chain
+                .recall_under_newer_root(stored)
+                .map_err(TrustError::kept)?;
         }
         chain.advance(&offered, now)?;
 

@@ -164,6 +164,20 @@ fn an_image_with_a_newer_root_keeps_the_versions_that_were_seen() {
 }
 
 #[test]
+fn an_image_with_a_newer_root_and_other_online_keys_needs_the_repository() {
+    let mut site = Site::new();
+    let mut device = Device::new(&site.root);
+    device.update(site.copy()).unwrap();
+    site.rotate();
+    device.root = site.repository.root().to_vec();
+
+    // Nothing leads from the new root to what the old one vouched for.
+    let error = Trust::resume(&device.root, &device.stored).unwrap_err();
+    assert_eq!(error.code(), "trust-kept-invalid");
+    assert_eq!(device.update(site.copy()).unwrap(), 1);
+}
+
+#[test]
 fn more_than_half_of_the_keys_sign() {
     let mut site = Site::at(
         now(),
