@@ -14,8 +14,8 @@ use super::offered::{Offered, ROOT_BYTES_MAX, missing, root_name};
 use super::stored::{Blob, StoredTrust};
 
 /// How many roots are followed after the pinned one. With one a month, a device
-/// that was off for twenty years.
-const ROOTS_MAX: usize = 256;
+/// that was off for ten years.
+const ROOTS_MAX: usize = 128;
 
 /// A time at which nothing is expired: expiry is no reason to forget.
 const NEVER: Timestamp = Timestamp::MIN;

@@ -195,7 +195,7 @@ fn more_roots_than_any_operator_makes_are_not_followed() {
     site.repository
         .rotate(&site.keys.root, &keys, lifetimes, now())
         .unwrap();
-    for _ in 0..260 {
+    for _ in 0..128 {
         site.repository
             .rotate(&keys.root, &keys, lifetimes, now())
             .unwrap();
