@@ -21,14 +21,17 @@ pub(super) async fn timestamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Se
     Ok(token.into_bytes())
 }
 
-/// The library has the status only in its text.
+/// What an error of the library means. It tells the status only in its text.
 pub(crate) fn error(error: Error) -> ServiceError {
     let service = Service::Timestamp;
     match error {
-        Error::Http(text) if text.starts_with("TSA returned status") => {
-            ServiceError::refused(service, None, &text)
-        }
-        Error::Http(text) => ServiceError::unreachable(service, &text),
+        Error::Http(text) => match text.strip_prefix("TSA returned status ") {
+            Some(status) => {
+                let code = status.split(' ').next().and_then(|code| code.parse().ok());
+                ServiceError::refused(service, code, status)
+            }
+            None => ServiceError::unreachable(service, &text),
+        },
         other => ServiceError::answer(service, &other.to_string()),
     }
 }
