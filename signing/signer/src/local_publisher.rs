@@ -108,3 +108,6 @@ fn policy(name: &str, packages: &PackagePattern, key: &SigningKey) -> Policy {
         ..Policy::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
