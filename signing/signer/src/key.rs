@@ -81,8 +81,8 @@ pub enum KeyError {
     },
     /// Others than the owner may read or change it.
     #[error(
-        "`{}` is open to others than its owner (mode {mode:03o}): `chmod 600` it, and replace \
-         the key if others were there", path.display()
+        "`{}` has mode {mode:03o}, open to others than its owner; it must have 600",
+        path.display()
     )]
     Exposed {
         /// The file.
@@ -164,6 +164,9 @@ impl SigningKey {
                     return Err(unusable(
                         "it is not in PKCS#8; `openssl pkcs8 -topk8` converts it",
                     ));
+                }
+                "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                    return Err(unusable("it is in cosign's own format, not in PKCS#8"));
                 }
                 _ => {}
             }

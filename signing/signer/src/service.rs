@@ -47,8 +47,8 @@ pub enum ServiceError {
         /// Which.
         service: Service,
     },
-    /// Extra certificates for TLS cannot be used.
-    #[error("cannot use the extra certificates for `https`")]
+    /// The system's or the extra certificates for TLS cannot be used.
+    #[error("cannot use the certificates that `https` needs")]
     Roots {
         /// Why.
         source: reqwest::Error,
@@ -62,7 +62,7 @@ pub enum ServiceError {
         source: Said,
     },
     /// It answered that it will not.
-    #[error("the {service} refused{}", status.map(|status| format!(" (HTTP {status})")).unwrap_or_default())]
+    #[error("the {service} refused{}", in_brackets(*status))]
     Refused {
         /// Which.
         service: Service,
@@ -125,16 +125,21 @@ impl ServiceError {
     }
 }
 
+fn in_brackets(status: Option<u16>) -> String {
+    let text = status.map(|status| format!(" (HTTP {status})"));
+    text.unwrap_or_default()
+}
+
 /// A client for services at these addresses, which trusts the system's roots
 /// and `roots` (PEM).
 pub(crate) fn client(
     services: &[(Service, &str)],
     roots: &[Vec<u8>],
 ) -> Result<Client, ServiceError> {
-    let mut all_here = true;
+    let (mut all_here, mut all_plain) = (true, true);
     for &(service, url) in services {
-        let here = is_here(url).ok_or(ServiceError::Address { service })?;
-        all_here &= here;
+        all_here &= is_here(url).ok_or(ServiceError::Address { service })?;
+        all_plain &= !url.trim_start().to_ascii_lowercase().starts_with("https:");
     }
     let failed = |source| ServiceError::Roots { source };
     let mut certificates = Vec::new();
@@ -146,8 +151,17 @@ pub(crate) fn client(
         .timeout(REQUEST_TIMEOUT)
         // An answer from elsewhere is not from the service that was chosen.
         .redirect(redirect::Policy::none())
+        // The libraries read answers whole: none may unfold into more than
+        // what comes over the wire in time.
+        .no_gzip()
+        .no_deflate()
+        .no_brotli()
+        .no_zstd()
         .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")));
-    if !certificates.is_empty() {
+    if all_plain {
+        // A machine without any certificates can still use its own services.
+        builder = builder.tls_certs_only([]);
+    } else if !certificates.is_empty() {
         builder = builder.tls_certs_merge(certificates);
     }
     if all_here {

@@ -64,7 +64,7 @@ fn an_instance_that_cannot_work_is_refused() {
     ));
 
     let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
-    let error = refusal(instance("http://127.0.0.1:1"), token, &[broken]);
+    let error = refusal(instance("https://127.0.0.1:1"), token, &[broken]);
     assert!(
         matches!(error, SignError::Service(ServiceError::Roots { .. })),
         "{error:?}"

@@ -8,6 +8,10 @@ use sigstore_verify::types::SignatureBytes;
 
 use crate::service::{Service, ServiceError, client};
 
+/// Bytes of a token. One with its certificates has about 6,000; a bundle with a
+/// much larger one would be refused where it is verified.
+const TOKEN_BYTES_MAX: usize = 64 << 10;
+
 /// A token that `signature` exists now, as the authority at `url` says.
 pub(super) async fn timestamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, ServiceError> {
     let http = client(&[(Service::Timestamp, url)], &[])?;
@@ -18,7 +22,14 @@ pub(super) async fn timestamp(url: &str, signature: &[u8]) -> Result<Vec<u8>, Se
         .timestamp_signature(&signature)
         .await
         .map_err(error)?;
-    Ok(token.into_bytes())
+    bounded(token.into_bytes())
+}
+
+fn bounded(token: Vec<u8>) -> Result<Vec<u8>, ServiceError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(ServiceError::answer(Service::Timestamp, "more than 64 KiB"));
+    }
+    Ok(token)
 }
 
 /// What an error of the library means. It tells the status only in its text.

@@ -3,7 +3,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use super::timestamp;
+use super::{TOKEN_BYTES_MAX, bounded, timestamp};
 use crate::loopback::{nobody, serve};
 use crate::service::{Service, ServiceError};
 use crate::timestamp::tests::{SIGNATURE, verify};
@@ -97,6 +97,12 @@ async fn refusals_and_silence_are_told_apart() {
     assert!(matches!(error, ServiceError::Address { .. }), "{error}");
     let babbling = serve(|_, _| (200, b"\x30\x80".repeat(1000)));
     assert!(matches!(ask(&babbling).await, ServiceError::Answer { .. }));
+}
+
+#[test]
+fn a_token_that_would_spoil_the_bundle_is_refused() {
+    bounded(vec![0; TOKEN_BYTES_MAX]).unwrap();
+    bounded(vec![0; TOKEN_BYTES_MAX + 1]).unwrap_err();
 }
 
 #[test]
