@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bundle;
 pub mod check;
 mod component;
 mod demo;
@@ -85,6 +86,9 @@ enum Command {
     /// Serve a store as a registry.
     #[command(subcommand)]
     Registry(registry::Command),
+    /// Carry artifacts to a site without a network.
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Show a whole line at work on three simulated machines.
     Demo(demo::Args),
 }
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Pull(args) => ended(pull::run(&args)),
         Command::Policy(command) => ended(policy::run(&command)),
         Command::Registry(command) => ended(registry::run(&command)),
+        Command::Bundle(command) => ended(bundle::run(&command)),
         Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
             .unwrap_or(ExitCode::from(EXIT_FAILURE)),
     }

@@ -12,6 +12,7 @@ mod local;
 mod record;
 mod repository;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -19,8 +20,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use selvedge_signing::{
-    Candidate, Device, PolicyError, Purpose, Refusal, Request, TrustError, VerifiedArtifact,
-    Verifier,
+    Candidate, Device, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
+    VerifiedArtifact, Verifier,
 };
 use tracing::{info, warn};
 
@@ -109,6 +110,21 @@ pub enum OpenError {
 /// looking at artifacts, not for running them.
 pub fn site_verifier(config: &TrustConfig, now: Timestamp) -> Result<Verifier, OpenError> {
     Ok(Verifier::new(repository::look(config, now)?)?)
+}
+
+/// Whether `files` are a trust repository that a device set up by `config` would
+/// believe. What it saw before is not looked at here: [`Gate`] does that.
+pub fn believes(
+    config: &TrustConfig,
+    files: RepositoryFiles,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    repository::check(config, files, now)
+}
+
+/// The files of the trust repository in `directory`, bounded.
+pub fn repository_files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
+    repository::files(directory)
 }
 
 /// Decides what may run on this device.

@@ -52,6 +52,16 @@ pub(super) fn look(config: &TrustConfig, now: Timestamp) -> Result<Trust, OpenEr
     Ok(trust)
 }
 
+/// Whether `files` would be believed by a device that has seen nothing.
+pub(super) fn check(
+    config: &TrustConfig,
+    files: RepositoryFiles,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    Trust::update(&root(config)?, &StoredTrust::default(), files, now)?;
+    Ok(())
+}
+
 fn root(config: &TrustConfig) -> Result<Vec<u8>, RepositoryError> {
     let mut root = Vec::new();
     fs_err::File::open(&config.root)
@@ -70,7 +80,7 @@ fn update(
     Ok(Trust::update(root, stored, files, now)?)
 }
 
-fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
+pub(super) fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
     let mut files = RepositoryFiles::new();
     let mut bytes_left = BYTES_MAX;
     let mut folders = vec![(directory.to_owned(), String::new(), 0)];

@@ -4,12 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
-use wasm_build::Workspace;
 
+use crate::peers;
 use crate::process::{Process, run};
-
-/// Says where the peers are; `cargo xtask test` has just set them up.
-const FOLDER: &str = "SELVEDGE_PEERS";
 
 /// Where everything is.
 pub(super) struct Peers {
@@ -26,23 +23,11 @@ pub(super) struct Server {
 
 impl Peers {
     /// The peers; none, said aloud, if nobody promised that they are there.
-    #[expect(clippy::print_stdout, reason = "a test that does nothing says so")]
     pub(super) fn find() -> Option<Self> {
-        let workspace = Workspace::here();
-        let told = std::env::var_os(FOLDER).map(PathBuf::from);
-        let promised = told.is_some() || std::env::var_os("CI").is_some();
-        let installed = told.unwrap_or_else(|| workspace.target().join("peers"));
         let parts = ["bin/python", "bin/mbpoll", "deb/usr/include/modbus"];
-        let missing = parts.map(|part| installed.join(part));
-        if let Some(missing) = missing.iter().find(|part| !part.exists()) {
-            let reason = format!("there is no {}; run cargo xtask peers", missing.display());
-            assert!(!promised, "{reason}");
-            println!("skipped: {reason}");
-            return None;
-        }
         Some(Self {
-            installed,
-            sources: workspace.root().join("tests/peers/modbus"),
+            installed: peers::installed(&parts)?,
+            sources: peers::scripts().join("modbus"),
         })
     }
 

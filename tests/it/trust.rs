@@ -1,0 +1,8 @@
+//! Publishers, operators, registries and devices, as people use them: through
+//! the binary, with other people's registries, signers and verifiers.
+
+mod accepted;
+mod carried;
+mod peers;
+mod refused;
+mod world;
