@@ -1,8 +1,8 @@
 //! Files that only their owner may read.
 //!
 //! A file is looked at once it is open, so that what was checked is what is
-//! read. It is written under its own name at once or not at all, and never over
-//! something else.
+//! read. It is never written over something else, and what could not be written
+//! whole is removed.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

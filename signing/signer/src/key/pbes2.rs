@@ -1,8 +1,8 @@
 //! Keys encrypted with a password (RFC 8018, PBES2; RFC 5958, section 3).
 //!
 //! PBKDF2-HMAC-SHA256 and AES-256-CBC and nothing else: what OpenSSL writes by
-//! default since version 3 and reads since 1.1. The rounds of a file are bounded, so that
-//! nobody is kept busy by one.
+//! default since version 3 and reads since 1.1. The rounds that a file asks for
+//! are bounded, so that it keeps nobody busy.
 
 use std::num::NonZeroU32;
 
