@@ -41,6 +41,8 @@ pub enum ArtifactError {
     },
     #[error("{0} holds no component")]
     Empty(Digest),
+    #[error("reading the store did not end")]
+    Interrupted,
     #[error("the registry did not provide it")]
     Registry(#[from] ClientError),
 }
@@ -91,14 +93,14 @@ impl Artifacts {
         reference: &Reference,
         progress: &dyn Progress,
     ) -> Result<Candidate, ArtifactError> {
-        match self.find(reference)? {
-            Some(manifest) => candidate(&self.layout, &manifest.digest),
-            None if self.pull => {
-                let pulled = self.pull(reference, progress).await?;
-                candidate(&self.layout, &pulled.manifest.digest)
-            }
-            None => Err(ArtifactError::Missing(Box::new(reference.clone()))),
-        }
+        let (store, wanted) = (self.clone(), reference.clone());
+        let digest = match off_executor(move || store.find(&wanted)).await? {
+            Some(manifest) => manifest.digest,
+            None if self.pull => self.pull(reference, progress).await?.manifest.digest,
+            None => return Err(ArtifactError::Missing(Box::new(reference.clone()))),
+        };
+        let layout = self.layout.clone();
+        off_executor(move || candidate(&layout, &digest)).await
     }
 
     /// The manifest that the store has for `reference`.
@@ -111,6 +113,14 @@ impl Artifacts {
         let tag = tag.ok_or_else(|| ArtifactError::Unpinned(Box::new(reference.clone())))?;
         Ok(self.layout.resolve(reference.repository(), tag)?)
     }
+}
+
+/// The store is on a disk, and disks make one wait.
+async fn off_executor<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArtifactError> + Send + 'static,
+) -> Result<T, ArtifactError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ArtifactError::Interrupted)?
 }
 
 /// Everything that a decision about the artifact `digest` needs, read from

@@ -69,7 +69,10 @@ fn authority(name: &Path) -> Outcome<()> {
     let now = Timestamp::now();
     let authority = TimestampAuthority::generate(&subject, now, AUTHORITY_DAYS)?;
     authority.write(&secret)?;
-    let root = TrustedRootBuilder::default().timestamp_authority(&[authority.certificate()], now);
+    // The certificate says since when; a device whose clock is behind would drop
+    // an authority that begins later.
+    let root = TrustedRootBuilder::default()
+        .timestamp_authority(&authority.chain(), Timestamp::UNIX_EPOCH);
     write_new(&public, &root.to_bytes())?;
     let secret = secret.display();
     say(&format!(

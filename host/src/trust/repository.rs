@@ -9,10 +9,9 @@ use selvedge_signing::{RepositoryFiles, StoredTrust, Trust};
 use super::record::Record;
 use super::{OpenError, TrustConfig};
 
-/// Files of a repository that are looked at.
-const FILES_MAX: usize = 1_000;
-/// Bytes of all of them.
-const BYTES_MAX: u64 = 16 << 20;
+/// Files of a repository that are looked at, and bytes of all of them.
+const FILES_MAX: usize = Trust::REPOSITORY_FILES_MAX;
+const BYTES_MAX: u64 = Trust::REPOSITORY_BYTES_MAX as u64;
 /// Folders below the repository's own: `metadata`, `targets`, and one more.
 const DEPTH_MAX: usize = 3;
 
@@ -41,7 +40,7 @@ pub(super) fn read(
             Ok((trust, None))
         }
         // Nothing was believed before: this is what must be mended.
-        Err(error) if stored == StoredTrust::default() => Err(error),
+        Err(error) if stored.is_empty() => Err(error),
         Err(error) => Ok((Trust::resume(&root, &stored)?, Some(error))),
     }
 }
