@@ -7,6 +7,7 @@
 //! from one repository may pull from all, and a manifest that is deleted in one
 //! is deleted in all. Blobs are named by SHA-256 alone.
 
+use std::fmt;
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -39,7 +40,7 @@ mod uploads;
 mod tests;
 
 /// How a registry is served.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Where. Port 0: any that is free.
     pub listen: SocketAddr,
@@ -130,6 +131,20 @@ impl ServeError {
             }
             Self::Credentials(_) | Self::Limit(_) | Self::Random(_) => None,
         }
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("listen", &self.listen)
+            .field("access", &self.access)
+            .field("tls", &self.tls.is_some())
+            .field("blob_bytes_max", &self.blob_bytes_max)
+            .field("connections_max", &self.connections_max)
+            .field("uploads_max", &self.uploads_max)
+            .finish()
     }
 }
 

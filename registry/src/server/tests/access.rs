@@ -126,6 +126,25 @@ async fn credentials_that_say_nothing_are_refused() {
 }
 
 #[tokio::test]
+async fn neither_key_nor_password_is_printed() {
+    let certified = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let mut config = config();
+    let key = certified.signing_key.serialize_pem().into_bytes();
+    config.tls = Some((certified.cert.pem().into_bytes(), key.clone()));
+    let directory = tempfile::tempdir().unwrap();
+    let layout = Layout::open(directory.path()).unwrap();
+    let bytes = format!("{:?}", &key[40..60]);
+    let bytes = bytes.trim_matches(['[', ']']);
+    let printed = format!("{config:?}");
+    let server = Server::build(config, layout).await.unwrap();
+    let printed = format!("{printed} {server:?}");
+    assert!(printed.contains("127.0.0.1"));
+    for secret in [bytes, USER, PASSWORD, "expected", "salt"] {
+        assert!(!printed.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let served = serve().await;
     let mut config = config();
