@@ -54,7 +54,8 @@ class KeySigner {
     const der = key.export({ type: 'spki', format: 'der' });
     const hint = createHash('sha256').update(der).digest('base64');
     const publicKey = key.export({ type: 'spki', format: 'pem' });
-    return { signature: sign('sha256', data, this.key), key: { $case: 'publicKey', publicKey, hint } };
+    const signature = sign('sha256', data, this.key);
+    return { signature, key: { $case: 'publicKey', publicKey, hint } };
   }
 }
 
@@ -70,8 +71,12 @@ async function getToken() {
 function as(format, bundle) {
   const { x509CertificateChain, certificate, ...material } = bundle.verificationMaterial;
   const leaf = certificate ?? x509CertificateChain?.certificates[0];
-  const holder = leaf && (format === '0.3' ? { certificate: leaf } : { x509CertificateChain: { certificates: [leaf] } });
-  return { ...bundle, mediaType: MEDIA_TYPES[format], verificationMaterial: { ...material, ...holder } };
+  const certified = {
+    '0.2': { x509CertificateChain: { certificates: [leaf] } },
+    '0.3': { certificate: leaf },
+  };
+  const verificationMaterial = { ...material, ...(leaf && certified[format]) };
+  return { ...bundle, mediaType: MEDIA_TYPES[format], verificationMaterial };
 }
 
 const signer = options.key

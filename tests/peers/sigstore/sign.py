@@ -51,8 +51,8 @@ def token(arguments: argparse.Namespace) -> IdentityToken:
 
 def sign(arguments: argparse.Namespace) -> Bundle:
     timestamps = f"{arguments.instance}/api/v1/timestamp"
-    # The public way, a signing configuration, wants a log entry's API version and
-    # validity for each of the three and says nothing else.
+    # A `SigningConfig` would be the public way. It says the same three addresses,
+    # each with an API version and a time of validity.
     context = SigningContext(
         fulcio=FulcioClient(arguments.instance),
         rekor=RekorClient(arguments.instance),

@@ -47,8 +47,9 @@ function verify() {
   if ((entity.key.$case === 'public-key') !== Boolean(options.key)) {
     throw new Error('the bundle is not signed in the way that was asked for');
   }
-  const keys = () => ({ publicKey: createPublicKey(readFileSync(options.key)), validFor: () => true });
-  const trust = toTrustMaterial(TrustedRoot.fromJSON(readJson(options['trusted-root'])), keys);
+  const key = options.key && createPublicKey(readFileSync(options.key));
+  const root = TrustedRoot.fromJSON(readJson(options['trusted-root']));
+  const trust = toTrustMaterial(root, () => ({ publicKey: key, validFor: () => true }));
   const verifier = new Verifier(trust, {
     tlogThreshold: Number(options.tlogs),
     timestampThreshold: Number(options.timestamps),
@@ -57,7 +58,8 @@ function verify() {
     ? undefined
     : { subjectAlternativeName: options.identity, extensions: { issuer: options.issuer } };
   const signer = verifier.verify(entity, policy);
-  const envelope = bundle.content.$case === 'dsseEnvelope' ? bundle.content.dsseEnvelope : undefined;
+  const { $case, dsseEnvelope } = bundle.content;
+  const envelope = $case === 'dsseEnvelope' ? dsseEnvelope : undefined;
   return {
     ok: true,
     identity: signer.identity?.subjectAlternativeName,

@@ -10,7 +10,8 @@ import {
 import { canonicalize } from './packages.mjs';
 import { Refused } from './refused.mjs';
 
-const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+const sha256 = (...parts) =>
+  parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 const hashed = (bytes) => ({ algorithm: 'sha256', value: sha256(bytes).toString('hex') });
 
 export class Log {
@@ -73,10 +74,11 @@ function canonicalBody({ kind, apiVersion, spec }) {
     const { data, signature } = spec;
     const publicKey = { content: canonicalKey(signature.publicKey.content) };
     const { algorithm, value } = data.hash;
+    const { content } = signature;
     return {
       apiVersion,
       kind,
-      spec: { data: { hash: { algorithm, value } }, signature: { content: signature.content, publicKey } },
+      spec: { data: { hash: { algorithm, value } }, signature: { content, publicKey } },
     };
   }
   if (version === 'dsse 0.0.1') {

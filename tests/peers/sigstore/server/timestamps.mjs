@@ -26,9 +26,11 @@ export class TimestampAuthority {
   async stamp(body, type) {
     if (type !== 'application/timestamp-query') return this.#stampJson(body);
     const { messageImprint, nonce, certReq } = parse(body);
-    const made = Object.create(this.#tsa, { tstInfo: { value: (request) => info(this.#tsa, request, nonce) } });
+    // The mock's own, but for what it says of the request.
+    const tstInfo = (request) => info(this.#tsa, request, nonce);
+    const faithful = Object.create(this.#tsa, { tstInfo: { value: tstInfo } });
     return Buffer.from(
-      await made.timestamp({
+      await faithful.timestamp({
         artifactHash: messageImprint.hashedMessage.valueBlock.valueHexView,
         hashAlgorithmOID: messageImprint.hashAlgorithm.algorithmId,
         policyOID: '1.3.6.1.4.1.57264.2',
