@@ -2,15 +2,44 @@
 //!
 //! A registry is believed in nothing: every answer is bounded in bytes and in
 //! time, and whatever has a digest is checked against it before anyone sees it.
+//! Whether an artifact may be trusted is not decided here.
+//!
+//! Written on an HTTP client rather than taken from `oci-client`, which reads
+//! manifests, errors and tokens without bound and does not write the tag that
+//! stands for referrers.
+
+mod auth;
+mod blobs;
+mod body;
+mod documents;
+mod error;
+mod pace;
+mod pages;
+mod place;
+mod pull;
+mod push;
+mod referrers;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_artifact::{Descriptor, Digest, Index, Packaged, Reference, Tag};
 use semver::Version;
 
-use crate::{Credentials, Layout, LayoutError, Progress};
+pub(crate) use error::quote;
+pub use error::{ClientError, Said};
+
+use documents::Document;
+use pace::Pace;
+use place::Place;
+use transport::Transport;
+
+use crate::{Credentials, Layout, Progress};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -22,18 +51,27 @@ pub struct ClientConfig {
     pub plain_http: Vec<String>,
     /// Where `config.json` of docker is, if not where docker has it.
     pub docker_config: Option<PathBuf>,
-    /// Who we are, whatever docker's configuration says.
+    /// Who we are, whatever docker's configuration says. Given to whichever
+    /// registry asks, so such a client is for one registry.
     pub credentials: Option<Credentials>,
-    /// How long a registry may be silent.
+    /// How long a registry may be silent. Besides, what is transferred must be
+    /// 60 KiB in each minute.
     pub idle_max: Duration,
     /// Bytes of one blob.
     pub blob_bytes_max: u64,
 }
 
-/// A client for OCI registries.
+/// A client for OCI registries. Clones share connections and tokens.
 #[derive(Clone, Debug)]
 pub struct Client {
-    // Helper.
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    plain_http: Vec<String>,
+    blob_bytes_max: u64,
 }
 
 /// What was pulled.
@@ -54,14 +92,6 @@ pub struct Pushed {
     pub manifest: Descriptor,
     /// Bytes that went over the network.
     pub bytes: u64,
-}
-
-/// Why a registry did not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Helper: more variants.
-    #[error("the store did not take it")]
-    Layout(#[from] LayoutError),
 }
 
 impl Default for ClientConfig {
@@ -85,11 +115,41 @@ impl Client {
     ///
     /// If a root is no certificate.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        todo!()
+        let pace = Pace::new(config.idle_max);
+        Self::with_pace(config, pace)
+    }
+
+    fn with_pace(config: ClientConfig, pace: Pace) -> Result<Self, ClientError> {
+        let inner = Inner {
+            transport: Transport::new(&config, pace)?,
+            plain_http: config.plain_http,
+            blob_bytes_max: config.blob_bytes_max,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    fn place(&self, reference: &Reference) -> Result<Place, ClientError> {
+        Place::of(reference, &self.inner.plain_http)
+    }
+
+    /// What a reference stands for, manifest or index.
+    async fn document_of(
+        &self,
+        place: &Place,
+        reference: &Reference,
+    ) -> Result<Document, ClientError> {
+        let what = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.to_string(),
+            (None, None) => return Err(ClientError::Unspecific { name: place.name() }),
+        };
+        self.document(place, &what, reference.digest()).await
     }
 
     /// What `reference` stands for: its manifest, checked against its digest if
-    /// it has one.
+    /// it has one. An index with a single manifest stands for that manifest.
     ///
     /// # Errors
     ///
@@ -98,12 +158,16 @@ impl Client {
         &self,
         reference: &Reference,
     ) -> Result<(Descriptor, Bytes), ClientError> {
-        todo!()
+        let place = self.place(reference)?;
+        let document = self.document_of(&place, reference).await?;
+        let document = self.single(&place, document).await?;
+        Ok((document.descriptor(), document.bytes))
     }
 
     /// Brings an artifact into `layout`: manifest, blobs, and what is about it
     /// (of `referrer_types`, by prefix). What is there already is not asked for;
-    /// what was broken off goes on where it stopped.
+    /// what was broken off goes on where it stopped. At most 64 of what is about
+    /// it are taken, of 4 MiB each; what is faulty of them is left out.
     ///
     /// # Errors
     ///
@@ -116,11 +180,12 @@ impl Client {
         referrer_types: &[&str],
         progress: &dyn Progress,
     ) -> Result<Pulled, ClientError> {
-        todo!()
+        // Boxed: a pull holds much, and callers hold it in their own futures.
+        Box::pin(self.pull_all(reference, layout, referrer_types, progress)).await
     }
 
     /// Brings an artifact to a registry, under the tag of `reference` if it has
-    /// one.
+    /// one. A digest in `reference` must be that of the artifact.
     ///
     /// # Errors
     ///
@@ -131,12 +196,34 @@ impl Client {
         artifact: &Packaged,
         progress: &dyn Progress,
     ) -> Result<Pushed, ClientError> {
-        todo!()
+        let place = self.place(reference)?;
+        if let Some(expected) = reference.digest() {
+            documents::same_digest(&place, expected, artifact.digest())?;
+        }
+        let under = push::under(reference);
+        let pushed = Box::pin(self.push_packaged(&place, under, artifact, progress));
+        Ok(pushed.await?.0)
+    }
+
+    /// Brings a manifest of `layout` and its blobs to a registry, with what is
+    /// about it there. One artifact at a time is held in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::push`]; or if the store does not have it, or it is damaged.
+    pub async fn push_from(
+        &self,
+        reference: &Reference,
+        layout: &Layout,
+        digest: &Digest,
+        progress: &dyn Progress,
+    ) -> Result<Pushed, ClientError> {
+        Box::pin(self.push_stored(reference, layout, digest, progress)).await
     }
 
     /// Brings to a registry what is about an artifact there. Where the registry
     /// does not list referrers itself, the tag that stands for them is changed
-    /// too, and read again until both are there.
+    /// too, and read again until everything that was there is there again.
     ///
     /// # Errors
     ///
@@ -147,7 +234,7 @@ impl Client {
         attachment: &Packaged,
         progress: &dyn Progress,
     ) -> Result<Pushed, ClientError> {
-        todo!()
+        Box::pin(self.attach_packaged(reference, attachment, progress)).await
     }
 
     /// What is about `subject`, by the registry's own list or the tag that stands
@@ -161,16 +248,19 @@ impl Client {
         reference: &Reference,
         subject: &Digest,
     ) -> Result<Index, ClientError> {
-        todo!()
+        let place = self.place(reference)?;
+        let listed = self.list_referrers(&place, subject).await?;
+        Ok(Index::new(listed))
     }
 
-    /// The tags of a repository, at most 10,000.
+    /// The tags of a repository. More than 10,000 are an error: a list that is cut
+    /// could hide the newest.
     ///
     /// # Errors
     ///
     /// If the registry does not answer as it should.
     pub async fn tags(&self, reference: &Reference) -> Result<Vec<Tag>, ClientError> {
-        todo!()
+        self.all_tags(&self.place(reference)?).await
     }
 
     /// The versions of a package, newest first (Semantic Versioning 2.0.0).
@@ -183,5 +273,16 @@ impl Client {
         let mut versions: Vec<Version> = tags.iter().filter_map(Tag::version).collect();
         versions.sort_by(|a, b| b.cmp(a));
         Ok(versions)
+    }
+}
+
+/// Runs what waits for the disk where that may be waited for.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClientError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(ClientError::Stopping),
     }
 }

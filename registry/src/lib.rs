@@ -15,7 +15,7 @@ mod progress;
 mod server;
 
 pub use archive::{ArchiveError, Imported};
-pub use client::{Client, ClientConfig, ClientError, Pulled, Pushed};
+pub use client::{Client, ClientConfig, ClientError, Pulled, Pushed, Said};
 pub use credentials::{CredentialError, Credentials};
 pub use layout::{BlobWriter, Collected, Layout, LayoutError, StoredTag};
 pub use progress::{Progress, Silent};
