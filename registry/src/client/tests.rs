@@ -5,6 +5,7 @@ mod auth;
 mod blobs;
 mod documents;
 mod hostile;
+mod ours;
 mod peers;
 mod push;
 mod referrers;
