@@ -15,11 +15,13 @@
 mod bundle;
 mod candidate;
 mod decision;
+mod foreign;
 mod identity;
 mod policy;
 mod publisher;
 mod quoted;
 mod refusal;
+mod site;
 mod statement;
 mod trust;
 mod verified;
@@ -32,10 +34,12 @@ pub use candidate::{Candidate, Device, Purpose, Request};
 pub use decision::Verifier;
 pub use identity::{IdentityPattern, IdentityPatternError};
 pub use policy::{
-    Grant, KeyPublisher, KeylessPublisher, Need, Policy, PolicyError, Publisher, Revoked,
+    Effect, Grant, KeyPublisher, KeylessPublisher, Need, Policy, PolicyChange, PolicyError,
+    PolicyFault, PolicyFaultKind, PolicySubject, Publisher, Revoked,
 };
 pub use publisher::PublisherError;
 pub use refusal::{BundleRefusal, Refusal, Step};
+pub use site::Trust;
 pub use statement::{Statement, StatementError, predicate_type};
-pub use trust::{RepositoryFiles, StoredTrust, Trust, TrustError};
+pub use trust::{RepositoryFiles, StoredTrust, TrustError};
 pub use verified::{Attestation, VerifiedArtifact};

@@ -10,7 +10,6 @@
 mod chain;
 mod error;
 mod offered;
-mod site;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ use self::chain::{Chain, is_listed};
 pub use self::error::TrustError;
 use self::error::shown;
 use self::offered::{Offered, missing};
-pub use self::site::Trust;
+use crate::Trust;
 pub use self::stored::StoredTrust;
 use crate::Policy;
 
