@@ -28,7 +28,7 @@ pub struct Candidate {
     /// The component: the manifest's one layer.
     pub component: Bytes,
     /// The signature bundles found beside it, in any order. Those that do not
-    /// count do no harm.
+    /// count do no harm, but only the first 32 are looked at.
     pub bundles: Vec<Bytes>,
 }
 
@@ -49,6 +49,8 @@ pub enum Purpose {
     /// To install or upgrade: everything counts.
     Install,
     /// To start again what this device accepted before, by its digest. An
-    /// expired policy and the version marks do not stop it; revocation does.
+    /// expired policy and the version marks (floor and the version seen) do not
+    /// stop it; revocation does, and so does a grant or publisher that the
+    /// policy no longer has.
     Resume,
 }

@@ -1,14 +1,52 @@
 //! The decision: may this artifact run here?
+//!
+//! Denied unless every step holds, in an order that tells an operator the most:
+//! whether the site lets anyone release the package, then whether the bytes are
+//! whole, then who vouches for them. Nothing that a bundle or manifest says
+//! counts before the step that verifies it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use selvedge_artifact::Digest;
+use selvedge_artifact::{Digest, PackageName};
 
-use crate::{Candidate, Device, Policy, PolicyError, Refusal, Request, Trust, VerifiedArtifact};
+use crate::foreign::{cut, cut_chain};
+use crate::policy::{Faults, pointer};
+use crate::publisher::PreparedPublisher;
+use crate::{
+    Candidate, Device, Grant, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher, Purpose,
+    Refusal, Request, Trust, TrustedRoot, VerifiedArtifact,
+};
+
+mod artifact;
+mod findings;
+mod name;
+mod needs;
+mod revocation;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use artifact::Artifact;
+use findings::Findings;
+use revocation::Revocations;
 
 /// Decides by one site's policy.
 #[derive(Debug)]
 pub struct Verifier {
-    trust: Trust,
+    policy: Policy,
+    expires: Option<Timestamp>,
+    publishers: BTreeMap<String, Known>,
+    revocations: Revocations,
+}
+
+/// A publisher, ready to verify with.
+#[derive(Debug)]
+struct Known {
+    prepared: PreparedPublisher,
+    /// Whom the policy means, for messages.
+    wanted: String,
 }
 
 impl Verifier {
@@ -16,19 +54,60 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// If the policy names a root that is not there, or one cannot be used.
+    /// If the policy is not acceptable, names a root that is not there, or one
+    /// cannot be used.
     pub fn new(trust: Trust) -> Result<Self, PolicyError> {
-        todo!()
+        let Trust {
+            policy,
+            files,
+            expires,
+        } = trust;
+        policy.check()?;
+        let mut faults = Faults::default();
+        let mut roots = BTreeMap::new();
+        for (name, target) in &policy.trust {
+            let root = match files.get(target) {
+                Some(bytes) => TrustedRoot::parse(bytes)
+                    .map_err(|error| PolicyFaultKind::Root(cut_chain(&error))),
+                None => Err(PolicyFaultKind::FileMissing(cut(target))),
+            };
+            match root {
+                Ok(root) => drop(roots.insert(name.clone(), Arc::new(root))),
+                Err(kind) => faults.push(pointer(&["trust", name]), kind),
+            }
+        }
+        faults.into_result()?;
+        let mut faults = Faults::default();
+        let mut publishers = BTreeMap::new();
+        for (name, publisher) in &policy.publishers {
+            match PreparedPublisher::new(publisher, &roots) {
+                Ok(prepared) => {
+                    let wanted = wanted(publisher);
+                    publishers.insert(name.clone(), Known { prepared, wanted });
+                }
+                Err(error) => {
+                    let kind = PolicyFaultKind::Publisher(cut_chain(&error));
+                    faults.push(pointer(&["publishers", name]), kind);
+                }
+            }
+        }
+        faults.into_result()?;
+        Ok(Self {
+            revocations: Revocations::of(&policy),
+            policy,
+            expires,
+            publishers,
+        })
     }
 
     /// The policy it decides by.
     pub fn policy(&self) -> &Policy {
-        todo!()
+        &self.policy
     }
 
     /// Until when it may decide about installing; `None` is for ever.
     pub fn expires(&self) -> Option<Timestamp> {
-        todo!()
+        self.expires
     }
 
     /// May it run here? In this order, and denied unless all hold:
@@ -40,8 +119,10 @@ impl Verifier {
     /// 5. the signed package and version are those asked for;
     /// 6. every needed statement is there, by someone who may state it;
     /// 7. neither digest nor publisher is revoked;
-    /// 8. the version is not below the policy's floor nor, to install, below
+    /// 8. to install, the version is not below the policy's floor nor below
     ///    what the device had.
+    ///
+    /// If several publishers released it, one that is not revoked is enough.
     ///
     /// # Errors
     ///
@@ -52,16 +133,92 @@ impl Verifier {
         candidate: &Candidate,
         device: &Device<'_>,
     ) -> Result<VerifiedArtifact, Refusal> {
-        todo!()
+        self.check_current(device)?;
+        let grant = self.grant(&request.package)?;
+        let artifact = Artifact::read(request, candidate, device.purpose)?;
+        let mut findings = Findings::collect(grant, &self.publishers, candidate);
+        findings.check_released(&request.package, grant)?;
+        let version = name::check(request, &artifact)?;
+        needs::check(&request.package, grant, &mut findings)?;
+        self.revocations
+            .check_digests(&[artifact.digest, artifact.component_digest])?;
+        let mut releases = self.revocations.retain(grant, &mut findings)?.into_iter();
+        if device.purpose == Purpose::Install {
+            let seen = device.version_seen;
+            version::check(&self.policy, &request.package, &version, seen)?;
+        }
+        Ok(VerifiedArtifact {
+            package: request.package.clone(),
+            version,
+            digest: artifact.digest,
+            component: candidate.component.clone(),
+            component_digest: artifact.component_digest,
+            config: artifact.config,
+            release: releases.next().expect("one is left, or it was refused"),
+            also_released: releases.collect(),
+            rule: grant.packages.clone(),
+            attestations: findings.statements,
+            imports_allowed: grant.imports.as_ref().map(|i| i.iter().cloned().collect()),
+        })
     }
 
-    /// Whether an artifact that was accepted before is revoked by now.
+    /// Whether an artifact that was accepted before is revoked by now: by its
+    /// digest or its component's, or because everyone who released it is.
+    ///
+    /// It may have been accepted by an older policy. That its grant or publisher
+    /// is not in this one does not stop what runs, for no one said that it must;
+    /// [`Self::verify`] refuses to install or resume it.
     pub fn revoked(&self, artifact: &VerifiedArtifact) -> Option<Refusal> {
-        todo!()
+        let digests = [artifact.digest, artifact.component_digest];
+        let digests = self.revocations.check_digests(&digests);
+        let mut releases = artifact.also_released.clone();
+        releases.insert(0, artifact.release.clone());
+        let releases = || self.revocations.retain_releases(releases).map(drop);
+        digests.and_then(|()| releases()).err()
     }
 
     /// Whether this digest, of a manifest or component, is revoked.
     pub fn revokes(&self, digest: &Digest) -> bool {
-        todo!()
+        self.revocations.check_digests(&[*digest]).is_err()
+    }
+
+    fn check_current(&self, device: &Device<'_>) -> Result<(), Refusal> {
+        match (device.purpose, self.expires) {
+            (Purpose::Install, Some(expires)) if device.now >= expires => {
+                let now = device.now;
+                Err(Refusal::PolicyExpired { expires, now })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grant(&self, package: &PackageName) -> Result<&Grant, Refusal> {
+        let grant = self.policy.grant(package);
+        let grant = grant.ok_or_else(|| Refusal::NotGranted(package.clone()))?;
+        if grant.by.is_empty() {
+            return Err(Refusal::Denied {
+                package: package.clone(),
+                rule: grant.packages.clone(),
+            });
+        }
+        Ok(grant)
+    }
+}
+
+fn wanted(publisher: &Publisher) -> String {
+    match publisher {
+        Publisher::Keyless(keyless) => {
+            let identity = String::from(keyless.identity.clone());
+            let claims = keyless.claims.iter();
+            let claims: String = claims
+                .map(|(claim, value)| format!(" with {} `{}`", cut(claim), cut(value)))
+                .collect();
+            let issuer = cut(&keyless.issuer);
+            format!("`{}` at `{issuer}`{claims}", cut(&identity))
+        }
+        Publisher::Key(holder) => match PublicKey::parse(&holder.key) {
+            Ok(key) => format!("the holder of the key `{}`", key.digest()),
+            Err(_) => "the holder of a key".to_owned(),
+        },
     }
 }

@@ -38,7 +38,7 @@ pub use policy::{
     PolicyFault, PolicyFaultKind, PolicySubject, Publisher, Revoked,
 };
 pub use publisher::PublisherError;
-pub use refusal::{BundleRefusal, Refusal, Step};
+pub use refusal::{BundleRefusal, Refusal, Step, Unreleased, VersionMark};
 pub use site::Trust;
 pub use statement::{Statement, StatementError, predicate_type};
 pub use trust::{RepositoryFiles, StoredTrust, TrustError};

@@ -13,8 +13,24 @@ use crate::Signer;
 /// else: code that skips the check does not compile.
 ///
 /// ```compile_fail
+/// use bytes::Bytes;
 /// use selvedge_signing::VerifiedArtifact;
-/// let forged = VerifiedArtifact { };
+///
+/// fn with_component(verified: VerifiedArtifact, component: Bytes) -> VerifiedArtifact {
+///     VerifiedArtifact { component, ..verified }
+/// }
+/// ```
+///
+/// What was verified can be read, and handed on as a whole:
+///
+/// ```
+/// use bytes::Bytes;
+/// use selvedge_signing::VerifiedArtifact;
+///
+/// fn with_component(verified: VerifiedArtifact) -> (VerifiedArtifact, Bytes) {
+///     let component = verified.component().clone();
+///     (verified, component)
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct VerifiedArtifact {
@@ -24,12 +40,21 @@ pub struct VerifiedArtifact {
     pub(crate) component: Bytes,
     pub(crate) component_digest: Digest,
     pub(crate) config: WasmConfig,
-    pub(crate) publisher: String,
-    pub(crate) signer: Signer,
-    pub(crate) signed_at: Timestamp,
+    pub(crate) release: Release,
+    /// The releases by others that count too: it is revoked when all are.
+    pub(crate) also_released: Vec<Release>,
     pub(crate) rule: PackagePattern,
     pub(crate) attestations: Vec<Attestation>,
     pub(crate) imports_allowed: Option<Vec<String>>,
+}
+
+/// That someone who may has released an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Release {
+    /// By the name in the policy.
+    pub(crate) publisher: String,
+    pub(crate) signer: Signer,
+    pub(crate) signed_at: Timestamp,
 }
 
 /// A statement about an artifact, by someone whom the policy accepts for it.
@@ -78,19 +103,19 @@ impl VerifiedArtifact {
         &self.config
     }
 
-    /// Who released it, by the name in the policy.
+    /// Who released it, by the name in the policy; the first if several did.
     pub fn publisher(&self) -> &str {
-        &self.publisher
+        &self.release.publisher
     }
 
     /// Who signed it: the identity or key that was verified.
     pub fn signer(&self) -> &Signer {
-        &self.signer
+        &self.release.signer
     }
 
     /// When it was signed, as a log or a timestamp authority vouches for.
     pub fn signed_at(&self) -> Timestamp {
-        self.signed_at
+        self.release.signed_at
     }
 
     /// The line of the policy that let it pass.
