@@ -84,6 +84,7 @@ impl App {
             storage,
             artifacts,
             gate: Arc::new(gate),
+            running: Arc::default(),
             supervisor: supervisor.clone(),
             hosts: Arc::new(config.hosts.clone()),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),

@@ -10,10 +10,12 @@ pub mod document;
 mod load;
 mod plugin_unit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use selvedge_signing::VerifiedArtifact;
+use parking_lot::Mutex;
+use selvedge_signing::Origin;
 use tracing::info;
 
 use document::Document;
@@ -134,6 +136,8 @@ pub struct Deployer {
     pub find: FindPlugin,
     pub artifacts: Artifacts,
     pub gate: Arc<Gate>,
+    /// What runs, and by whose word.
+    pub running: Arc<Mutex<BTreeMap<PluginName, Origin>>>,
     /// Components compiled at once, each on one core.
     pub compile_threads_max: usize,
 }
@@ -163,15 +167,15 @@ impl Deployer {
             faults.extend(served.err().map(|fault| at(Place::Model(name), fault)));
         }
 
-        let (mut prepared, mut artifacts) = (Vec::new(), Vec::new());
+        let (mut prepared, mut origins) = (Vec::new(), Vec::new());
         let mut preparing = stream::iter(&document.plugins)
             .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
             .buffered(self.compile_threads_max);
         while let Some((name, outcome)) = preparing.next().await {
             match outcome {
-                Ok((plugin, artifact)) => {
+                Ok((plugin, origin)) => {
                     prepared.push(plugin);
-                    artifacts.push(artifact);
+                    origins.push((name.clone(), origin));
                 }
                 Err(fault) => faults.push(at(place_of(name, &fault), fault)),
             }
@@ -187,13 +191,15 @@ impl Deployer {
         });
         let units: Vec<PluginUnit> = units.collect();
         if faults.is_empty() {
-            let accepted = self.gate.accept(&artifacts.iter().collect::<Vec<_>>());
+            let accepted: Vec<_> = origins.iter().map(|(_, origin)| origin).collect();
+            let accepted = self.gate.accept(&accepted);
             let accepted = accepted.map_err(DeployFault::Accept);
             faults.extend(accepted.err().map(|fault| at(Place::Document, fault)));
         }
         if !faults.is_empty() {
             return Err(DeployError(faults));
         }
+        self.running.lock().extend(origins);
         // All have joined the bus before the first of them runs, so that none
         // misses what another publishes at once.
         for unit in units {
@@ -214,33 +220,35 @@ impl Deployer {
         document: &Document,
         name: &PluginName,
         plugin: &document::Plugin,
-    ) -> Result<(Prepared, VerifiedArtifact), DeployFault> {
+    ) -> Result<(Prepared, Origin), DeployFault> {
         let artifact = load::artifact(self, document, name, plugin).await;
         let artifact = artifact.map_err(|source| DeployFault::Component {
             plugin: name.clone(),
             source,
         })?;
+        let origin = artifact.origin();
         info!(
             plugin = name.as_str(),
-            digest = %artifact.digest(),
-            package = %artifact.package(),
-            plugin_version = %artifact.version(),
-            publisher = artifact.publisher(),
+            digest = %origin.digest(),
+            package = %origin.package(),
+            plugin_version = %origin.version(),
+            publisher = origin.publisher(),
             "plugin verified"
         );
         let spec = InstanceSpec {
             plugin: name.clone(),
-            digest: artifact.component_digest(),
+            digest: artifact.origin().component_digest(),
             config: plugin.config.clone(),
             grants: plugin.grants.clone(),
             limits: plugin.limits.clone(),
         };
         let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
-        let verified = artifact.clone();
-        let compile = move || Prepared::new(&engine, &cache, spec, &verified);
+        let compile = move || {
+            let prepared = Prepared::new(&engine, &cache, spec, &artifact)?;
+            Ok::<_, PrepareError>((prepared, artifact.into_origin()))
+        };
         let compiled = tokio::task::spawn_blocking(compile).await;
-        let prepared = compiled.map_err(|_| DeployFault::Interrupted)??;
-        Ok((prepared, artifact))
+        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
     }
 }
 

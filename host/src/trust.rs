@@ -20,7 +20,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use selvedge_signing::{
-    Candidate, Device, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
+    Candidate, Device, Origin, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
     VerifiedArtifact, Verifier,
 };
 use tracing::{info, warn};
@@ -241,12 +241,12 @@ impl Gate {
 
     /// Remembers what a deployment put into service, so that nothing older is
     /// installed later and this starts again whatever the clock says.
-    pub fn accept(&self, artifacts: &[&VerifiedArtifact]) -> Result<(), GateError> {
+    pub fn accept(&self, artifacts: &[&Origin]) -> Result<(), GateError> {
         Ok(self.record.lock().accept(artifacts)?)
     }
 
     /// Why `artifact`, which runs here, no longer may, if so.
-    pub fn revoked(&self, artifact: &VerifiedArtifact) -> Option<Refusal> {
+    pub fn revoked(&self, artifact: &Origin) -> Option<Refusal> {
         self.site.load().as_ref()?.revoked(artifact)
     }
 
@@ -256,8 +256,9 @@ impl Gate {
             let site = self.site.load();
             site.as_ref().is_some_and(|site| site.revokes(digest))
         };
-        if revokes(&artifact.digest()) || revokes(&artifact.component_digest()) {
-            let what = format!("`{}` {}", artifact.package(), artifact.component_digest());
+        let origin = artifact.origin();
+        if revokes(&origin.digest()) || revokes(&origin.component_digest()) {
+            let what = format!("`{}` {}", origin.package(), origin.component_digest());
             return Err(GateError::Revoked { what });
         }
         Ok(artifact)

@@ -16,7 +16,7 @@ use crate::policy::{Faults, pointer};
 use crate::publisher::PreparedPublisher;
 use crate::{
     Candidate, Device, Grant, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher, Purpose,
-    Refusal, Request, Trust, TrustedRoot, VerifiedArtifact,
+    Refusal, Request, Trust, TrustedRoot, Origin, VerifiedArtifact,
 };
 
 mod artifact;
@@ -147,17 +147,20 @@ impl Verifier {
             let seen = device.version_seen;
             version::check(&self.policy, &request.package, &version, seen)?;
         }
-        Ok(VerifiedArtifact {
+        let origin = Origin {
             package: request.package.clone(),
             version,
             digest: artifact.digest,
-            component: candidate.component.clone(),
             component_digest: artifact.component_digest,
-            config: artifact.config,
             release: releases.next().expect("one is left, or it was refused"),
             also_released: releases.collect(),
             rule: grant.packages.clone(),
             attestations: findings.statements,
+        };
+        Ok(VerifiedArtifact {
+            origin,
+            component: candidate.component.clone(),
+            config: artifact.config,
             imports_allowed: grant.imports.as_ref().map(|i| i.iter().cloned().collect()),
         })
     }
@@ -168,7 +171,7 @@ impl Verifier {
     /// It may have been accepted by an older policy. That its grant or publisher
     /// is not in this one does not stop what runs, for no one said that it must;
     /// [`Self::verify`] refuses to install or resume it.
-    pub fn revoked(&self, artifact: &VerifiedArtifact) -> Option<Refusal> {
+    pub fn revoked(&self, artifact: &Origin) -> Option<Refusal> {
         let digests = [artifact.digest, artifact.component_digest];
         let digests = self.revocations.check_digests(&digests);
         let mut releases = artifact.also_released.clone();

@@ -42,4 +42,4 @@ pub use refusal::{BundleRefusal, Refusal, Step, Unreleased, VersionMark};
 pub use site::Trust;
 pub use statement::{Statement, StatementError, predicate_type};
 pub use trust::{RepositoryFiles, StoredTrust, TrustError};
-pub use verified::{Attestation, VerifiedArtifact};
+pub use verified::{Attestation, Origin, VerifiedArtifact};

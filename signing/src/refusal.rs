@@ -203,6 +203,15 @@ pub struct VersionMark {
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+        f.write_str(match self {
+            Self::Policy => "1 of 8: is the policy current?",
+            Self::Grant => "2 of 8: who may release this package?",
+            Self::Integrity => "3 of 8: are these the bytes that were asked for?",
+            Self::Release => "4 of 8: did someone who may release it?",
+            Self::Name => "5 of 8: is it the package and version that were asked for?",
+            Self::Attestations => "6 of 8: is stated about it what must be?",
+            Self::Revocation => "7 of 8: is it still trusted?",
+            Self::Version => "8 of 8: is it not older than what the device had?",
+        })
     }
 }

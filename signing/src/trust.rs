@@ -22,9 +22,9 @@ use self::chain::{Chain, is_listed};
 pub use self::error::TrustError;
 use self::error::shown;
 use self::offered::{Offered, missing};
-use crate::Trust;
 pub use self::stored::StoredTrust;
 use crate::Policy;
+use crate::Trust;
 
 /// The target that is the policy.
 const POLICY: &str = "policy.json";

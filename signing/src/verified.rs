@@ -34,18 +34,25 @@ use crate::Signer;
 /// ```
 #[derive(Clone, Debug)]
 pub struct VerifiedArtifact {
+    pub(crate) origin: Origin,
+    pub(crate) component: Bytes,
+    pub(crate) config: WasmConfig,
+    pub(crate) imports_allowed: Option<Vec<String>>,
+}
+
+/// What an artifact is, and by whose word it may run: all of a
+/// [`VerifiedArtifact`] that is worth keeping once its component is compiled.
+#[derive(Clone, Debug)]
+pub struct Origin {
     pub(crate) package: PackageName,
     pub(crate) version: Version,
     pub(crate) digest: Digest,
-    pub(crate) component: Bytes,
     pub(crate) component_digest: Digest,
-    pub(crate) config: WasmConfig,
     pub(crate) release: Release,
     /// The releases by others that count too: it is revoked when all are.
     pub(crate) also_released: Vec<Release>,
     pub(crate) rule: PackagePattern,
     pub(crate) attestations: Vec<Attestation>,
-    pub(crate) imports_allowed: Option<Vec<String>>,
 }
 
 /// That someone who may has released an artifact.
@@ -73,6 +80,35 @@ pub struct Attestation {
 }
 
 impl VerifiedArtifact {
+    /// What it is, and by whose word it may run.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The same, without the bytes.
+    pub fn into_origin(self) -> Origin {
+        self.origin
+    }
+
+    /// The component's bytes.
+    pub fn component(&self) -> &Bytes {
+        &self.component
+    }
+
+    /// The configuration, with the plugin's manifest.
+    pub fn config(&self) -> &WasmConfig {
+        &self.config
+    }
+
+    /// The imports that the policy leaves this package: interface names without
+    /// version, `wasi:sockets/tcp`, or whole packages, `wasi:sockets/*`. `None`
+    /// leaves it to the deployment alone.
+    pub fn imports_allowed(&self) -> Option<&[String]> {
+        self.imports_allowed.as_deref()
+    }
+}
+
+impl Origin {
     /// The package.
     pub fn package(&self) -> &PackageName {
         &self.package
@@ -88,19 +124,9 @@ impl VerifiedArtifact {
         self.digest
     }
 
-    /// The component's bytes.
-    pub fn component(&self) -> &Bytes {
-        &self.component
-    }
-
     /// The digest of the component's bytes.
     pub fn component_digest(&self) -> Digest {
         self.component_digest
-    }
-
-    /// The configuration, with the plugin's manifest.
-    pub fn config(&self) -> &WasmConfig {
-        &self.config
     }
 
     /// Who released it, by the name in the policy; the first if several did.
@@ -126,12 +152,5 @@ impl VerifiedArtifact {
     /// What else is stated about it by publishers of that line.
     pub fn attestations(&self) -> &[Attestation] {
         &self.attestations
-    }
-
-    /// The imports that the policy leaves this package: interface names without
-    /// version, `wasi:sockets/tcp`, or whole packages, `wasi:sockets/*`. `None`
-    /// leaves it to the deployment alone.
-    pub fn imports_allowed(&self) -> Option<&[String]> {
-        self.imports_allowed.as_deref()
     }
 }

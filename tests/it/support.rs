@@ -177,7 +177,7 @@ impl Host {
         let artifact = self.gate.development(&name, plugin.wasm.into()).unwrap();
         let spec = InstanceSpec {
             plugin: name,
-            digest: artifact.component_digest(),
+            digest: artifact.origin().component_digest(),
             config: plugin.config.as_object().unwrap().clone(),
             grants: plugin.grants,
             limits: plugin.limits,

@@ -99,15 +99,16 @@ fn table(
     table.row("artifact", reference.to_string());
     match verdict {
         Ok(artifact) => {
+            let origin = artifact.origin();
             table.row("verdict", "may run");
-            let package = artifact.package();
-            table.row("package", format!("{package} {}", artifact.version()));
-            table.row("component", artifact.component_digest().to_string());
-            table.row("publisher", artifact.publisher());
-            table.row("signed by", signer(artifact.signer()));
-            table.row("signed at", artifact.signed_at().to_string());
-            table.row("policy line", format!("packages `{}`", artifact.rule()));
-            for attestation in artifact.attestations() {
+            let package = origin.package();
+            table.row("package", format!("{package} {}", origin.version()));
+            table.row("component", origin.component_digest().to_string());
+            table.row("publisher", origin.publisher());
+            table.row("signed by", signer(origin.signer()));
+            table.row("signed at", origin.signed_at().to_string());
+            table.row("policy line", format!("packages `{}`", origin.rule()));
+            for attestation in origin.attestations() {
                 let Attestation {
                     predicate_type,
                     publisher,
@@ -137,6 +138,18 @@ fn table(
     table
 }
 
+/// What became of each bundle, if none was a release.
+fn bundles(refusal: &Refusal) -> Vec<Value> {
+    let Refusal::Unreleased(unreleased) = refusal else {
+        return Vec::new();
+    };
+    let reasons = unreleased.reasons();
+    let reasons = reasons.map(|reason| {
+        json!({ "code": reason.code(), "reason": ErrorChain(reason).to_string() })
+    });
+    reasons.collect()
+}
+
 fn as_json(
     reference: &Reference,
     verdict: &Result<VerifiedArtifact, Refusal>,
@@ -149,15 +162,15 @@ fn as_json(
     let mut report = match verdict {
         Ok(artifact) => json!({
             "ok": true,
-            "package": artifact.package(),
-            "version": artifact.version(),
-            "component": artifact.component_digest(),
-            "publisher": artifact.publisher(),
-            "signer": signer(artifact.signer()),
-            "signed_at": artifact.signed_at(),
-            "policy_line": artifact.rule(),
+            "package": artifact.origin().package(),
+            "version": artifact.origin().version(),
+            "component": artifact.origin().component_digest(),
+            "publisher": artifact.origin().publisher(),
+            "signer": signer(artifact.origin().signer()),
+            "signed_at": artifact.origin().signed_at(),
+            "policy_line": artifact.origin().rule(),
             "imports_allowed": artifact.imports_allowed(),
-            "attestations": artifact.attestations().iter().map(|attestation| json!({
+            "attestations": artifact.origin().attestations().iter().map(|attestation| json!({
                 "predicate_type": attestation.predicate_type,
                 "publisher": attestation.publisher,
                 "signer": signer(&attestation.signer),
@@ -170,6 +183,7 @@ fn as_json(
             "code": refusal.code(),
             "reason": ErrorChain(refusal).to_string(),
             "help": refusal.hint(),
+            "bundles": bundles(refusal),
         }),
     };
     if let Value::Object(fields) = &mut report {

@@ -84,7 +84,7 @@ pub(super) async fn artifact(
             gate.development(name, read(&found.ok_or_else(missing)?)?)?
         }
     };
-    let found = artifact.component_digest();
+    let found = artifact.origin().component_digest();
     match plugin.digest {
         Some(expected) if expected != found => Err(LoadFault::Digest { found, expected }),
         _ => Ok(artifact),

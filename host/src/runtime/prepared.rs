@@ -99,7 +99,7 @@ impl Prepared {
         artifact: &VerifiedArtifact,
     ) -> Result<Self, PrepareError> {
         let plugin = || spec.plugin.clone();
-        if spec.digest != artifact.component_digest() {
+        if spec.digest != artifact.origin().component_digest() {
             return Err(PrepareError::Mistaken { plugin: plugin() });
         }
         let component = cache

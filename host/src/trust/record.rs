@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use selvedge_signing::{StoredTrust, VerifiedArtifact};
+use selvedge_signing::{Origin, StoredTrust};
 use semver::Version;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -91,7 +91,7 @@ impl Record {
     }
 
     /// Remembers what a deployment runs.
-    pub(super) fn accept(&mut self, artifacts: &[&VerifiedArtifact]) -> Result<(), RecordError> {
+    pub(super) fn accept(&mut self, artifacts: &[&Origin]) -> Result<(), RecordError> {
         let packages: BTreeSet<_> = artifacts
             .iter()
             .map(|artifact| artifact.package())

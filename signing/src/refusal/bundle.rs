@@ -66,6 +66,16 @@ pub enum BundleRefusal {
     },
 }
 
+impl BundleRefusal {
+    /// A stable name for programs. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { source, .. } | Self::NotBy { source, .. } => source.code(),
+            Self::NotARelease { .. } => "not-a-release",
+        }
+    }
+}
+
 impl Unreleased {
     /// All reasons that are kept, the most telling first.
     pub fn reasons(&self) -> impl Iterator<Item = &BundleRefusal> {

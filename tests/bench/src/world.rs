@@ -95,7 +95,7 @@ impl World {
         let artifact = self.gate.development(&name, wasm.to_vec().into())?;
         let spec = InstanceSpec {
             plugin: name,
-            digest: artifact.component_digest(),
+            digest: artifact.origin().component_digest(),
             config: role.config.as_object().cloned().unwrap_or_default(),
             grants: Grants {
                 publish: filters(role.to)?,
