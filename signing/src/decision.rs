@@ -15,8 +15,8 @@ use crate::foreign::{cut, cut_chain};
 use crate::policy::{Faults, pointer};
 use crate::publisher::PreparedPublisher;
 use crate::{
-    Candidate, Device, Grant, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher, Purpose,
-    Refusal, Request, Trust, TrustedRoot, Origin, VerifiedArtifact,
+    Candidate, Device, Grant, Origin, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher,
+    Purpose, Refusal, Request, Trust, TrustedRoot, VerifiedArtifact,
 };
 
 mod artifact;

@@ -144,9 +144,8 @@ fn bundles(refusal: &Refusal) -> Vec<Value> {
         return Vec::new();
     };
     let reasons = unreleased.reasons();
-    let reasons = reasons.map(|reason| {
-        json!({ "code": reason.code(), "reason": ErrorChain(reason).to_string() })
-    });
+    let reasons = reasons
+        .map(|reason| json!({ "code": reason.code(), "reason": ErrorChain(reason).to_string() }));
     reasons.collect()
 }
 

@@ -74,9 +74,8 @@ impl CodeCache {
     }
 
     /// The component with these bytes, ready to be instantiated: the one in use,
-    /// else from the directory, else compiled. Blocks. What it makes runs only
-    /// through [`super::Prepared`], which asks for what was verified.
-    pub fn component(
+    /// else from the directory, else compiled. Blocks.
+    pub(super) fn component(
         &self,
         engine: &Engine,
         wasm: &[u8],

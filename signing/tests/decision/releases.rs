@@ -14,26 +14,29 @@ fn a_release_by_a_granted_publisher_is_accepted() {
     let mut site = Site::new();
     site.policy.grants[0].imports = Some(names(&["wasi:sockets/*"]));
     let verified = site.verify().unwrap();
-    assert_eq!(verified.package().as_str(), "acme/thermostat");
-    assert_eq!(verified.version().to_string(), "1.2.0");
-    assert_eq!(verified.digest(), Digest::of(&site.candidate.manifest));
+    assert_eq!(verified.origin().package().as_str(), "acme/thermostat");
+    assert_eq!(verified.origin().version().to_string(), "1.2.0");
+    assert_eq!(
+        verified.origin().digest(),
+        Digest::of(&site.candidate.manifest)
+    );
     assert_eq!(verified.component(), COMPONENT);
-    assert_eq!(verified.component_digest(), Digest::of(COMPONENT));
+    assert_eq!(verified.origin().component_digest(), Digest::of(COMPONENT));
     assert_eq!(
         verified.config().plugin.as_ref().unwrap().name,
         "thermostat"
     );
-    assert_eq!(verified.publisher(), "acme");
-    assert!(matches!(verified.signer(), Signer::Key { .. }));
-    let age = Timestamp::now().duration_since(verified.signed_at());
+    assert_eq!(verified.origin().publisher(), "acme");
+    assert!(matches!(verified.origin().signer(), Signer::Key { .. }));
+    let age = Timestamp::now().duration_since(verified.origin().signed_at());
     assert!(age < SignedDuration::from_mins(5), "{age}");
-    assert_eq!(verified.rule().to_string(), "acme/*");
+    assert_eq!(verified.origin().rule().to_string(), "acme/*");
     assert_eq!(
         verified.imports_allowed(),
         Some(["wasi:sockets/*".to_owned()].as_slice())
     );
-    assert!(verified.attestations().is_empty());
-    assert!(site.verifier().revoked(&verified).is_none());
+    assert!(verified.origin().attestations().is_empty());
+    assert!(site.verifier().revoked(verified.origin()).is_none());
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn a_signature_over_the_manifest_itself_is_a_release() {
     let mut site = Site::new();
     let signed = at_once(site.people.acme.sign_bytes(&site.candidate.manifest)).unwrap();
     site.candidate.bundles = vec![signed];
-    assert_eq!(site.verify().unwrap().publisher(), "acme");
+    assert_eq!(site.verify().unwrap().origin().publisher(), "acme");
 }
 
 #[test]
@@ -134,8 +137,8 @@ fn bundles_that_do_not_count_do_no_harm() {
     site.release(|people| &people.mallory);
     site.state(|people| &people.mallory, predicate_type::CYCLONEDX);
     let verified = site.verify().unwrap();
-    assert_eq!(verified.publisher(), "acme");
-    assert!(verified.attestations().is_empty());
+    assert_eq!(verified.origin().publisher(), "acme");
+    assert!(verified.origin().attestations().is_empty());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_revoked_digest_is_refused_whichever_of_the_two_it_is() {
         assert!(site.verifier().revokes(&digest));
         // The same bytes, accepted by an older policy.
         assert_eq!(
-            site.verifier().revoked(&accepted).unwrap().code(),
+            site.verifier().revoked(accepted.origin()).unwrap().code(),
             "digest-revoked"
         );
     }
@@ -43,7 +43,7 @@ fn what_a_publisher_signed_before_it_was_revoked_still_counts() {
     let mut site = Site::new();
     revoked_from(&mut site, "acme", SignedDuration::from_mins(1));
     let verified = site.verify().unwrap();
-    assert!(site.verifier().revoked(&verified).is_none());
+    assert!(site.verifier().revoked(verified.origin()).is_none());
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn what_a_publisher_signed_after_it_was_revoked_does_not_count() {
     let accepted = site.verify().unwrap();
     revoked_from(&mut site, "acme", SignedDuration::from_mins(-1));
     site.is_refused(Step::Revocation, "publisher-revoked");
-    let running = site.verifier().revoked(&accepted).unwrap();
+    let running = site.verifier().revoked(accepted.origin()).unwrap();
     assert_eq!(running.code(), "publisher-revoked");
     // From this very second on is after, too.
     let mut site = Site::new();
-    let at = site.verify().unwrap().signed_at();
+    let at = site.verify().unwrap().origin().signed_at();
     site.policy.revoked.publishers.insert("acme".to_owned(), at);
     site.is_refused(Step::Revocation, "publisher-revoked");
 }
@@ -68,11 +68,11 @@ fn a_release_by_a_revoked_publisher_leaves_that_by_another() {
     site.release(|people| &people.builder);
     let accepted = site.verify().unwrap();
     revoked_from(&mut site, "acme", SignedDuration::from_mins(-1));
-    assert_eq!(site.verify().unwrap().publisher(), "builder");
-    assert!(site.verifier().revoked(&accepted).is_none());
+    assert_eq!(site.verify().unwrap().origin().publisher(), "builder");
+    assert!(site.verifier().revoked(accepted.origin()).is_none());
     revoked_from(&mut site, "builder", SignedDuration::from_mins(-1));
     site.is_refused(Step::Revocation, "publisher-revoked");
-    assert!(site.verifier().revoked(&accepted).is_some());
+    assert!(site.verifier().revoked(accepted.origin()).is_some());
 }
 
 #[test]
@@ -139,5 +139,5 @@ fn what_is_resumed_is_named_by_its_digest_and_still_granted() {
     site.policy.grants.clear();
     let resumed = site.verify_for(Purpose::Resume, None).unwrap_err();
     assert_eq!(resumed.code(), "package-not-granted");
-    assert!(site.verifier().revoked(&accepted).is_none());
+    assert!(site.verifier().revoked(accepted.origin()).is_none());
 }

@@ -26,6 +26,7 @@ fn a_needed_statement_must_be_there() {
     site.state(|people| &people.acme, predicate_type::CYCLONEDX);
     let verified = site.verify().unwrap();
     let stated = verified
+        .origin()
         .attestations()
         .iter()
         .map(|a| a.predicate_type.as_str());
@@ -41,8 +42,8 @@ fn a_needed_statement_must_be_by_someone_who_may_state_it() {
     assert_eq!(site.refused().bundles().len(), 1);
     site.state(|people| &people.builder, predicate_type::CYCLONEDX);
     let verified = site.verify().unwrap();
-    assert_eq!(verified.attestations()[0].publisher, "builder");
-    assert_eq!(verified.publisher(), "acme");
+    assert_eq!(verified.origin().attestations()[0].publisher, "builder");
+    assert_eq!(verified.origin().publisher(), "acme");
     // Who may state it may not release for that.
     site.candidate.bundles.remove(0);
     site.release(|people| &people.builder);

@@ -15,6 +15,7 @@ use selvedge::spec::{Grants, InstanceSpec, Limits, Overflow};
 use selvedge::storage::Storage;
 use selvedge::supervisor::{RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
 use selvedge::trust::Gate;
+use selvedge_signing::VerifiedArtifact;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -90,11 +91,26 @@ impl World {
         wasm: &[u8],
         limits: Limits,
     ) -> Outcome<Prepared> {
+        self.compile(role, &self.verify(role, wasm)?, limits)
+    }
+
+    /// `wasm`, signed and verified.
+    pub(crate) fn verify(&self, role: &Role<'_>, wasm: &[u8]) -> Outcome<VerifiedArtifact> {
+        Ok(self
+            .gate
+            .development(&role.name.parse()?, wasm.to_vec().into())?)
+    }
+
+    /// The plugin in `role`, made from what was verified, within `limits`.
+    pub(crate) fn compile(
+        &self,
+        role: &Role<'_>,
+        artifact: &VerifiedArtifact,
+        limits: Limits,
+    ) -> Outcome<Prepared> {
         let models: Result<_, _> = role.models.iter().map(|name| name.parse()).collect();
-        let name = role.name.parse()?;
-        let artifact = self.gate.development(&name, wasm.to_vec().into())?;
         let spec = InstanceSpec {
-            plugin: name,
+            plugin: role.name.parse()?,
             digest: artifact.origin().component_digest(),
             config: role.config.as_object().cloned().unwrap_or_default(),
             grants: Grants {
@@ -105,7 +121,7 @@ impl World {
             },
             limits,
         };
-        Ok(Prepared::new(&self.engine, &self.cache, spec, &artifact)?)
+        Ok(Prepared::new(&self.engine, &self.cache, spec, artifact)?)
     }
 
     /// A plugin's place on the bus, and what its instance reaches.

@@ -54,9 +54,9 @@ fn what_it_releases_is_believed() {
     let packaged = packaged("acme/thermostat");
     let bundle = publisher.release(&packaged).unwrap();
     let verified = verify(&verifier, &packaged, bundle, now).unwrap();
-    assert_eq!(verified.publisher(), "this-process");
-    assert_eq!(verified.digest(), packaged.digest());
-    assert!(verified.signed_at().duration_since(now) < SignedDuration::from_secs(60));
+    assert_eq!(verified.origin().publisher(), "this-process");
+    assert_eq!(verified.origin().digest(), packaged.digest());
+    assert!(verified.origin().signed_at().duration_since(now) < SignedDuration::from_secs(60));
 }
 
 #[test]
