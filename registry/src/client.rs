@@ -41,7 +41,8 @@ use transport::Transport;
 
 use crate::{Credentials, Layout, Progress};
 
-/// How registries are reached.
+/// How registries are reached. Proxies are those of the environment
+/// (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), but for the loopback interface.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// Certificates (PEM) that are trusted besides the system's.

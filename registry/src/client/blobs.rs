@@ -5,6 +5,7 @@
 //! blob may be from another registry or damaged; then it does not match at the
 //! end, and is fetched once more from the beginning.
 
+use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use selvedge_artifact::Descriptor;
@@ -17,8 +18,10 @@ use super::{Client, blocking};
 use crate::layout::BlobWriter;
 use crate::{Layout, LayoutError, Progress};
 
-/// Bytes written at once.
-const PART_BYTES: usize = 1 << 20;
+/// Bytes written at once, about.
+const PART_BYTES: u64 = 1 << 20;
+/// Pieces written at once: a registry may send byte by byte.
+const PART_PIECES_MAX: usize = 256;
 /// So much gained since the last failure, attempts count anew: a large blob may
 /// come over a line that breaks now and then.
 const GAIN_BYTES_MIN: u64 = 1 << 20;
@@ -29,6 +32,13 @@ pub(super) struct Fetch<'a> {
     pub(super) layout: &'a Layout,
     pub(super) blob: &'a Descriptor,
     pub(super) progress: &'a dyn Progress,
+}
+
+/// Bytes that were received and not written yet, as they came.
+#[derive(Default)]
+struct Part {
+    pieces: Vec<Bytes>,
+    bytes: u64,
 }
 
 /// How a request that worked left the writer.
@@ -177,12 +187,13 @@ async fn restart(mut writer: BlobWriter) -> Result<BlobWriter, ClientError> {
     Ok(writer)
 }
 
-async fn append(mut writer: BlobWriter, part: Vec<u8>) -> Result<BlobWriter, ClientError> {
-    if part.is_empty() {
+async fn append(mut writer: BlobWriter, part: Part) -> Result<BlobWriter, ClientError> {
+    if part.pieces.is_empty() {
         return Ok(writer);
     }
     let (writer, done) = blocking(move || {
-        let done = writer.append(&part);
+        let mut pieces = part.pieces.iter();
+        let done = pieces.try_for_each(|piece| writer.append(piece));
         (writer, done)
     })
     .await?;
@@ -198,18 +209,16 @@ async fn receive(
     received: &mut u64,
 ) -> Result<(BlobWriter, Outcome), ClientError> {
     let mut left = fetch.blob.size - writer.len();
-    let mut part = Vec::new();
+    let mut part = Part::default();
     loop {
         let (written, gathered) =
             futures::join!(append(writer, part), gather(fetch, &mut answer, left));
         writer = written?;
         let outcome;
         (part, outcome) = gathered;
-        *received += part.len() as u64;
-        left -= part.len() as u64;
-        fetch
-            .progress
-            .advance(&fetch.blob.digest, part.len() as u64);
+        *received += part.bytes;
+        left -= part.bytes;
+        fetch.progress.advance(&fetch.blob.digest, part.bytes);
         match outcome {
             Ok(true) => {}
             Ok(false) => return Ok((append(writer, part).await?, Ok(Filled::Whole))),
@@ -224,20 +233,25 @@ async fn gather(
     fetch: &Fetch<'_>,
     answer: &mut Answer,
     left: u64,
-) -> (Vec<u8>, Result<bool, ClientError>) {
-    let mut part = Vec::with_capacity(PART_BYTES);
-    while part.len() < PART_BYTES {
+) -> (Part, Result<bool, ClientError>) {
+    let mut part = Part::default();
+    while part.bytes < PART_BYTES && part.pieces.len() < PART_PIECES_MAX {
         let chunk = match answer.chunk().await {
             Ok(chunk) => chunk,
             Err(error) => return (part, Err(error)),
         };
-        let missing = left - part.len() as u64;
+        let missing = left - part.bytes;
         match chunk {
             Some(chunk) if chunk.len() as u64 > missing => {
-                return (Vec::new(), Err(length(fetch, fetch.blob.size + 1)));
+                return (Part::default(), Err(length(fetch, fetch.blob.size + 1)));
             }
-            Some(chunk) => part.extend_from_slice(&chunk),
-            None if missing > 0 => return (part, Err(length(fetch, fetch.blob.size - missing))),
+            Some(chunk) => {
+                part.bytes += chunk.len() as u64;
+                part.pieces.push(chunk);
+            }
+            None if missing > 0 => {
+                return (part, Err(length(fetch, fetch.blob.size - missing)));
+            }
             None => return (part, Ok(false)),
         }
     }

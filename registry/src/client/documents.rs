@@ -8,6 +8,8 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use selvedge_artifact::{Descriptor, Digest, DocumentError, Index, Manifest, media_type};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::auth::Actions;
 use super::body::Answer;
@@ -32,6 +34,16 @@ pub(super) struct Document {
     pub(super) kind: Kind,
 }
 
+/// What tells manifests and indexes apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members {
+    media_type: Option<String>,
+    config: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    manifests: Option<IgnoredAny>,
+}
+
 /// What a document is.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -48,11 +60,24 @@ pub(super) enum Under<'a> {
 
 impl Document {
     fn parse(place: &Place, bytes: Bytes, announced: Option<&str>) -> Result<Self, ClientError> {
-        let announced = announced.map(essence);
         let known = [media_type::MANIFEST, media_type::INDEX];
-        let stated = announced.filter(|announced| known.contains(announced));
-        let stated = stated.map(str::to_owned).or_else(|| own_type(&bytes));
-        let kind = if stated.as_deref() == Some(media_type::INDEX) {
+        let announced = announced.map(essence);
+        let announced = announced.filter(|announced| known.contains(announced));
+        let members: Members = serde_json::from_slice(&bytes)
+            .map_err(|error| unusable(place, DocumentError::Malformed(error)))?;
+        // A document that could be read as both (CVE-2021-41190).
+        if members.manifests.is_some() && (members.layers.is_some() || members.config.is_some()) {
+            return Err(ClientError::Malformed {
+                name: place.name(),
+                what: "a document is both a manifest and an index",
+            });
+        }
+        let stated = announced.or(members.media_type.as_deref());
+        let is_index = match stated {
+            Some(stated) => stated == media_type::INDEX,
+            None => members.manifests.is_some(),
+        };
+        let kind = if is_index {
             Index::parse(&bytes).map(Kind::Index)
         } else {
             Manifest::parse(&bytes).map(|manifest| Kind::Manifest(Box::new(manifest)))
@@ -82,23 +107,6 @@ pub(super) fn unusable(place: &Place, source: DocumentError) -> ClientError {
 /// A media type without its parameters.
 fn essence(announced: &str) -> &str {
     announced.split(';').next().unwrap_or_default().trim()
-}
-
-/// What a document says it is; by its members, if it says nothing.
-fn own_type(bytes: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        media_type: Option<String>,
-        manifests: Option<serde::de::IgnoredAny>,
-        layers: Option<serde::de::IgnoredAny>,
-    }
-    let typed: Typed = serde_json::from_slice(bytes).ok()?;
-    let by_members = || {
-        let index = typed.manifests.is_some() && typed.layers.is_none();
-        index.then(|| media_type::INDEX.to_owned())
-    };
-    typed.media_type.or_else(by_members)
 }
 
 impl Client {

@@ -61,13 +61,13 @@ impl Client {
         let all = referrers.iter().chain([&main]);
         let received = all.map(|fetched| fetched.received).sum();
         let described = |fetched: &Fetched| Descriptor::of(media_type::MANIFEST, &fetched.bytes);
-        let pulled = Pulled {
-            manifest: described(&main),
-            referrers: referrers.iter().map(described).collect(),
+        let manifest = described(&main);
+        let kept = keep(layout, reference, main.bytes, referrers).await?;
+        Ok(Pulled {
+            manifest,
+            referrers: kept.iter().map(described).collect(),
             bytes: received,
-        };
-        keep(layout, reference, main.bytes, referrers).await?;
-        Ok(pulled)
+        })
     }
 
     async fn pull_manifest(
@@ -189,26 +189,57 @@ impl Client {
     }
 }
 
-/// Makes all of it findable, in one step.
+/// Makes all of it findable, in one step. Returns what was kept besides the
+/// artifact itself.
 async fn keep(
     layout: &Layout,
     reference: &Reference,
     main: Bytes,
     referrers: Vec<Fetched>,
-) -> Result<(), ClientError> {
+) -> Result<Vec<Fetched>, ClientError> {
     let (layout, reference) = (layout.clone(), reference.clone());
-    let kept: Result<(), LayoutError> = blocking(move || {
+    let kept: Result<_, LayoutError> = blocking(move || {
         let name = reference.tag().map(|tag| (reference.repository(), tag));
-        let attached = referrers.iter().map(|referrer| Put {
-            bytes: &referrer.bytes,
-            name: None,
-        });
-        let main = Put { bytes: &main, name };
-        let puts: Vec<_> = attached.chain([main]).collect();
-        layout.put_manifests(&puts)
+        let main = || Put { bytes: &main, name };
+        let attached = referrers.iter().map(unnamed);
+        let puts: Vec<_> = attached.chain([main()]).collect();
+        match layout.put_manifests(&puts) {
+            Ok(()) => return Ok(referrers),
+            Err(error) if !is_refused(&error) => return Err(error),
+            Err(_) => {}
+        }
+        // The store refuses one of them. If it is an attachment, go without it.
+        let mut kept = Vec::new();
+        for referrer in referrers {
+            match layout.put_manifests(&[unnamed(&referrer)]) {
+                Ok(()) => kept.push(referrer),
+                Err(error) if is_refused(&error) => {
+                    let digest = referrer.digest.to_string();
+                    tracing::warn!(digest, "attachment left out: the store refuses it");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        layout.put_manifests(&[main()])?;
+        Ok(kept)
     })
     .await?;
     Ok(kept?)
+}
+
+fn unnamed(fetched: &Fetched) -> Put<'_> {
+    Put {
+        bytes: &fetched.bytes,
+        name: None,
+    }
+}
+
+/// Whether the store refuses a manifest for what is in it.
+fn is_refused(error: &LayoutError) -> bool {
+    matches!(
+        error,
+        LayoutError::Document(_) | LayoutError::Ambiguous | LayoutError::Unmet { .. }
+    )
 }
 
 /// Configuration and layers, each once.

@@ -81,6 +81,15 @@ async fn a_registry_that_contradicts_itself_is_refused() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_two_things_is_refused() {
+    let double = br#"{"schemaVersion":2,"manifests":[],"layers":[]}"#;
+    for kind in [media_type::INDEX, media_type::MANIFEST, "text/plain"] {
+        let error = verdict(reply(200, &[("content-type", kind)], double)).await;
+        assert!(matches!(error, ClientError::Malformed { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_not_read() {
     let announced = [("content-length", "5000000000")];
     let error = verdict(vec![Step::Send(head(200, &announced)), Step::Hang]).await;

@@ -305,6 +305,22 @@ fn keep(kept: &Kept, artifact: &Packaged) {
     }
 }
 
+/// A bundle that could be read as an index too.
+fn double(subject: &Packaged) -> Packaged {
+    let mut double = bundle(subject, b"double");
+    let text = String::from_utf8(double.manifest.to_vec()).unwrap();
+    double.manifest = text.replacen('{', "{\"manifests\":[],", 1).into();
+    double
+}
+
+/// A bundle with a manifest in place of a layer.
+fn nested(subject: &Packaged) -> Packaged {
+    let mut nested = bundle(subject, b"nested");
+    let text = String::from_utf8(nested.manifest.to_vec()).unwrap();
+    nested.manifest = text.replace(media_type::WASM, media_type::MANIFEST).into();
+    nested
+}
+
 #[tokio::test]
 async fn only_sound_attachments_of_the_wanted_types_are_pulled() {
     let kept = Kept::default();
@@ -322,12 +338,17 @@ async fn only_sound_attachments_of_the_wanted_types_are_pulled() {
     );
     let bloated = about(subject(), media_type::SIGSTORE_BUNDLE, noise(5 << 20));
     let lost = bundle(&plugin, b"lost");
-    for artifact in [&plugin, &new, &old, &foreign, &sbom, &bloated] {
+    let (double, nested) = (double(&plugin), nested(&plugin));
+    for artifact in [
+        &plugin, &new, &old, &foreign, &sbom, &bloated, &double, &nested,
+    ] {
         keep(&kept, artifact);
     }
     kept.lock()
         .insert("1.0.0".to_owned(), plugin.manifest.to_vec());
-    let all = [&foreign, &sbom, &bloated, &lost, &new, &old];
+    let all = [
+        &foreign, &double, &sbom, &bloated, &lost, &nested, &new, &old,
+    ];
     let entries = all.map(|artifact| {
         let manifest = Manifest::parse(&artifact.manifest).unwrap();
         Descriptor {
