@@ -78,10 +78,13 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], beside: &Path) -> Result<(), La
 
 /// Makes what was renamed to `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), LayoutError> {
-    if let Some(parent) = path.parent() {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    // A name alone is in the working directory.
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    Ok(File::open(parent)?.sync_all()?)
 }
 
 /// The directory at `path`, made for its owner alone if it is not there.

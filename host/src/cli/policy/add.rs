@@ -100,6 +100,11 @@ pub(super) fn run(command: &Command) -> Outcome {
             policy
                 .floor
                 .insert(args.package.clone(), args.version.clone());
+            // What may be gone back to is not below what may be installed.
+            if let Some(versions) = policy.downgrade.get_mut(&args.package) {
+                versions.retain(|version| *version >= args.version);
+            }
+            policy.downgrade.retain(|_, versions| !versions.is_empty());
         }),
         Command::Downgrade(args) => changed(&args.site, |policy| {
             let versions = policy.downgrade.entry(args.package.clone()).or_default();
