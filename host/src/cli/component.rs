@@ -11,6 +11,8 @@ pub(super) enum ComponentError {
     #[error("it is a core module, not a component; build it for `wasm32-wasip2`")]
     Module,
     #[error("it is not WebAssembly")]
+    NotWasm,
+    #[error("it is not a component that can be read")]
     Malformed(#[from] wasmparser::BinaryReaderError),
 }
 
@@ -19,6 +21,9 @@ pub(super) enum ComponentError {
 pub(super) fn summary(bytes: &[u8]) -> Result<ComponentSummary, ComponentError> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(ComponentError::Native);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(ComponentError::NotWasm);
     }
     let mut summary = ComponentSummary::default();
     let mut depth = 0_u32;
@@ -68,9 +73,6 @@ mod tests {
         let module = wat::parse_str("(module)").unwrap();
         assert!(matches!(summary(&module), Err(ComponentError::Module)));
         assert!(matches!(summary(b"\x7fELF"), Err(ComponentError::Native)));
-        assert!(matches!(
-            summary(b"text"),
-            Err(ComponentError::Malformed(_))
-        ));
+        assert!(matches!(summary(b"text"), Err(ComponentError::NotWasm)));
     }
 }

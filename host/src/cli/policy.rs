@@ -152,8 +152,7 @@ fn diff(args: &Diff) -> Outcome {
     let mut wider = false;
     for change in &changes {
         wider |= change.widens();
-        let mark = if change.widens() { "WIDER " } else { "      " };
-        say(&format!("{mark} {change}"))?;
+        say(&change.to_string())?;
     }
     if changes.is_empty() {
         say("no change")?;

@@ -2,12 +2,14 @@
 //! signers and clients.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::peers;
-use crate::process::{Process, run, text};
+use crate::process::{DEADLINE, Process, run, text};
 
 /// What publishers are called at the instance.
 pub(super) const ISSUER: &str = "https://token.actions.example";
@@ -42,21 +44,29 @@ impl Peers {
     }
 
     pub(super) async fn registry(&self, folder: &Path) -> DockerRegistry {
-        let config = folder.join("docker-registry.yml");
-        let storage = folder.join("docker-registry");
-        let text = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:0\n",
-            storage.display()
-        );
-        fs_err::write(&config, text).unwrap();
-        let mut command = Command::new(self.installed.join("bin/docker-registry"));
-        let mut process = Process::start(command.arg("serve").arg(config));
-        let line = process.line("listening on ").await;
-        let (_, rest) = line.split_once("listening on ").unwrap();
-        let address = rest.split('"').next().unwrap().to_owned();
+        let (storage, log) = (folder.join("docker-registry"), folder.join("registry.log"));
+        let mut command = Command::new("sh");
+        // It logs each request: into a file, for a pipe that nobody reads fills.
+        command
+            .args(["-c", "exec \"$0\" serve \"$1\" 2>\"$2\""])
+            .arg(self.installed.join("bin/docker-registry"))
+            .arg(self.scripts.join("docker-registry/config.yml"))
+            .arg(&log)
+            .env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", storage);
+        let process = Process::start(&mut command);
+        let listening = async {
+            loop {
+                let text = fs_err::read_to_string(&log).unwrap_or_default();
+                if let Some((_, rest)) = text.split_once("listening on ") {
+                    return rest.split('"').next().unwrap().to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let address = timeout(DEADLINE, listening).await;
         DockerRegistry {
             _process: process,
-            address,
+            address: address.unwrap_or_else(|_| panic!("it does not listen")),
         }
     }
 

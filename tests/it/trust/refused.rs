@@ -354,10 +354,14 @@ async fn what_was_revoked_or_is_too_old_is_refused() {
         .done("policy add downgrade vendor/echo 1.0.0 --site site")
         .await;
     world.runs_without_network("line.toml").await;
+
+    let to = plant.at("vendor/floor");
+    let low = world.publish(&to, "1.0.0", vendor).await;
+    world.pull(&low).await;
     world
-        .done("policy add floor vendor/echo 1.5.0 --site site")
+        .done("policy add floor vendor/floor 1.5.0 --site site")
         .await;
-    plant.refused_stored(&old, "version-below-floor").await;
+    plant.refused_stored(&low, "version-below-floor").await;
 
     // A copy of the repository as it was before the revocation changes nothing.
     copy(world, "site/repository", "before");

@@ -111,8 +111,7 @@ impl Site {
         self.repository
             .publish(&keys, &policy, &files, self.lifetimes, now)?;
         for change in changes {
-            let mark = if change.widens() { "WIDER " } else { "      " };
-            say(&format!("{mark} {change}"))?;
+            say(&change.to_string())?;
         }
         Ok(ExitCode::SUCCESS)
     }
