@@ -4,7 +4,7 @@
 //! runs; [`App::shut_down`] stops everything in order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::warn;
@@ -13,12 +13,12 @@ use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
 use crate::deployment::document::{Document, Site};
-use crate::deployment::{DeployError, Deployer, FindPlugin};
+use crate::deployment::{DeployError, Deployer, FindPlugin, Shipped};
 use crate::inference::{InferenceLimits, ModelStore};
 use crate::names::{Digest, PluginName};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
-use crate::supervisor::{Observer, Supervisor, UnitState};
+use crate::supervisor::{Observer, RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
 use crate::trust::{Gate, OpenError};
 
 /// Why the host cannot be put together.
@@ -51,6 +51,9 @@ pub struct App {
     bus: Bus,
     supervisor: Supervisor,
     deployer: Deployer,
+    /// How often the trust repository is read again, if there is one.
+    refresh: Option<Duration>,
+    watching: OnceLock<()>,
 }
 
 impl App {
@@ -91,7 +94,10 @@ impl App {
             find: FindPlugin {
                 shipped: |name| {
                     let plugin = selvedge_bundle::find(name)?;
-                    Some((plugin.component, plugin.manifest))
+                    Some(Shipped {
+                        component: plugin.component,
+                        manifest: plugin.manifest,
+                    })
                 },
                 directories: config.plugin_directories.clone().into(),
             },
@@ -100,6 +106,11 @@ impl App {
             bus,
             supervisor,
             deployer,
+            refresh: config.trust.as_ref().map(|trust| {
+                let seconds = trust.refresh_s.get();
+                Duration::from_secs(seconds.into())
+            }),
+            watching: OnceLock::new(),
         })
     }
 
@@ -115,7 +126,13 @@ impl App {
 
     /// Puts `document` into service. On a fault nothing of it runs.
     pub async fn deploy(&self, document: &Document) -> Result<(), DeployError> {
-        self.deployer.start(document).await
+        self.deployer.start(document).await?;
+        if let Some(refresh) = self.refresh
+            && self.watching.set(()).is_ok()
+        {
+            self.supervisor.start(watch_trust(&self.deployer, refresh));
+        }
+        Ok(())
     }
 
     /// Stops everything, last started first.
@@ -139,6 +156,31 @@ pub fn shipped() -> BTreeMap<PluginName, Digest> {
         (name, Digest::of(plugin.component))
     };
     selvedge_bundle::PLUGINS.iter().map(digest).collect()
+}
+
+/// Reads the trust repository again and again, and stops what is revoked.
+fn watch_trust(deployer: &Deployer, refresh: Duration) -> Unit {
+    let policy = RestartPolicy {
+        delay_min: refresh,
+        delay_max: refresh,
+        failures_max: usize::MAX,
+        window: refresh,
+        when_lost: WhenLost::KeepHost,
+    };
+    let deployer = deployer.clone();
+    Unit::new("trust", policy, move |context| {
+        let deployer = deployer.clone();
+        async move {
+            context.ready();
+            loop {
+                tokio::select! {
+                    () = context.stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(refresh) => {}
+                }
+                deployer.stop_revoked().await?;
+            }
+        }
+    })
 }
 
 /// Publishes how units fare on `$selvedge/state/<unit>`, kept for whoever asks

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use selvedge_signing::Origin;
-use tracing::info;
+use tracing::{error, info};
 
 use document::Document;
 use document::fault::Location;
@@ -33,9 +33,9 @@ use crate::runtime::{CodeCache, Engine, PortError, PrepareError, Prepared};
 use crate::spec::InstanceSpec;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::Supervisor;
-use crate::trust::{Gate, GateError};
+use crate::trust::{Gate, GateError, OpenError};
 
-pub use load::{FindPlugin, LoadFault};
+pub use load::{FindPlugin, LoadFault, Shipped};
 
 /// Why a part of a deployment was not put into service.
 #[derive(Debug, thiserror::Error)]
@@ -191,9 +191,7 @@ impl Deployer {
         });
         let units: Vec<PluginUnit> = units.collect();
         if faults.is_empty() {
-            let accepted: Vec<_> = origins.iter().map(|(_, origin)| origin).collect();
-            let accepted = self.gate.accept(&accepted);
-            let accepted = accepted.map_err(DeployFault::Accept);
+            let accepted = self.accept(&origins).await;
             faults.extend(accepted.err().map(|fault| at(Place::Document, fault)));
         }
         if !faults.is_empty() {
@@ -212,6 +210,49 @@ impl Deployer {
             plugins = document.plugins.len(),
             "deployment started"
         );
+        Ok(())
+    }
+
+    /// Remembers what is about to run, on the disk before it does.
+    async fn accept(&self, origins: &[(PluginName, Origin)]) -> Result<(), DeployFault> {
+        let gate = Arc::clone(&self.gate);
+        let origins: Vec<_> = origins.iter().map(|(_, origin)| origin.clone()).collect();
+        let accept = move || gate.accept(&origins.iter().collect::<Vec<_>>());
+        let accepted = tokio::task::spawn_blocking(accept).await;
+        let accepted = accepted.map_err(|_| DeployFault::Interrupted)?;
+        accepted.map_err(DeployFault::Accept)
+    }
+
+    /// Reads the trust repository again and stops what it revokes.
+    ///
+    /// # Errors
+    ///
+    /// If what was believed before can no longer be read. Nothing is stopped for
+    /// that: revocation is said, not guessed.
+    pub async fn stop_revoked(&self) -> Result<(), OpenError> {
+        let gate = Arc::clone(&self.gate);
+        let refreshed = tokio::task::spawn_blocking(move || gate.refresh()).await;
+        refreshed.unwrap_or(Ok(()))?;
+        let revoked: Vec<_> = {
+            let running = self.running.lock();
+            let refused = |(plugin, origin): (&PluginName, &Origin)| {
+                let refusal = self.gate.revoked(origin)?;
+                Some((plugin.clone(), origin.digest(), refusal))
+            };
+            running.iter().filter_map(refused).collect()
+        };
+        for (plugin, digest, refusal) in revoked {
+            let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
+            error!(
+                plugin = plugin.as_str(),
+                digest = %digest,
+                code,
+                error = reason,
+                "plugin stopped: it is revoked"
+            );
+            self.supervisor.stop(&plugin_unit::name(&plugin)).await;
+            self.running.lock().remove(&plugin);
+        }
         Ok(())
     }
 

@@ -32,6 +32,7 @@ use local::Local;
 use record::Record;
 
 pub use config::TrustConfig;
+pub(crate) use config::refresh_s;
 pub use local::LocalError;
 pub use record::RecordError;
 pub use repository::RepositoryError;
@@ -42,7 +43,7 @@ pub enum GateError {
     #[error("`{reference}` is refused")]
     Refused {
         reference: Box<Reference>,
-        source: Refusal,
+        source: Box<Refusal>,
     },
     #[error("{what} is revoked")]
     Revoked { what: String },
@@ -179,8 +180,15 @@ impl Gate {
             );
         }
         let expires = verifier.expires().map(|expires| expires.to_string());
-        info!(expires, "policy in force");
-        self.site.store(Some(Arc::new(verifier)));
+        let before = self.site.swap(Some(Arc::new(verifier)));
+        let known = before.is_some_and(|before| {
+            let site = self.site.load();
+            site.as_ref()
+                .is_some_and(|site| site.policy() == before.policy())
+        });
+        if !known {
+            info!(expires, "policy in force");
+        }
         Ok(())
     }
 
@@ -235,7 +243,7 @@ impl Gate {
         let verified = site.verify(&request, candidate, &device);
         verified.map_err(|source| GateError::Refused {
             reference: Box::new(reference.clone()),
-            source,
+            source: Box::new(source),
         })
     }
 

@@ -5,4 +5,5 @@ mod accepted;
 mod carried;
 mod peers;
 mod refused;
+mod running;
 mod world;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use selvedge_signing::Verifier;
 
-use crate::trust::{TrustConfig, site_verifier};
+use crate::trust::{TrustConfig, refresh_s, site_verifier};
 
 use super::failure::{Failure, Outcome};
 use super::registry_options::RegistryOptions;
@@ -30,6 +30,7 @@ impl TrustOptions {
             (Some(root), Some(repository)) => Ok(Some(TrustConfig {
                 root: root.clone(),
                 repository: repository.clone(),
+                refresh_s: refresh_s(),
             })),
             _ => Ok(registry.host()?.trust),
         }

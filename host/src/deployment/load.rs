@@ -38,6 +38,8 @@ pub enum LoadFault {
     Artifact(#[from] ArtifactError),
     #[error("it may not run here")]
     Refused(#[from] GateError),
+    #[error("the check did not end")]
+    Interrupted,
     #[error("its golden vector cannot be read")]
     Golden(#[source] GoldenError),
 }
@@ -45,10 +47,18 @@ pub enum LoadFault {
 /// Where components come from that a document does not bring along.
 #[derive(Clone)]
 pub struct FindPlugin {
-    /// The plugins that come with the binary: component and manifest.
-    pub shipped: fn(&str) -> Option<(&'static [u8], Option<&'static str>)>,
+    /// The plugins that come with the binary.
+    pub shipped: fn(&str) -> Option<Shipped>,
     /// Where files are looked for after the folder of the document.
     pub directories: Arc<[PathBuf]>,
+}
+
+/// A plugin that comes with the binary.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped {
+    pub component: &'static [u8],
+    /// Its `plugin.toml`.
+    pub manifest: Option<&'static str>,
 }
 
 impl fmt::Debug for FindPlugin {
@@ -66,22 +76,26 @@ pub(super) async fn artifact(
     name: &PluginName,
     plugin: &Plugin,
 ) -> Result<VerifiedArtifact, LoadFault> {
-    let (find, gate) = (&deployer.find, &deployer.gate);
-    let artifact = match &plugin.component {
+    let gate = Arc::clone(&deployer.gate);
+    let artifact = match plugin.component.clone() {
         ComponentSource::Shipped(shipped) => {
-            let found = (find.shipped)(shipped.as_str());
-            let (component, manifest) =
-                found.ok_or_else(|| LoadFault::NotShipped(shipped.clone()))?;
-            gate.shipped(shipped, Bytes::from_static(component), manifest)?
+            let found = (deployer.find.shipped)(shipped.as_str());
+            let Shipped {
+                component,
+                manifest,
+            } = found.ok_or_else(|| LoadFault::NotShipped(shipped.clone()))?;
+            let component = Bytes::from_static(component);
+            off_executor(move || Ok(gate.shipped(&shipped, component, manifest)?)).await?
         }
         ComponentSource::Artifact(reference) => {
-            let candidate = deployer.artifacts.obtain(reference, &Silent).await?;
-            gate.admit(reference, &candidate)?
+            let candidate = deployer.artifacts.obtain(&reference, &Silent).await?;
+            off_executor(move || Ok(gate.admit(&reference, &candidate)?)).await?
         }
         ComponentSource::File(path) => {
-            let found = path.find(document.folder(), &find.directories);
+            let found = path.find(document.folder(), &deployer.find.directories);
             let missing = || LoadFault::Missing(path.as_path().display().to_string());
-            gate.development(name, read(&found.ok_or_else(missing)?)?)?
+            let (found, name) = (found.ok_or_else(missing)?, name.clone());
+            off_executor(move || Ok(gate.development(&name, read(&found)?)?)).await?
         }
     };
     let found = artifact.origin().component_digest();
@@ -89,6 +103,14 @@ pub(super) async fn artifact(
         Some(expected) if expected != found => Err(LoadFault::Digest { found, expected }),
         _ => Ok(artifact),
     }
+}
+
+/// Files are read and signatures computed where waiting is allowed.
+async fn off_executor<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadFault> + Send + 'static,
+) -> Result<T, LoadFault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| LoadFault::Interrupted)?
 }
 
 /// The model, with the vector that it must reproduce.

@@ -7,6 +7,7 @@ use super::{DeployFault, Deployer};
 use crate::capabilities::Services;
 use crate::capabilities::keyvalue::KeyValue;
 use crate::capabilities::port::Port;
+use crate::names::PluginName;
 use crate::runtime::{LocalPort, Prepared, run};
 use crate::supervisor::{RestartPolicy, Unit, WhenLost};
 
@@ -14,6 +15,11 @@ const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(60);
 /// How long a failure counts.
 const RESTART_WINDOW: Duration = Duration::from_secs(600);
+
+/// What the unit of a plugin is called.
+pub(super) fn name(plugin: &PluginName) -> String {
+    format!("plugin/{plugin}")
+}
 
 /// A plugin that has joined the bus and is not yet running.
 pub(super) struct PluginUnit {
@@ -59,7 +65,7 @@ impl PluginUnit {
             window: RESTART_WINDOW,
             when_lost: WhenLost::KeepHost,
         };
-        let name = format!("plugin/{}", spec.plugin);
+        let name = name(&spec.plugin);
         let unit = Arc::new(self);
         Unit::new(name, policy, move |context| {
             let unit = Arc::clone(&unit);

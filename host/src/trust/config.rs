@@ -1,5 +1,6 @@
 //! Where the device finds what its site trusts.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -16,6 +17,14 @@ pub struct TrustConfig {
     /// The trust repository: a directory that may be brought by anyone and any
     /// way. Relative to this file.
     pub repository: PathBuf,
+    /// How often the repository is read again, in seconds. What a newer policy
+    /// revokes is stopped then.
+    #[serde(default = "refresh_s")]
+    pub refresh_s: NonZeroU32,
+}
+
+pub(crate) fn refresh_s() -> NonZeroU32 {
+    nonzero!(NonZeroU32, 60)
 }
 
 impl TrustConfig {

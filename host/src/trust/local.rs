@@ -29,7 +29,7 @@ pub enum LocalError {
     #[error("it cannot be signed")]
     Sign(#[from] SignError),
     #[error("it is refused")]
-    Refused(#[from] Refusal),
+    Refused(#[from] Box<Refusal>),
 }
 
 /// A publisher of this process, and the only verifier that believes it.
@@ -93,6 +93,7 @@ impl Local {
             purpose: Purpose::Install,
             version_seen: None,
         };
-        Ok(self.verifier.verify(&request, &candidate, &device)?)
+        let verified = self.verifier.verify(&request, &candidate, &device);
+        Ok(verified.map_err(Box::new)?)
     }
 }

@@ -144,3 +144,58 @@ impl Record {
         Ok(self.bucket.set(key, &value)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{Accepted, Record, RecordError, TIME_MIN};
+    use crate::storage::Storage;
+
+    fn record(directory: &tempfile::TempDir) -> Record {
+        Record::open(&Storage::open(directory.path()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let ahead = Timestamp::now() + SignedDuration::from_hours(24);
+        {
+            let record = record(&directory);
+            assert!(record.now() >= TIME_MIN);
+            // As a host kept it before its clock was set back a day.
+            record.set("time", &ahead).unwrap();
+        }
+        let mut record = record(&directory);
+        assert_eq!(record.now(), ahead);
+        record.seen(ahead - SignedDuration::from_hours(1)).unwrap();
+        assert_eq!(record.now(), ahead);
+    }
+
+    #[test]
+    fn a_proof_from_the_future_moves_no_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut record = record(&directory);
+        let ahead = Timestamp::now() + SignedDuration::from_hours(24 * 365);
+        record.seen(ahead).unwrap();
+        assert!(record.now() < ahead);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_not_an_empty_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = record(&directory);
+        let package = "acme/thermostat".parse().unwrap();
+        assert_eq!(record.highest(&package).unwrap(), None);
+        record.bucket.set("package/acme/thermostat", b"{").unwrap();
+        let refused = record.highest(&package);
+        assert!(matches!(refused, Err(RecordError::Unreadable { .. })));
+        let known = Accepted {
+            highest: Some("1.2.0".parse().unwrap()),
+            ..Accepted::default()
+        };
+        record.set("package/acme/thermostat", &known).unwrap();
+        let highest = record.highest(&package).unwrap();
+        assert_eq!(highest, Some("1.2.0".parse().unwrap()));
+    }
+}

@@ -181,7 +181,25 @@ impl World {
         ended
     }
 
-    fn host_without_network(&self, deployment: &str) -> Process {
+    /// The file called `name` somewhere below `folder`.
+    pub(super) fn find(&self, folder: &str, name: &str) -> PathBuf {
+        let mut folders = vec![self.path(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs_err::read_dir(&folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name() == name {
+                    return entry.path();
+                }
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        panic!("no {name} below {folder}")
+    }
+
+    /// A device without any network, not even loopback.
+    pub(super) fn host_without_network(&self, deployment: &str) -> Process {
         let binary = env!("CARGO_BIN_EXE_selvedge");
         let mut command = tokio::process::Command::new("unshare");
         command

@@ -55,6 +55,7 @@ pub(super) fn case(
 }
 
 /// What is accepted. Mutations start from these.
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub(super) fn accepted() -> Vec<Case> {
     use Given::{Bytes, Digest, File, Named};
     use Root::{Production, Staging};
