@@ -3,7 +3,6 @@
 mod abuse;
 mod access;
 mod lifecycle;
-mod peers;
 mod pull;
 mod push;
 

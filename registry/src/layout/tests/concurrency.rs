@@ -20,6 +20,10 @@ fn put_tags(store: &Layout, writer: &str) {
     }
 }
 
+/// What another process is told: where the store is, and whose tags to put.
+const STORE: &str = "SELVEDGE_TEST_STORE";
+const WRITER: &str = "SELVEDGE_TEST_WRITER";
+
 #[test]
 fn threads_that_put_tags_at_once_lose_none() {
     let store = Store::new();
@@ -44,13 +48,18 @@ fn threads_that_put_tags_at_once_lose_none() {
 
 #[test]
 fn processes_that_put_tags_at_once_lose_none() {
+    // It starts itself again, as each of the others.
+    if let (Ok(path), Ok(writer)) = (std::env::var(STORE), std::env::var(WRITER)) {
+        put_tags(&Layout::open(path.as_ref()).unwrap(), &writer);
+        return;
+    }
     let store = Store::new();
     let spawn = |writer: &str| {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--quiet"])
-            .arg("layout::tests::concurrency::another_process")
-            .env("SELVEDGE_TEST_STORE", store.path(""))
-            .env("SELVEDGE_TEST_WRITER", writer)
+            .args(["--exact", "--quiet"])
+            .arg("layout::tests::concurrency::processes_that_put_tags_at_once_lose_none")
+            .env(STORE, store.path(""))
+            .env(WRITER, writer)
             .spawn()
             .unwrap()
     };
@@ -60,16 +69,6 @@ fn processes_that_put_tags_at_once_lose_none() {
         assert!(other.wait().unwrap().success());
     }
     assert_eq!(store.tags().unwrap().len(), 4 * TAGS);
-}
-
-#[test]
-#[ignore = "run by `processes_that_put_tags_at_once_lose_none`"]
-fn another_process() {
-    let Ok(path) = std::env::var("SELVEDGE_TEST_STORE") else {
-        return;
-    };
-    let writer = std::env::var("SELVEDGE_TEST_WRITER").unwrap();
-    put_tags(&Layout::open(path.as_ref()).unwrap(), &writer);
 }
 
 #[test]
