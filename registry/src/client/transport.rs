@@ -237,6 +237,12 @@ fn http_client(roots: &[Certificate], loopback: bool) -> Result<reqwest::Client,
             .default_headers(HeaderMap::from_iter([identity]))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
+            // Another crate of the same build may turn these on, and what comes
+            // unpacked has lost its length.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .connect_timeout(CONNECT_MAX);
         // The only name that tests may trust a certificate for.
         #[cfg(test)]
