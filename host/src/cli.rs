@@ -22,6 +22,7 @@ mod registry_options;
 mod run;
 mod sign;
 mod signing_options;
+mod store;
 mod trust_options;
 mod verify;
 
@@ -86,6 +87,9 @@ enum Command {
     /// Serve a store as a registry.
     #[command(subcommand)]
     Registry(registry::Command),
+    /// List and remove the artifacts of this device.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Carry artifacts to a site without a network.
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Pull(args) => ended(pull::run(&args)),
         Command::Policy(command) => ended(policy::run(&command)),
         Command::Registry(command) => ended(registry::run(&command)),
+        Command::Store(command) => ended(store::run(&command)),
         Command::Bundle(command) => ended(bundle::run(&command)),
         Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
             .unwrap_or(ExitCode::from(EXIT_FAILURE)),

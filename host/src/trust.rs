@@ -123,6 +123,11 @@ pub fn believes(
     repository::check(config, files, now)
 }
 
+/// The artifacts that run on the device, or ran before, by their digests.
+pub fn accepted(storage: &Storage) -> Result<Vec<Digest>, RecordError> {
+    Record::open(storage)?.all_accepted()
+}
+
 /// The files of the trust repository in `directory`, bounded.
 pub fn repository_files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
     repository::files(directory)

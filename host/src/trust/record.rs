@@ -18,6 +18,8 @@ use crate::storage::{Bucket, BucketError, Storage};
 const BUCKET: &str = "$trust";
 /// Bytes: a trust repository, and a few hundred for each package ever accepted.
 const BYTES_MAX: u64 = 64 << 20;
+/// What the keys of packages begin with.
+const PACKAGE: &str = "package/";
 /// No clock is believed that is before this: when this was written.
 const TIME_MIN: Timestamp = Timestamp::constant(1_795_305_600, 0);
 
@@ -90,6 +92,23 @@ impl Record {
         Ok(accepted.current.contains(digest) || accepted.previous.contains(digest))
     }
 
+    /// What the last two deployments of each package ran.
+    pub(super) fn all_accepted(&self) -> Result<Vec<Digest>, RecordError> {
+        let mut digests = Vec::new();
+        let mut seen = 0;
+        loop {
+            let (keys, more) = self.bucket.keys(seen)?;
+            seen += keys.len() as u64;
+            for key in keys.iter().filter(|key| key.starts_with(PACKAGE)) {
+                let accepted: Accepted = self.get(key)?.unwrap_or_default();
+                digests.extend(accepted.current.into_iter().chain(accepted.previous));
+            }
+            if !more {
+                return Ok(digests);
+            }
+        }
+    }
+
     /// Remembers what a deployment runs.
     pub(super) fn accept(&mut self, artifacts: &[&Origin]) -> Result<(), RecordError> {
         let packages: BTreeSet<_> = artifacts
@@ -108,7 +127,7 @@ impl Record {
             if current != accepted.current {
                 accepted.previous = std::mem::replace(&mut accepted.current, current);
             }
-            self.set(&format!("package/{package}"), &accepted)?;
+            self.set(&format!("{PACKAGE}{package}"), &accepted)?;
         }
         let signed = artifacts.iter().map(|artifact| artifact.signed_at()).max();
         signed.map_or(Ok(()), |signed| self.seen(signed))
@@ -124,7 +143,9 @@ impl Record {
     }
 
     fn accepted(&self, package: &PackageName) -> Result<Accepted, RecordError> {
-        Ok(self.get(&format!("package/{package}"))?.unwrap_or_default())
+        Ok(self
+            .get(&format!("{PACKAGE}{package}"))?
+            .unwrap_or_default())
     }
 
     fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, RecordError> {

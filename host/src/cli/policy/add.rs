@@ -13,6 +13,10 @@ use semver::Version;
 use super::SiteOptions;
 use super::site::{Change, Site};
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::files::complain;
+
+/// The identity provider of GitHub's workflows.
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
@@ -121,6 +125,13 @@ fn changed(options: &SiteOptions, change: impl FnOnce(&mut Policy)) -> Outcome {
 }
 
 fn publisher(args: &PublisherArgs) -> Outcome {
+    if args.issuer.as_deref() == Some(GITHUB) && args.claims.is_empty() {
+        complain(&format_args!(
+            "warning: names on GitHub can be registered anew by others, and a workflow that others \
+             may call lends them its identity; pin the owner with \
+             `--claim source_repository_owner_identifier=NUMBER`"
+        ));
+    }
     let mut site = Site::open(&args.site)?;
     let mut policy = site.policy().clone();
     let (trust, file) = trusted_root(&args.root, &mut policy)?;
