@@ -10,7 +10,7 @@ use wasm_build::Workspace;
 
 use crate::command::{Cargo, Failure, run, succeeds};
 use crate::run::{Outcome, Step};
-use crate::{peers, wit};
+use crate::{fuzz, peers, wit};
 
 pub(crate) const STEPS: &[Step] = &[
     Step {
@@ -52,6 +52,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: test,
     },
     Step {
+        name: "fuzz",
+        what: "hostile bytes change nothing",
+        run: fuzz::step,
+    },
+    Step {
         name: "doc",
         what: "the documentation builds and its links lead somewhere",
         run: doc,
@@ -69,7 +74,8 @@ fn passed(result: Result<(), Failure>) -> Result<Outcome, Failure> {
 
 fn fmt(workspace: &Workspace) -> Result<Outcome, Failure> {
     needs_component(workspace, "fmt", "rustfmt")?;
-    passed(Cargo::new(workspace, &["fmt", "--all", "--check"]).run())
+    Cargo::new(workspace, &["fmt", "--all", "--check"]).run()?;
+    passed(fuzz::fmt(workspace))
 }
 
 fn clippy(workspace: &Workspace) -> Result<Outcome, Failure> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use wasm_build::{BuildError, Workspace};
@@ -71,6 +72,13 @@ impl Cargo {
         self
     }
 
+    /// Runs it in `folder`, whose `.cargo/config.toml` counts: flags of the
+    /// environment would come before those in it.
+    pub(crate) fn folder(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder).env_remove("RUSTFLAGS");
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);
         self
@@ -93,6 +101,12 @@ fn is_set_by_cargo_run(name: &str) -> bool {
             "CARGO_PRIMARY_PACKAGE",
         ]
         .contains(&name)
+}
+
+/// Whether this is a machine that guards the repository: what people may do
+/// without, it may not.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some()
 }
 
 /// Runs a command whose output the user sees.

@@ -9,6 +9,7 @@
 
 mod checks;
 mod command;
+mod fuzz;
 mod peers;
 mod run;
 mod wit;
@@ -27,6 +28,9 @@ Repository tasks
                          every check and test; sets up what they need.
                          Stops at the first step that fails, unless told to go on
     cargo xtask peers    sets up other people's servers and clients in target/peers
+    cargo xtask fuzz [TARGET] [--seconds N] [--input FILE]
+                         throws hostile bytes at what parses foreign bytes, for
+                         60 seconds a target; or shows what one input does
     cargo xtask guests   builds the test components to target/guests
     cargo xtask wit      checks that the vendored WIT is what was vendored
     cargo xtask schemas  rewrites the checked-in schemas from the code
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["test", options @ ..] => test(options),
         ["peers"] => peers::set_up(&Workspace::here()),
+        ["fuzz", options @ ..] => fuzz::fuzz(options, &Workspace::here()),
         ["guests"] => guests(),
         ["wit"] => wit::check(&Workspace::here()),
         ["schemas"] => schemas(),
