@@ -15,6 +15,7 @@ mod intake;
 #[cfg(test)]
 mod tests;
 
+use selvedge_artifact::foreign::{Cause, cause};
 use selvedge_artifact::{Descriptor, DocumentError};
 
 use crate::{LayoutError, StoredTag};
@@ -40,7 +41,7 @@ pub enum ArchiveError {
     Layout(#[from] LayoutError),
     /// It cannot be read, or is not a tar archive.
     #[error("cannot read the archive")]
-    Read(#[source] std::io::Error),
+    Read(#[source] Cause),
     /// It cannot be written.
     #[error("cannot write the archive")]
     Write(#[source] std::io::Error),
@@ -74,6 +75,14 @@ pub enum ArchiveError {
         /// Entries that are looked at.
         entries_max: usize,
     },
+}
+
+impl ArchiveError {
+    /// The reader's errors repeat what stands in the archive.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    fn read(error: std::io::Error) -> Self {
+        Self::Read(cause(&error))
+    }
 }
 
 /// How many more bytes may be taken.

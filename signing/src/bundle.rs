@@ -15,7 +15,7 @@ use sigstore_verify::crypto::parse_certificate_info;
 use sigstore_verify::types::{Bundle, SignatureContent};
 
 use crate::Statement;
-use crate::quoted::cause;
+use selvedge_artifact::foreign::cause;
 
 mod claims;
 mod contained;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use selvedge_artifact::{Digest, PackageName};
 
-use crate::foreign::{cut, cut_chain};
 use crate::policy::{Faults, pointer};
 use crate::publisher::PreparedPublisher;
 use crate::{
     Candidate, Device, Grant, Origin, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher,
     Purpose, Refusal, Request, Trust, TrustedRoot, VerifiedArtifact,
 };
+use selvedge_artifact::foreign::{cut, cut_chain};
 
 mod artifact;
 mod findings;

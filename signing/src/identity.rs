@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quoted::quoted;
+use selvedge_artifact::foreign::cut;
 
 /// Bytes of an identity or a pattern.
 const IDENTITY_BYTES_MAX: usize = 2048;
@@ -49,7 +49,7 @@ impl TryFrom<String> for IdentityPattern {
         match check_pattern(&text) {
             Ok(()) => Ok(Self(text)),
             Err(reason) => Err(IdentityPatternError {
-                text: quoted(&text),
+                text: cut(&text),
                 reason,
             }),
         }

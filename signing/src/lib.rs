@@ -15,11 +15,9 @@
 mod bundle;
 mod candidate;
 mod decision;
-mod foreign;
 mod identity;
 mod policy;
 mod publisher;
-mod quoted;
 mod refusal;
 mod site;
 mod statement;

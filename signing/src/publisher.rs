@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bundle::{Expected, Subject, is_claim};
-use crate::quoted::quoted;
 use crate::{
     BundleError, Evidence, KeylessPublisher, PublicKey, Publisher, SignatureBundle, TrustedRoot,
     TrustedRootError,
 };
+use selvedge_artifact::foreign::cut;
 
 /// A publisher, ready to verify with.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl PreparedPublisher {
                     return Err(PublisherError::NoIssuer);
                 }
                 if let Some(name) = keyless.claims.keys().find(|name| !is_claim(name)) {
-                    return Err(PublisherError::NoSuchClaim(quoted(name)));
+                    return Err(PublisherError::NoSuchClaim(cut(name)));
                 }
                 (&keyless.trust, Signs::Keyless(keyless.clone()))
             }
@@ -72,7 +72,7 @@ impl PreparedPublisher {
             }
         };
         let root = roots.get(name);
-        let root = root.ok_or_else(|| PublisherError::NoRoot(quoted(name)))?;
+        let root = root.ok_or_else(|| PublisherError::NoRoot(cut(name)))?;
         Ok(Self {
             root: Arc::clone(root),
             signs,

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::foreign::cut;
 use crate::policy::{Faults, pointer};
 use crate::{Policy, PolicyError, PolicyFaultKind};
+use selvedge_artifact::foreign::cut;
 
 /// A policy with the files that it names, authenticated.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use selvedge_artifact::Digest;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::quoted::{Cause, cause, quoted};
+use selvedge_artifact::foreign::{Cause, cause, cut};
 
 mod strict_json;
 
@@ -114,10 +114,13 @@ impl Statement {
         if bytes.len() > STATEMENT_BYTES_MAX {
             return Err(StatementError::TooLarge(bytes.len()));
         }
-        let read: StatementJson = serde_json::from_slice(bytes)
-            .map_err(|error| StatementError::Malformed(cause(&error)))?;
+        // Bytes of a string that nobody reads are not looked at by the parser.
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|error| StatementError::Malformed(cause(&error)))?;
+        let read: StatementJson =
+            serde_json::from_str(text).map_err(|error| StatementError::Malformed(cause(&error)))?;
         if !STATEMENT_TYPES.contains(&read.kind.as_str()) {
-            return Err(StatementError::Type(quoted(&read.kind)));
+            return Err(StatementError::Type(cut(&read.kind)));
         }
         if read.subject.len() > SUBJECTS_MAX {
             return Err(StatementError::TooManySubjects(read.subject.len()));
@@ -130,7 +133,7 @@ impl Statement {
         let predicate_type = read.predicate_type;
         let length = 1..=PREDICATE_TYPE_BYTES_MAX;
         if !length.contains(&predicate_type.len()) || predicate_type.chars().any(char::is_control) {
-            return Err(StatementError::PredicateType(quoted(&predicate_type)));
+            return Err(StatementError::PredicateType(cut(&predicate_type)));
         }
         let predicate = match read.predicate.map(|StrictValue(value)| value) {
             None => Value::Object(serde_json::Map::new()),
@@ -149,7 +152,7 @@ impl Statement {
 }
 
 fn digest(hex: &str) -> Result<Digest, StatementError> {
-    Digest::from_str(&format!("sha256:{hex}")).map_err(|_| StatementError::Digest(quoted(hex)))
+    Digest::from_str(&format!("sha256:{hex}")).map_err(|_| StatementError::Digest(cut(hex)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod error;
 mod offered;
 mod stored;
 
+use selvedge_artifact::foreign::cut;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -20,7 +21,6 @@ use sigstore_tuf::TargetFile;
 
 use self::chain::{Chain, is_listed};
 pub use self::error::TrustError;
-use self::error::shown;
 use self::offered::{Offered, missing};
 pub use self::stored::StoredTrust;
 use crate::Policy;
@@ -155,7 +155,7 @@ fn authentic(chain: &Chain, target: &str, bytes: &[u8]) -> Result<(), TrustError
         return Ok(());
     }
     Err(TrustError::Tampered {
-        target: shown(target),
+        target: cut(target),
     })
 }
 

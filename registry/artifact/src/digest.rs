@@ -8,6 +8,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::foreign::cut;
+
 /// The SHA-256 of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -50,7 +52,7 @@ impl FromStr for Digest {
             }
             rest.is_empty().then_some(Self(bytes))
         };
-        parse().ok_or_else(|| DigestError(text.to_owned()))
+        parse().ok_or_else(|| DigestError(cut(text)))
     }
 }
 

@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 mod digest;
+pub mod foreign;
 pub mod media_type;
 mod oci;
 mod package_name;
@@ -27,3 +28,34 @@ pub use packaging::{Packaged, PackagingError, Release, attachment};
 pub use plugin_manifest::{PluginManifest, PluginManifestError, Want};
 pub use reference::{Reference, ReferenceError, Tag, TagError};
 pub use wasm_config::{ComponentSummary, WasmConfig, WasmConfigError};
+
+#[cfg(test)]
+mod tests {
+    use super::{Digest, Manifest, PackageName, PackagePattern, Reference, Tag};
+
+    #[test]
+    fn errors_quote_little_and_no_control_characters() {
+        let text = format!("sha256:\u{1b}[2J{}", "a".repeat(10_000));
+        let json = format!("{{\"schemaVersion\":\"{}\"}}", "\\u001b[2J".repeat(1_000));
+        let malformed = Manifest::parse(json.as_bytes()).unwrap_err();
+        let cause = std::error::Error::source(&malformed).unwrap();
+        for message in [
+            text.parse::<Digest>().unwrap_err().to_string(),
+            text.parse::<Tag>().unwrap_err().to_string(),
+            text.parse::<PackageName>().unwrap_err().to_string(),
+            text.parse::<PackagePattern>().unwrap_err().to_string(),
+            "a.b/\u{1b}[2J/x"
+                .parse::<Reference>()
+                .unwrap_err()
+                .to_string(),
+            "a.b/x/y:\u{1b}[2J"
+                .parse::<Reference>()
+                .unwrap_err()
+                .to_string(),
+            cause.to_string(),
+        ] {
+            let harmless = !message.chars().any(char::is_control);
+            assert!(message.len() <= 1000 && harmless, "{message:?}");
+        }
+    }
+}

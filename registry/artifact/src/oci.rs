@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::{Cause, cause};
 use crate::{Digest, media_type};
 
 /// Bytes of a manifest or index that is looked at. What the
@@ -36,7 +37,7 @@ pub enum DocumentError {
     TooLarge(usize),
     /// Not the JSON of such a document.
     #[error("it is not well formed")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[source] Cause),
     /// A field has a value that no such document may have.
     #[error("`{field}` is not acceptable: {reason}")]
     Field {
@@ -214,7 +215,7 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DocumentError> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         return Err(DocumentError::TooLarge(bytes.len()));
     }
-    Ok(serde_json::from_slice(bytes)?)
+    serde_json::from_slice(bytes).map_err(|error| DocumentError::Malformed(cause(&error)))
 }
 
 fn check_kind(version: u32, found: Option<&str>, expected: &str) -> Result<(), DocumentError> {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::cut;
+
 /// Bytes of each half.
 const HALF_BYTES_MAX: usize = 63;
 
@@ -67,7 +69,7 @@ impl FromStr for PackageName {
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(PackageNameError(text.chars().take(200).collect()))
+            Err(PackageNameError(cut(text)))
         }
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::PackageName;
+use crate::foreign::cut;
 use crate::package_name::is_half;
 
 /// One package, all of a namespace (`acme/*`), or all there are (`*`). Nothing
@@ -50,7 +51,7 @@ impl FromStr for PackagePattern {
     type Err = PackagePatternError;
 
     fn from_str(text: &str) -> Result<Self, PackagePatternError> {
-        let error = || PackagePatternError(text.chars().take(200).collect());
+        let error = || PackagePatternError(cut(text));
         if text == "*" {
             return Ok(Self::All);
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::cut;
 use crate::package_name::is_half;
 use crate::{Digest, PackageName};
 
@@ -105,7 +106,7 @@ impl FromStr for Tag {
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(TagError(text.chars().take(200).collect()))
+            Err(TagError(cut(text)))
         }
     }
 }
@@ -123,7 +124,6 @@ impl Reference {
         tag: Option<Tag>,
         digest: Option<Digest>,
     ) -> Result<Self, ReferenceError> {
-        let cut = |text: &str| text.chars().take(200).collect();
         let length = registry.len() + 1 + repository.len();
         if length > NAME_BYTES_MAX {
             return Err(ReferenceError::TooLong(length));
@@ -240,14 +240,13 @@ impl FromStr for Reference {
         if text.len() > REFERENCE_BYTES_MAX {
             return Err(ReferenceError::TooLong(text.len()));
         }
-        let cut = || text.chars().take(200).collect();
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
             None => (text, None),
         };
         let (registry, rest) = rest
             .split_once('/')
-            .ok_or_else(|| ReferenceError::Registry(cut()))?;
+            .ok_or_else(|| ReferenceError::Registry(cut(text)))?;
         let (repository, tag) = match rest.split_once(':') {
             Some((repository, tag)) => (repository, Some(tag.parse()?)),
             None => (rest, None),

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+use crate::foreign::{Cause, cause, cut};
 use crate::plugin_manifest::{PluginManifest, PluginManifestError};
 
 /// Bytes of a configuration.
@@ -60,7 +61,7 @@ pub enum WasmConfigError {
     TooLarge(usize),
     /// Not the JSON of a configuration.
     #[error("it is not well formed")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[source] Cause),
     /// Not for WebAssembly components.
     #[error("it is for `{architecture}` and `{os}`; only components run here, `wasm` and `wasip2`")]
     Platform {
@@ -87,9 +88,9 @@ impl WasmConfig {
         if bytes.len() > CONFIG_BYTES_MAX {
             return Err(WasmConfigError::TooLarge(bytes.len()));
         }
-        let config: Self = serde_json::from_slice(bytes)?;
+        let config: Self = serde_json::from_slice(bytes)
+            .map_err(|error| WasmConfigError::Malformed(cause(&error)))?;
         if config.architecture != "wasm" || config.os != "wasip2" {
-            let cut = |text: &str| text.chars().take(32).collect();
             return Err(WasmConfigError::Platform {
                 architecture: cut(&config.architecture),
                 os: cut(&config.os),

@@ -51,7 +51,7 @@ impl Layout {
         let mut writer = self.begin(blob.size)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            let read = file.read(&mut chunk).map_err(ArchiveError::Read)?;
+            let read = file.read(&mut chunk).map_err(ArchiveError::read)?;
             let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };

@@ -36,7 +36,7 @@ impl Part {
     pub(super) fn of(header: &Header) -> Result<Self, ArchiveError> {
         let path = header.path_bytes();
         let name = path.strip_prefix(b"./").unwrap_or(&path);
-        let size = header.entry_size().map_err(ArchiveError::Read)?;
+        let size = header.entry_size().map_err(ArchiveError::read)?;
         match header.entry_type() {
             EntryType::Regular => file(name).ok_or_else(|| refused(&path, "not a layout's name")),
             EntryType::Directory if size == 0 => {
@@ -77,7 +77,7 @@ fn directory(name: &[u8]) -> Option<Part> {
 /// Refuses an extended header that says anything that matters.
 pub(super) fn check_extension(bytes: &[u8]) -> Result<(), ArchiveError> {
     for extension in PaxExtensions::new(bytes) {
-        let extension = extension.map_err(ArchiveError::Read)?;
+        let extension = extension.map_err(ArchiveError::read)?;
         if !EXTENSIONS.contains(&extension.key_bytes()) {
             let reason = "an extended header: make the archive with `tar --format=ustar`";
             return Err(refused(extension.key_bytes(), reason));

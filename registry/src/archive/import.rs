@@ -39,7 +39,7 @@ impl Layout {
     pub fn import(&self, archive: &mut dyn Read, bytes_max: u64) -> Result<Imported, ArchiveError> {
         let mut magic = Vec::new();
         let mut start = archive.take(MAGIC_BYTES_MAX);
-        start.read_to_end(&mut magic).map_err(ArchiveError::Read)?;
+        start.read_to_end(&mut magic).map_err(ArchiveError::read)?;
         for (begin, name) in COMPRESSED {
             if magic.starts_with(begin) {
                 return Err(ArchiveError::Compressed(name));
@@ -56,10 +56,10 @@ impl Layout {
         let mut seen = BTreeSet::new();
         let (mut index, mut marked) = (None, false);
         let mut archive = tar::Archive::new(archive);
-        let entries = archive.entries().map_err(ArchiveError::Read)?;
+        let entries = archive.entries().map_err(ArchiveError::read)?;
         // As they are: what would rename or resize another is an entry too.
         for (number, entry) in entries.raw(true).enumerate() {
-            let mut entry = entry.map_err(ArchiveError::Read)?;
+            let mut entry = entry.map_err(ArchiveError::read)?;
             if number >= ENTRIES_MAX {
                 let entries_max = ENTRIES_MAX;
                 return Err(ArchiveError::TooMany { entries_max });
@@ -69,7 +69,7 @@ impl Layout {
             if part != Part::Extension && !seen.insert(part) {
                 return Err(refused(&name, "there twice"));
             }
-            let size = entry.header().entry_size().map_err(ArchiveError::Read)?;
+            let size = entry.header().entry_size().map_err(ArchiveError::read)?;
             budget.spend(size)?;
             let entry = Whole {
                 entry: &mut entry,
@@ -96,7 +96,7 @@ impl Layout {
         let mut writer = self.begin(blob.size)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            let read = blob.entry.read(&mut chunk).map_err(ArchiveError::Read)?;
+            let read = blob.entry.read(&mut chunk).map_err(ArchiveError::read)?;
             let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
@@ -132,7 +132,7 @@ impl<R: Read> Whole<'_, R> {
         self.check(bytes_max)?;
         let mut bytes = Vec::new();
         let read = self.entry.take(bytes_max).read_to_end(&mut bytes);
-        if read.map_err(ArchiveError::Read)? as u64 != self.size {
+        if read.map_err(ArchiveError::read)? as u64 != self.size {
             return Err(refused(self.name, "cut short"));
         }
         Ok(bytes)

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
+use selvedge_artifact::foreign::cause;
 use selvedge_artifact::{Descriptor, Digest, DocumentError, Index, Manifest, media_type};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -64,7 +65,7 @@ impl Document {
         let announced = announced.map(essence);
         let announced = announced.filter(|announced| known.contains(announced));
         let members: Members = serde_json::from_slice(&bytes)
-            .map_err(|error| unusable(place, DocumentError::Malformed(error)))?;
+            .map_err(|error| unusable(place, DocumentError::Malformed(cause(&error))))?;
         // A document that could be read as both (CVE-2021-41190).
         if members.manifests.is_some() && (members.layers.is_some() || members.config.is_some()) {
             return Err(ClientError::Malformed {

@@ -4,6 +4,7 @@
 //! A document is one or the other. One that can be read as both is refused, or
 //! two readers would see two artifacts under one digest (CVE-2021-41190).
 
+use selvedge_artifact::foreign::cause;
 use selvedge_artifact::{
     Annotations, Descriptor, Digest, DocumentError, Index, Manifest, media_type,
 };
@@ -55,7 +56,8 @@ impl Document {
         if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
             return Err(DocumentError::TooLarge(bytes.len()).into());
         }
-        let outline: Outline = serde_json::from_slice(bytes).map_err(DocumentError::from)?;
+        let outline: Outline = serde_json::from_slice(bytes)
+            .map_err(|error| DocumentError::Malformed(cause(&error)))?;
         let lists = outline.manifests.is_some();
         if lists && (outline.config.is_some() || outline.layers.is_some()) {
             return Err(LayoutError::Ambiguous);

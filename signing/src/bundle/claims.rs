@@ -11,7 +11,7 @@ use sigstore_verify::crypto::CertificateInfo;
 use sigstore_verify::crypto::x509::FulcioCiClaims as Claims;
 
 use super::BundleError;
-use crate::quoted::quoted;
+use selvedge_artifact::foreign::cut;
 
 type Claim = (&'static str, fn(&Claims) -> Option<&String>);
 
@@ -72,15 +72,13 @@ pub(super) fn check(
         let claim = CLAIMS.iter().find(|(known, _)| known == name);
         match claim.and_then(|(_, read)| read(&certificate.ci_claims)) {
             None => {
-                return Err(BundleError::ClaimMissing {
-                    claim: quoted(name),
-                });
+                return Err(BundleError::ClaimMissing { claim: cut(name) });
             }
             Some(found) if found != value => {
                 return Err(BundleError::Claim {
-                    claim: quoted(name),
-                    expected: quoted(value),
-                    found: quoted(found),
+                    claim: cut(name),
+                    expected: cut(value),
+                    found: cut(found),
                 });
             }
             Some(_) => {}

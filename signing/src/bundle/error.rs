@@ -9,7 +9,7 @@ use sigstore_verify::bundle::Error as Structure;
 use sigstore_verify::{CertificateError, Error, TimestampError, TransparencyLogError};
 
 use crate::StatementError;
-use crate::quoted::{Cause, cause, quoted};
+use selvedge_artifact::foreign::{Cause, cause, cut};
 
 /// Why a bundle proves nothing.
 #[derive(Debug, thiserror::Error)]
@@ -186,10 +186,10 @@ impl BundleError {
     pub(super) fn of(error: Error, log_needed: bool, log_known: bool) -> Self {
         match error {
             Error::IdentityMismatch { actual, .. } => Self::Identity {
-                found: actual.map(|san| quoted(san.as_str())),
+                found: actual.map(|san| cut(san.as_str())),
             },
             Error::IssuerMismatch { actual, .. } => Self::Issuer {
-                found: actual.map(|issuer| quoted(&issuer)),
+                found: actual.map(|issuer| cut(&issuer)),
             },
             Error::SignatureInvalid(text) => Self::Signature(cause(&text)),
             Error::ArtifactMismatch(_) => Self::OtherArtifact,

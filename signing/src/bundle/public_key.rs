@@ -6,7 +6,7 @@ use sigstore_verify::types::DerPublicKey;
 
 use super::TrustedRootError;
 use super::contained::contained;
-use crate::quoted::cause;
+use selvedge_artifact::foreign::cause;
 
 /// Bytes of a public key as PEM. An RSA key of 8192 bits has 1.5 KiB.
 const KEY_BYTES_MAX: usize = 8 << 10;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::BundleError;
-use crate::quoted::cause;
+use selvedge_artifact::foreign::cause;
 
 /// Entries of transparency logs.
 const LOG_ENTRIES_MAX: usize = 8;

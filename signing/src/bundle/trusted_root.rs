@@ -24,7 +24,7 @@ use super::{
     BundleError, Content, Evidence, PublicKey, SignatureBundle, Signer, TrustedRootError, claims,
 };
 use crate::IdentityPattern;
-use crate::quoted::{cause, quoted};
+use selvedge_artifact::foreign::{cause, cut};
 
 /// Bytes of a trusted root. That of the public sigstore instance has 7 KiB.
 const TRUSTED_ROOT_BYTES_MAX: usize = 1 << 20;
@@ -229,7 +229,7 @@ fn material(bundle: &SignatureBundle) -> &VerificationMaterialContent {
 fn identify(result: &VerificationResult, expected: &Expected<'_>) -> Result<Signer, BundleError> {
     let issuer = result.issuer();
     let Some(issuer) = issuer.filter(|issuer| *issuer == expected.issuer) else {
-        let found = issuer.map(quoted);
+        let found = issuer.map(cut);
         return Err(BundleError::Issuer { found });
     };
     let pattern = expected.identity;
@@ -239,7 +239,7 @@ fn identify(result: &VerificationResult, expected: &Expected<'_>) -> Result<Sign
             address
         }
         other => {
-            let found = other.map(|san| quoted(san.as_str()));
+            let found = other.map(|san| cut(san.as_str()));
             return Err(BundleError::Identity { found });
         }
     };

@@ -6,8 +6,8 @@
 
 use selvedge_artifact::{Descriptor, Digest, Manifest, WasmConfig, media_type};
 
-use crate::foreign::{cut, cut_chain};
 use crate::{Candidate, Purpose, Refusal, Request};
+use selvedge_artifact::foreign::{cut, cut_chain};
 
 /// What a component begins with: magic number, version 13 of the format, layer
 /// 1 (Component Model, Binary.md).

@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use selvedge_artifact::PackageName;
 
 use crate::decision::Known;
-use crate::foreign::cut;
 use crate::policy::Predicate;
 use crate::verified::Release;
 use crate::{
     Attestation, BundleRefusal, Candidate, Content, Evidence, Grant, Refusal, SignatureBundle,
     Unreleased, predicate_type,
 };
+use selvedge_artifact::foreign::cut;
 
 /// Bundles that are looked at. Anyone may attach one to an artifact.
 const BUNDLES_MAX: usize = 32;

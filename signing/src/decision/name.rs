@@ -7,8 +7,8 @@ use selvedge_artifact::{PackageName, media_type};
 use semver::Version;
 
 use crate::decision::Artifact;
-use crate::foreign::cut;
 use crate::{Refusal, Request};
+use selvedge_artifact::foreign::cut;
 
 /// The version, as signed.
 pub(super) fn check(request: &Request, artifact: &Artifact) -> Result<Version, Refusal> {

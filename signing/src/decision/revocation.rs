@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use selvedge_artifact::Digest;
 
 use crate::decision::{Findings, needs};
-use crate::foreign::cut;
 use crate::policy::Predicate;
 use crate::verified::Release;
 use crate::{Attestation, Grant, IdentityPattern, Policy, PublicKey, Publisher, Refusal, Signer};
+use selvedge_artifact::foreign::cut;
 
 /// What a policy revokes.
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::foreign::{cut, cut_chain};
 use crate::policy::{
     FORMAT, Grant, KeylessPublisher, Policy, PolicyFault, PolicyFaultKind, Predicate, Publisher,
     pointer,
 };
 use crate::{PublicKey, is_claim};
+use selvedge_artifact::foreign::{cut, cut_chain};
 
 /// Trusted roots of a policy.
 const ROOTS_MAX: usize = 32;

@@ -10,8 +10,8 @@ use std::fmt;
 
 use selvedge_artifact::{Digest, PackageName, PackagePattern};
 
-use crate::foreign::cut;
 use crate::policy::{Grant, KeyPublisher, KeylessPublisher, Policy, Publisher, Revoked};
+use selvedge_artifact::foreign::cut;
 
 /// One thing that is different.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use semver::Version;
 
-use crate::foreign::cut;
+use selvedge_artifact::foreign::cut;
 
 /// Faults that are kept of one policy. Whoever has more begins with these.
 const FAULTS_MAX: usize = 100;

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::foreign::cut;
 use crate::policy::{Faults, Policy, PolicyError, PolicyFaultKind, Revoked, pointer};
+use selvedge_artifact::foreign::cut;
 
 /// Bytes of `policy.json`.
 pub(super) const POLICY_BYTES_MAX: usize = 1 << 20;

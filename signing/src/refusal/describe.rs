@@ -1,7 +1,7 @@
 //! What machines and operators read of a refusal besides its message.
 
-use crate::foreign::cut;
 use crate::refusal::{BundleRefusal, Refusal, Step};
+use selvedge_artifact::foreign::cut;
 
 /// Names that are listed in a message.
 const NAMES_SHOWN_MAX: usize = 5;

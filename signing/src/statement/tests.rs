@@ -19,6 +19,23 @@ fn parse(statement: &Value) -> Result<Statement, StatementError> {
 }
 
 #[test]
+fn what_is_not_text_is_refused_even_where_it_is_ignored() {
+    let mut json = statement();
+    json["subject"][0]["name"] = "?".into();
+    assert!(parse(&json).is_ok());
+    let bytes = json.to_string().replace("\"?\"", "\"\u{7f}\"").into_bytes();
+    let bytes: Vec<u8> = bytes
+        .iter()
+        .map(|b| if *b == 0x7f { 0xff } else { *b })
+        .collect();
+    let refused = Statement::parse(&bytes);
+    assert!(
+        matches!(refused, Err(StatementError::Malformed(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn both_types_of_statement_are_read() {
     for kind in super::STATEMENT_TYPES {
         let mut json = statement();

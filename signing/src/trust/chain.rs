@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use selvedge_artifact::foreign::cut;
 use sigstore_tuf::{Error, Metadata, Root, TargetFile, Targets, TrustedMetadataSet};
 use sigstore_verify::crypto::{sha256, sha512};
 
-use super::error::{TrustError, cause, shown};
+use super::error::{TrustError, cause};
 use super::offered::{Offered, ROOT_BYTES_MAX, missing, root_name};
 use super::stored::{Blob, StoredTrust};
 
@@ -209,7 +210,7 @@ impl Chain {
                     let mut roles = delegations.roles.iter();
                     roles.any(|role| role.matches_path(target).unwrap_or(true))
                 });
-        let target = shown(target);
+        let target = cut(target);
         Err(if delegated {
             TrustError::Delegated { target }
         } else {

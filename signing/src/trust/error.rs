@@ -5,12 +5,10 @@
 //! before it is shown: it may come from anyone.
 
 use jiff::Timestamp;
+use selvedge_artifact::foreign::{Cause, cut, cut_chain};
 use sigstore_tuf::Error;
 
 use crate::PolicyError;
-
-/// How much of a foreign text is shown, in characters.
-const FOREIGN_CHARS_MAX: usize = 200;
 
 /// Why a repository is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -128,10 +126,6 @@ pub enum TrustError {
     },
 }
 
-/// What metadata is refused for, in words: the library's errors are not this
-/// crate's to hand out.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
 impl TrustError {
     /// A stable name for exit messages, metrics and alerts. Never reworded.
     pub fn code(&self) -> &'static str {
@@ -163,12 +157,12 @@ impl TrustError {
                 found,
                 threshold,
             } => Self::Unsigned {
-                role: shown(&role),
+                role: cut(&role),
                 found,
                 threshold,
             },
             Error::Rollback { role, trusted, new } => Self::Rollback {
-                role: shown(&role),
+                role: cut(&role),
                 known: trusted,
                 offered: new,
             },
@@ -178,15 +172,15 @@ impl TrustError {
                 offered: new,
             },
             Error::Expired { role, expires } => Self::Expired {
-                role: shown(&role),
+                role: cut(&role),
                 at: expires,
             },
             error @ Error::IntegrityMismatch(_) => Self::Mixed {
-                file: shown(file),
+                file: cut(file),
                 source: cause(&error),
             },
             error => Self::Malformed {
-                file: shown(file),
+                file: cut(file),
                 source: cause(&error),
             },
         }
@@ -201,37 +195,5 @@ impl TrustError {
 
 /// The whole chain of `error` as one text.
 pub(super) fn cause(error: &Error) -> Cause {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    Cause::from(shown(&text))
-}
-
-/// `text` as it may be shown.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(FOREIGN_CHARS_MAX)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().nth(FOREIGN_CHARS_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_is_cut_and_has_no_control_characters() {
-        let text = shown(&format!("\u{1b}[31m{}", "x".repeat(1_000)));
-        assert_eq!(text.chars().count(), FOREIGN_CHARS_MAX + 1);
-        assert!(!text.chars().any(char::is_control));
-    }
+    Cause::from(cut_chain(error))
 }

@@ -6,10 +6,11 @@
 //! decide what it is worth.
 
 use bytes::Bytes;
+use selvedge_artifact::foreign::cut;
 use sigstore_tuf::TargetFile;
 
 use super::RepositoryFiles;
-use super::error::{TrustError, shown};
+use super::error::TrustError;
 use crate::Trust;
 
 /// One root, in bytes.
@@ -126,12 +127,12 @@ pub(super) fn root_name(version: u64) -> String {
 
 /// The error for a file that is not there.
 pub(super) fn missing(name: &str) -> TrustError {
-    TrustError::Missing { file: shown(name) }
+    TrustError::Missing { file: cut(name) }
 }
 
 fn too_large(what: &str, max: usize) -> TrustError {
     TrustError::TooLarge {
-        what: shown(what),
+        what: cut(what),
         max,
     }
 }

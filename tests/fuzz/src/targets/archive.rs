@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::printable::accepted;
 use bytes::Bytes;
 use selvedge_artifact::{Descriptor, Digest, Index, Manifest, media_type};
 use selvedge_registry::{Imported, Layout};
@@ -43,7 +44,7 @@ fn import(archive: &[u8]) {
     let outside = folder();
     let root = outside.path().join("layout");
     let layout = Layout::open(&root).expect("an empty store is made");
-    let imported = layout.import(&mut &*archive, BYTES_MAX).ok();
+    let imported = accepted(layout.import(&mut &*archive, BYTES_MAX));
     assert_eq!(names(outside.path()), ["layout"]);
     assert!(
         names(&root)

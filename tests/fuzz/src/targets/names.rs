@@ -1,6 +1,7 @@
 //! Names that a registry or a person gives: what is accepted is written as it
 //! was read.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -23,8 +24,8 @@ pub(super) fn check(bytes: &[u8]) {
     }
 }
 
-fn name<T: FromStr + Display>(text: &str) {
-    if let Ok(name) = text.parse::<T>() {
+fn name<T: FromStr<Err: Error> + Display>(text: &str) {
+    if let Some(name) = accepted(text.parse::<T>()) {
         assert_eq!(name.to_string(), text);
     }
 }

@@ -8,10 +8,6 @@ use serde_json::Value;
 use crate::printable::accepted;
 
 pub(super) fn check(bytes: &[u8]) {
-    // What is not text is another reader's to refuse.
-    if std::str::from_utf8(bytes).is_err() {
-        return;
-    }
     let Some(statement) = accepted(Statement::parse(bytes)) else {
         return;
     };
