@@ -114,7 +114,8 @@ pub fn site_verifier(config: &TrustConfig, now: Timestamp) -> Result<Verifier, O
 }
 
 /// Whether `files` are a trust repository that a device set up by `config` would
-/// believe. What it saw before is not looked at here: [`Gate`] does that.
+/// believe, and none that is older than the one it has in place. What it saw
+/// before that is not looked at here: [`Gate`] does that.
 pub fn believes(
     config: &TrustConfig,
     files: RepositoryFiles,

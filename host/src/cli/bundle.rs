@@ -159,7 +159,7 @@ fn import(args: &Import) -> Outcome {
     };
     for tagged in &imported.tags {
         let digest = tagged.manifest.digest;
-        if tagged.manifest.artifact_type.as_deref() == Some(repository::ARTIFACT_TYPE) {
+        if repository::is_one(&store, &tagged.manifest) {
             continue;
         }
         let (repository, tag) = (&tagged.repository, &tagged.tag);

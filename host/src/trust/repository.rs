@@ -51,13 +51,19 @@ pub(super) fn look(config: &TrustConfig, now: Timestamp) -> Result<Trust, OpenEr
     Ok(trust)
 }
 
-/// Whether `files` would be believed by a device that has seen nothing.
+/// Whether `files` would be believed by a device that has seen nothing but what
+/// is in the directory. That may have expired; to go back behind it, no carrier
+/// may.
 pub(super) fn check(
     config: &TrustConfig,
     files: RepositoryFiles,
     now: Timestamp,
 ) -> Result<(), OpenError> {
-    Trust::update(&root(config)?, &StoredTrust::default(), files, now)?;
+    let root = root(config)?;
+    let there = update(config, &root, &StoredTrust::default(), Timestamp::MIN);
+    // What nobody would believe protects nothing.
+    let there = there.map(|(_, there)| there).unwrap_or_default();
+    Trust::update(&root, &there, files, now)?;
     Ok(())
 }
 

@@ -53,6 +53,32 @@ async fn a_bundle_brings_artifacts_and_policy_to_a_site_without_a_network() {
 }
 
 #[tokio::test]
+async fn who_carries_a_trust_repository_cannot_take_a_newer_one_back() {
+    let world = World::new().await;
+    let export = "--trust-repository site/repository";
+    world.done(&format!("bundle export old.tar {export}")).await;
+    let revoked = format!("sha256:{}", "0".repeat(64));
+    world
+        .done(&format!("policy revoke digest {revoked} --site site"))
+        .await;
+    world.done(&format!("bundle export new.tar {export}")).await;
+
+    // As people write folders.
+    let host = "data_directory = \"data\"\n[trust]\nroot = \"site/root.json\"\nrepository = \"carried/\"\n";
+    world.write("carried.toml", host);
+    let import = "--host-config carried.toml";
+    for _ in 0..2 {
+        world.done(&format!("bundle import new.tar {import}")).await;
+    }
+    let current = world.read("carried/metadata/timestamp.json");
+    let ended = world.cli(&format!("bundle import old.tar {import}")).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("went back"), "{ended:?}");
+    assert_eq!(world.read("carried/metadata/timestamp.json"), current);
+    assert!(!world.path("carried/.new").exists());
+}
+
+#[tokio::test]
 async fn our_registry_lets_nobody_push_who_may_not() {
     let world = World::new().await;
     let signing = world.key_publisher("vendor", "vendor/*").await;

@@ -5,7 +5,7 @@
 //! the host would believe it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use selvedge_artifact::{Annotations, Descriptor, Digest, Manifest, Tag, media_type};
@@ -16,7 +16,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::trust::{TrustConfig, believes, repository_files};
 
 /// What such an artifact is.
-pub(super) const ARTIFACT_TYPE: &str = "application/vnd.selvedge.trust-repository.v1";
+const ARTIFACT_TYPE: &str = "application/vnd.selvedge.trust-repository.v1";
 /// One of its files.
 const FILE_TYPE: &str = "application/vnd.selvedge.trust-repository.file.v1";
 /// Annotation of a layer: the file's name (OCI image-spec 1.1, annotations.md).
@@ -74,10 +74,9 @@ pub(super) fn replace(config: &TrustConfig, layout: &Layout, digest: &Digest) ->
         files.insert(name.clone(), layout.blob(&layer.digest, FILE_BYTES_MAX)?);
     }
     believes(config, files.clone(), Timestamp::now())?;
-    let (new, old) = (
-        beside(&config.repository, "new"),
-        beside(&config.repository, "old"),
-    );
+    // Without a slash at its end, after which the name would go on inside of it.
+    let repository: PathBuf = config.repository.components().collect();
+    let (new, old) = (beside(&repository, "new"), beside(&repository, "old"));
     for leftover in [&new, &old] {
         if leftover.exists() {
             fs_err::remove_dir_all(leftover)?;
@@ -90,17 +89,17 @@ pub(super) fn replace(config: &TrustConfig, layout: &Layout, digest: &Digest) ->
         }
         fs_err::write(path, bytes)?;
     }
-    if config.repository.exists() {
-        fs_err::rename(&config.repository, &old)?;
+    if repository.exists() {
+        fs_err::rename(&repository, &old)?;
     }
-    fs_err::rename(&new, &config.repository)?;
+    fs_err::rename(&new, &repository)?;
     if old.exists() {
         fs_err::remove_dir_all(&old)?;
     }
     Ok(())
 }
 
-fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
