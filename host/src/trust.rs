@@ -176,8 +176,7 @@ impl Gate {
             return Ok(());
         };
         let mut record = self.record.lock();
-        let (trust, stale) = repository::read(config, &mut record)?;
-        let verifier = Verifier::new(trust)?;
+        let (verifier, stale) = repository::read(config, &mut record)?;
         if let Some(error) = stale {
             let error = crate::error_chain::ErrorChain(&error).to_string();
             warn!(

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use selvedge_signing::{RepositoryFiles, StoredTrust, Trust};
+use selvedge_signing::{RepositoryFiles, StoredTrust, Trust, Verifier};
 
 use super::record::Record;
 use super::{OpenError, TrustConfig};
@@ -12,6 +12,8 @@ use super::{OpenError, TrustConfig};
 /// Files of a repository that are looked at, and bytes of all of them.
 const FILES_MAX: usize = Trust::REPOSITORY_FILES_MAX;
 const BYTES_MAX: u64 = Trust::REPOSITORY_BYTES_MAX as u64;
+/// Whatever else lies beside them: what is not looked at takes time, too.
+const ENTRIES_MAX: usize = 4 * FILES_MAX;
 /// Folders below the repository's own: `metadata`, `targets`, and one more.
 const DEPTH_MAX: usize = 3;
 
@@ -22,27 +24,48 @@ pub enum RepositoryError {
     Root(#[source] std::io::Error),
     #[error("cannot read the repository")]
     Files(#[from] std::io::Error),
-    #[error("{path} has more than {FILES_MAX} files or {BYTES_MAX} bytes", path = path.display())]
+    #[error(
+        "{path} has more than {FILES_MAX} files, {BYTES_MAX} bytes or {ENTRIES_MAX} entries of any kind",
+        path = path.display()
+    )]
     TooLarge { path: PathBuf },
 }
 
-/// What is trusted now, and why it is not what lies in the directory, if so.
+/// Who decides now, and why it is not what lies in the directory, if so.
 pub(super) fn read(
     config: &TrustConfig,
     record: &mut Record,
-) -> Result<(Trust, Option<OpenError>), OpenError> {
+) -> Result<(Verifier, Option<OpenError>), OpenError> {
     let root = root(config)?;
     let stored = record.trust()?;
-    match update(config, &root, &stored, record.now()) {
-        Ok((trust, stored)) => {
+    match decider(config, &root, &stored, record.now()) {
+        Ok((verifier, newest)) => {
             // On the disk before it is believed: what was seen is never forgotten.
-            record.keep_trust(&stored)?;
-            Ok((trust, None))
+            // A disk wears out, so only what is new is written.
+            if newest != stored {
+                record.keep_trust(&newest)?;
+            }
+            Ok((verifier, None))
         }
         // Nothing was believed before: this is what must be mended.
         Err(error) if stored.is_empty() => Err(error),
-        Err(error) => Ok((Trust::resume(&root, &stored)?, Some(error))),
+        Err(error) => {
+            let trust = Trust::resume(&root, &stored)?;
+            Ok((Verifier::new(trust)?, Some(error)))
+        }
     }
+}
+
+/// Who decides by what lies in the directory. A policy that nothing can be
+/// verified by is not kept: the one before would be lost for it.
+fn decider(
+    config: &TrustConfig,
+    root: &[u8],
+    stored: &StoredTrust,
+    now: Timestamp,
+) -> Result<(Verifier, StoredTrust), OpenError> {
+    let (trust, newest) = update(config, root, stored, now)?;
+    Ok((Verifier::new(trust)?, newest))
 }
 
 /// What the directory says, to a device that has seen nothing.
@@ -88,6 +111,7 @@ fn update(
 pub(super) fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
     let mut files = RepositoryFiles::new();
     let mut bytes_left = BYTES_MAX;
+    let mut entries_left = ENTRIES_MAX;
     let mut folders = vec![(directory.to_owned(), String::new(), 0)];
     let too_large = || RepositoryError::TooLarge {
         path: directory.to_owned(),
@@ -95,6 +119,7 @@ pub(super) fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError
     while let Some((folder, prefix, depth)) = folders.pop() {
         for entry in fs_err::read_dir(&folder)? {
             let entry = entry?;
+            entries_left = entries_left.checked_sub(1).ok_or_else(too_large)?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             let name = format!("{prefix}{name}");
@@ -115,4 +140,30 @@ pub(super) fn files(directory: &Path) -> Result<RepositoryFiles, RepositoryError
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::files;
+
+    #[test]
+    fn what_is_no_plain_file_is_passed_over() {
+        let carried = tempfile::tempdir().unwrap();
+        let folder = carried.path().join("repository");
+        fs_err::create_dir_all(folder.join("metadata")).unwrap();
+        fs_err::write(folder.join("metadata/timestamp.json"), b"{}").unwrap();
+        fs_err::write(carried.path().join("secret"), b"secret").unwrap();
+        let link = |to: &str, at: &str| {
+            fs_err::os::unix::fs::symlink(to, folder.join(at)).unwrap();
+        };
+        link("../secret", "link.json");
+        link("/dev/zero", "endless.json");
+        link("..", "up");
+        let pipe = std::process::Command::new("mkfifo")
+            .arg(folder.join("pipe.json"))
+            .status();
+        assert!(pipe.unwrap().success());
+        let names: Vec<_> = files(&folder).unwrap().into_keys().collect();
+        assert_eq!(names, ["metadata/timestamp.json"]);
+    }
 }
