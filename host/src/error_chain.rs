@@ -4,7 +4,9 @@
 //! own part and leaves its cause to `source`.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use crate::deployment::document::fault::is_direction_mark;
 
 /// An error and everything that caused it.
 #[derive(Debug, Clone, Copy)]
@@ -12,13 +14,30 @@ pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut line = OneLine(f);
+        write!(line, "{}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            write!(line, ": {error}")?;
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+/// Errors repeat what others wrote. Nothing of that moves the cursor, turns the
+/// order of the letters around or begins a line that we seem to have written.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|char| match char {
+            '\n' => self.0.write_char(' '),
+            _ if char.is_control() || is_direction_mark(char) => {
+                write!(self.0, "{}", char.escape_unicode())
+            }
+            _ => self.0.write_char(char),
+        })
     }
 }
 
@@ -34,5 +53,14 @@ mod tests {
     fn causes_follow_the_error_on_one_line() {
         let error = Outer(std::io::Error::other("no room"));
         assert_eq!(ErrorChain(&error).to_string(), "cannot start: no room");
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_steer_a_terminal() {
+        let error = Outer(std::io::Error::other("\x1b[2J\nhelp: \u{202e}well"));
+        assert_eq!(
+            ErrorChain(&error).to_string(),
+            "cannot start: \\u{1b}[2J help: \\u{202e}well"
+        );
     }
 }

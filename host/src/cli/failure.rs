@@ -61,7 +61,11 @@ impl Failure {
 
     /// Says so, and how the process ends.
     pub(super) fn report(&self) -> ExitCode {
-        files::complain(&format_args!("error: {}", ErrorChain(self.error.as_ref())));
+        match self.code {
+            // Faults of a file are lines, each fit to be printed.
+            EXIT_CONFIG => files::complain(&format_args!("error: {}", self.error)),
+            _ => files::complain(&format_args!("error: {}", ErrorChain(self.error.as_ref()))),
+        }
         if let Some(hint) = &self.hint {
             files::complain(&format_args!("  help: {hint}"));
         }
