@@ -11,7 +11,9 @@ use bytes::Bytes;
 use selvedge_artifact::{Descriptor, DocumentError, Manifest, media_type};
 use selvedge_registry::{Client, ClientError, Layout, LayoutError, Progress, Pulled};
 use selvedge_signing::Candidate;
+use tracing::warn;
 
+use crate::error_chain::ErrorChain;
 use crate::names::{Digest, Reference};
 
 pub use config::{RegistryConfig, RegistryConfigError};
@@ -20,10 +22,11 @@ pub use config::{RegistryConfig, RegistryConfigError};
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a component.
 const COMPONENT_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of a signature bundle.
-const BUNDLE_BYTES_MAX: u64 = 4 << 20;
-/// Signature bundles of an artifact that are looked at.
-const BUNDLES_MAX: usize = 64;
+/// Bytes of a signature bundle. What is larger is never believed.
+const BUNDLE_BYTES_MAX: u64 = 1 << 20;
+/// Signature bundles of an artifact that are looked at, and in memory at once:
+/// as many as a decision looks at.
+const BUNDLES_MAX: usize = 32;
 
 /// Why there is no artifact.
 #[derive(Debug, thiserror::Error)]
@@ -86,19 +89,36 @@ impl Artifacts {
         Ok(pulled.await?)
     }
 
-    /// What the store has for `reference`; else, where that is allowed, what its
-    /// registry has.
+    /// What the store has for `reference`; else, or if that has no signature,
+    /// where it is allowed, what its registry has.
     pub async fn obtain(
         &self,
         reference: &Reference,
         progress: &dyn Progress,
     ) -> Result<Candidate, ArtifactError> {
         let (store, wanted) = (self.clone(), reference.clone());
-        let digest = match off_executor(move || store.find(&wanted)).await? {
-            Some(manifest) => manifest.digest,
-            None if self.pull => self.pull(reference, progress).await?.manifest.digest,
-            None => return Err(ArtifactError::Missing(Box::new(reference.clone()))),
+        let Some(stored) = off_executor(move || store.find(&wanted)).await? else {
+            if !self.pull {
+                return Err(ArtifactError::Missing(Box::new(reference.clone())));
+            }
+            let pulled = self.pull(reference, progress).await?;
+            return self.candidate(pulled.manifest.digest).await;
         };
+        let candidate = self.candidate(stored.digest).await?;
+        if !self.pull || !candidate.bundles.is_empty() {
+            return Ok(candidate);
+        }
+        // It came before its signatures did, or from someone who held them back.
+        // Without an answer, what is there is what is decided about.
+        let pinned = reference.with_digest(stored.digest);
+        if let Err(error) = self.pull(&pinned, progress).await {
+            let error = ErrorChain(&error).to_string();
+            warn!(error, "registry not asked again for signatures");
+        }
+        self.candidate(stored.digest).await
+    }
+
+    async fn candidate(&self, digest: Digest) -> Result<Candidate, ArtifactError> {
         let layout = self.layout.clone();
         off_executor(move || candidate(&layout, &digest)).await
     }
@@ -157,8 +177,8 @@ fn bundles(layout: &Layout, digest: &Digest) -> Result<Vec<Bytes>, ArtifactError
             .next()?;
         layout.blob(&layer.digest, BUNDLE_BYTES_MAX).ok()
     };
-    let bundles = referrers.iter().filter(is_bundle).take(BUNDLES_MAX);
-    Ok(bundles.filter_map(read).collect())
+    let bundles = referrers.iter().filter(is_bundle).filter_map(read);
+    Ok(bundles.take(BUNDLES_MAX).collect())
 }
 
 fn parse(digest: &Digest, bytes: &[u8]) -> Result<Manifest, ArtifactError> {

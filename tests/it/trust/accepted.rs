@@ -2,6 +2,7 @@
 
 use super::peers::{ISSUER, Peers, argument};
 use super::world::World;
+use crate::process::{Process, selvedge};
 
 /// Who releases from CI: the tag is part of the identity.
 const WORKFLOW: &str = "https://github.com/acme/plugins/.github/workflows/release.yml@refs/tags/";
@@ -92,6 +93,28 @@ async fn a_plugin_of_each_signer_runs_on_a_device_without_a_network() {
         ended.stderr.matches("plugin verified").count(),
         references.len()
     );
+}
+
+#[tokio::test]
+async fn what_is_signed_after_a_device_has_brought_it_runs() {
+    let Some(peers) = Peers::find() else { return };
+    let world = World::new().await;
+    let registry = peers.registry(world.folder()).await;
+    let signing = world.key_publisher("vendor", "vendor/*").await;
+    let to = format!("{}/vendor/echo", registry.address);
+    let reference = world.publish(&to, "1.0.0", "--unsigned").await;
+    world.deployment("line.toml", &[&reference]);
+    let run = "run line.toml --host-config host.toml";
+    let ended = world.cli(run).await;
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stderr.contains("is not signed"), "{ended:?}");
+
+    world.done(&format!("sign {reference} {signing}")).await;
+    let mut host = selvedge(&run.split(' ').collect::<Vec<_>>());
+    let mut host = Process::start(host.current_dir(world.folder()));
+    host.line("deployment started").await;
+    host.signal("TERM").await;
+    assert_eq!(host.end().await.code, Some(0));
 }
 
 #[tokio::test]
