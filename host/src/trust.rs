@@ -25,7 +25,7 @@ use selvedge_signing::{
 };
 use tracing::{info, warn};
 
-use crate::names::{Digest, PluginName, Reference};
+use crate::names::{Digest, PackageName, PluginName, Reference};
 use crate::storage::Storage;
 
 use local::Local;
@@ -36,6 +36,11 @@ pub(crate) use config::refresh_s;
 pub use local::LocalError;
 pub use record::RecordError;
 pub use repository::RepositoryError;
+
+/// The namespaces of what this process signs itself: what is compiled into the
+/// binary, and what a developer is working on.
+const SHIPPED: &str = "shipped";
+const DEVELOPMENT: &str = "development";
 
 /// Why something may not run here.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,8 @@ pub enum GateError {
     NoDigest(Box<Reference>),
     #[error("nothing but shipped plugins is trusted here: the host has no trust repository")]
     NoPolicy,
+    #[error("`{0}` is a name of what this process brings along, which no registry has")]
+    Reserved(PackageName),
     #[error("the component is a file, which nobody has signed")]
     NotSigned,
     #[error("cannot vouch for what this process brings along")]
@@ -67,6 +74,7 @@ impl GateError {
             Self::Revoked { .. } => "digest-revoked",
             Self::NoDigest(_) => "digest-missing",
             Self::NoPolicy => "policy-missing",
+            Self::Reserved(_) => "package-reserved",
             Self::NotSigned => "component-not-signed",
             Self::Local(_) => "local-signature-failed",
             Self::Record(_) => "record-unreadable",
@@ -157,11 +165,11 @@ impl Gate {
     ) -> Result<Self, OpenError> {
         let record = Record::open(storage)?;
         let now = record.now();
-        let development = development.then(|| Local::new("development", now));
+        let development = development.then(|| Local::new(DEVELOPMENT, now));
         let gate = Self {
             site: ArcSwapOption::empty(),
             config: config.cloned(),
-            shipped: Local::new("shipped", now)?,
+            shipped: Local::new(SHIPPED, now)?,
             development: development.transpose()?,
             record: Mutex::new(record),
         };
@@ -226,6 +234,10 @@ impl Gate {
         candidate: &Candidate,
     ) -> Result<VerifiedArtifact, GateError> {
         let site = self.site.load_full().ok_or(GateError::NoPolicy)?;
+        let package = reference.package();
+        if [SHIPPED, DEVELOPMENT].contains(&package.namespace()) {
+            return Err(GateError::Reserved(package.clone()));
+        }
         let digest = reference.digest();
         let digest = digest.ok_or_else(|| GateError::NoDigest(Box::new(reference.clone())))?;
         let request = Request {
@@ -233,11 +245,13 @@ impl Gate {
             version: reference.tag().and_then(|tag| tag.version()),
             digest: Some(digest),
         };
-        let record = self.record.lock();
-        let accepted = record.has_accepted(reference.package(), &digest)?;
-        let version_seen = record.highest(reference.package())?;
+        let (accepted, version_seen, now) = {
+            let record = self.record.lock();
+            let accepted = record.has_accepted(reference.package(), &digest)?;
+            (accepted, record.highest(reference.package())?, record.now())
+        };
         let device = Device {
-            now: record.now(),
+            now,
             purpose: if accepted {
                 Purpose::Resume
             } else {
@@ -245,6 +259,7 @@ impl Gate {
             },
             version_seen: version_seen.as_ref(),
         };
+        // Without the lock: a component is large, and hashing it takes a while.
         let verified = site.verify(&request, candidate, &device);
         verified.map_err(|source| GateError::Refused {
             reference: Box::new(reference.clone()),
@@ -252,10 +267,12 @@ impl Gate {
         })
     }
 
-    /// Remembers what a deployment put into service, so that nothing older is
-    /// installed later and this starts again whatever the clock says.
+    /// Remembers what a deployment puts into service, so that nothing older is
+    /// installed later and this starts again when the policy has expired.
     pub fn accept(&self, artifacts: &[&Origin]) -> Result<(), GateError> {
-        Ok(self.record.lock().accept(artifacts)?)
+        let site = self.site.load();
+        let expires = site.as_ref().and_then(|site| site.expires());
+        Ok(self.record.lock().accept(artifacts, expires)?)
     }
 
     /// Why `artifact`, which runs here, no longer may, if so.

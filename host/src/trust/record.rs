@@ -69,10 +69,9 @@ impl Record {
         Timestamp::now().max(self.time_min)
     }
 
-    /// Remembers that it was at least `time`.
-    pub(super) fn seen(&mut self, time: Timestamp) -> Result<(), RecordError> {
-        // A proof from far ahead would make everything expire.
-        if time > self.time_min && time <= self.now() {
+    /// Remembers that it was at least `time`, by a policy that `expires`.
+    fn seen(&mut self, time: Timestamp, expires: Option<Timestamp>) -> Result<(), RecordError> {
+        if time > self.time_min && time <= latest(Timestamp::now(), self.time_min, expires) {
             self.time_min = time;
             self.set("time", &time)?;
         }
@@ -109,8 +108,12 @@ impl Record {
         }
     }
 
-    /// Remembers what a deployment runs.
-    pub(super) fn accept(&mut self, artifacts: &[&Origin]) -> Result<(), RecordError> {
+    /// Remembers what a deployment runs, by a policy that `expires`.
+    pub(super) fn accept(
+        &mut self,
+        artifacts: &[&Origin],
+        expires: Option<Timestamp>,
+    ) -> Result<(), RecordError> {
         let packages: BTreeSet<_> = artifacts
             .iter()
             .map(|artifact| artifact.package())
@@ -130,7 +133,7 @@ impl Record {
             self.set(&format!("{PACKAGE}{package}"), &accepted)?;
         }
         let signed = artifacts.iter().map(|artifact| artifact.signed_at()).max();
-        signed.map_or(Ok(()), |signed| self.seen(signed))
+        signed.map_or(Ok(()), |signed| self.seen(signed, expires))
     }
 
     /// What was kept of the trust repository.
@@ -166,15 +169,51 @@ impl Record {
     }
 }
 
+/// The latest time that a proof may be from: one from far ahead would make
+/// everything expire, for ever. A clock that is behind what there was proof of
+/// says nothing; then only the policy does, which the next one outlives.
+fn latest(clock: Timestamp, time_min: Timestamp, expires: Option<Timestamp>) -> Timestamp {
+    match expires {
+        Some(expires) if clock < time_min => time_min.max(expires),
+        _ => clock.max(time_min),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Accepted, Record, RecordError, TIME_MIN};
+    use super::{Accepted, Record, RecordError, TIME_MIN, latest};
     use crate::storage::Storage;
 
     fn record(directory: &tempfile::TempDir) -> Record {
         Record::open(&Storage::open(directory.path()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn proofs_from_the_future_are_not_believed() {
+        let at = |second: i64| Timestamp::constant(second, 0);
+        // A clock that goes.
+        assert_eq!(latest(at(500), at(100), Some(at(900))), at(500));
+        // One that was set back, or has no battery.
+        assert_eq!(latest(at(0), at(100), Some(at(900))), at(900));
+        assert_eq!(latest(at(0), at(100), Some(at(50))), at(100));
+        assert_eq!(latest(at(0), at(100), None), at(100));
+    }
+
+    #[test]
+    fn the_time_never_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let earlier = Timestamp::now();
+        {
+            let storage = Storage::open(folder.path()).unwrap();
+            let mut record = Record::open(&storage).unwrap();
+            record.seen(earlier, None).unwrap();
+            record.seen(TIME_MIN, None).unwrap();
+            record.seen(Timestamp::MAX, Some(Timestamp::MAX)).unwrap();
+        }
+        let storage = Storage::open(folder.path()).unwrap();
+        assert_eq!(Record::open(&storage).unwrap().time_min, earlier);
     }
 
     #[test]
@@ -189,7 +228,9 @@ mod tests {
         }
         let mut record = record(&directory);
         assert_eq!(record.now(), ahead);
-        record.seen(ahead - SignedDuration::from_hours(1)).unwrap();
+        record
+            .seen(ahead - SignedDuration::from_hours(1), None)
+            .unwrap();
         assert_eq!(record.now(), ahead);
     }
 
@@ -198,7 +239,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut record = record(&directory);
         let ahead = Timestamp::now() + SignedDuration::from_hours(24 * 365);
-        record.seen(ahead).unwrap();
+        record.seen(ahead, None).unwrap();
         assert!(record.now() < ahead);
     }
 
