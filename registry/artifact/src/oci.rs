@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::foreign::{Cause, cause};
 use crate::{Digest, media_type};
@@ -63,7 +64,11 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Annotations.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "each_once",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -87,7 +92,11 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Annotations. At most 64, of 4096 bytes each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "each_once",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -103,7 +112,11 @@ pub struct Index {
     /// The manifests. At most 10,000.
     pub manifests: Vec<Descriptor>,
     /// Annotations. At most 64, of 4096 bytes each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "each_once",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -240,6 +253,59 @@ fn check_annotations(annotations: &Annotations) -> Result<(), DocumentError> {
     Ok(())
 }
 
+/// Annotations say what an artifact is called. Of two with one key, readers
+/// take the first or the last, and would see two artifacts in the same bytes.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Annotations, D::Error> {
+    struct EachOnce;
+
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = Annotations;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("annotations")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Annotations, A::Error> {
+            let mut annotations = Annotations::new();
+            while let Some((key, value)) = entries.next_entry::<String, String>()? {
+                if annotations.insert(key, value).is_some() {
+                    return Err(A::Error::custom("an annotation stands twice"));
+                }
+            }
+            Ok(annotations)
+        }
+    }
+
+    deserializer.deserialize_map(EachOnce)
+}
+
 fn field(field: &'static str, reason: &'static str) -> DocumentError {
     DocumentError::Field { field, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Manifest;
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let config = format!(
+            r#"{{"mediaType":"a","digest":"sha256:{}","size":1}}"#,
+            "0".repeat(64)
+        );
+        let parse = |more: &str| {
+            let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]{more}}}"#);
+            Manifest::parse(text.as_bytes())
+        };
+        assert!(parse("").is_ok());
+        assert!(parse(r#","annotations":{"a":"x","b":"y"}"#).is_ok());
+        for more in [
+            r#","annotations":{"a":"x","a":"y"}"#,
+            r#","annotations":{"a":"x","\u0061":"x"}"#,
+            r#","annotations":{},"annotations":{}"#,
+            r#","layers":[]"#,
+        ] {
+            assert!(parse(more).is_err(), "{more}");
+        }
+    }
 }
