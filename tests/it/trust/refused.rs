@@ -296,6 +296,20 @@ async fn push_with_oras(plant: &Plant, tagged: &str, package: &str, bytes: &[u8]
 }
 
 #[tokio::test]
+async fn a_root_that_devices_cannot_use_is_not_published() {
+    let world = World::new().await;
+    world.key_publisher("vendor", "vendor/*").await;
+    let timestamp = "site/repository/metadata/timestamp.json";
+    let before = world.read(timestamp);
+    world.done("keygen other --no-password").await;
+    let add = "policy add publisher other --key other.pub --root other.pub --site site";
+    let ended = world.cli(add).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("trusted root"), "{ended:?}");
+    assert_eq!(world.read(timestamp), before);
+}
+
+#[tokio::test]
 async fn what_was_altered_on_the_device_is_refused() {
     let Some(plant) = Plant::new().await else {
         return;

@@ -166,11 +166,15 @@ fn publisher(args: &PublisherArgs) -> Outcome {
     site.publish(Change::with_files(policy, vec![file]))
 }
 
+/// Hex digits of its digest in the name of a trusted root. With few, whoever
+/// hands one in could make it be called like another's, and replace that.
+const ROOT_DIGITS: usize = 40;
+
 /// The trusted root as a target of the repository, under a name of its own: the
 /// same bytes are there once.
 fn trusted_root(path: &Path, policy: &mut Policy) -> Outcome<(String, (String, Bytes))> {
     let bytes = Bytes::from(fs_err::read(path)?);
-    let digits: String = Digest::of(&bytes).hex().chars().take(12).collect();
+    let digits: String = Digest::of(&bytes).hex().chars().take(ROOT_DIGITS).collect();
     let target = format!("trusted_root-{digits}.json");
     let named = |(name, found): (&String, &String)| (*found == target).then(|| name.clone());
     let known = policy.trust.iter().find_map(named);

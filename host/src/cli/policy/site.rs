@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use selvedge_signer::{Lifetimes, RepositoryKeys, SigningKey, TrustRepository};
-use selvedge_signing::Policy;
+use selvedge_signing::{Policy, Trust, Verifier};
 
 use super::SiteOptions;
 use crate::cli::failure::{Failure, Outcome};
@@ -95,7 +95,6 @@ impl Site {
     /// Puts a policy into force, and says what that changes.
     pub(super) fn publish(&mut self, change: Change) -> Outcome {
         let bytes = change.policy.to_bytes();
-        // What devices would refuse is not published.
         let policy = Policy::parse(&bytes)?;
         let changes = policy.diff(self.policy());
         if changes.is_empty() {
@@ -105,6 +104,8 @@ impl Site {
         let mut files: BTreeMap<_, _> = self.repository.files().into_iter().collect();
         files.extend(change.files);
         files.retain(|name, _| policy.trust.values().any(|target| target == name));
+        // What devices would refuse, or could not decide by, is not published.
+        Verifier::new(Trust::of_this_process(&bytes, files.clone())?)?;
         let files: Vec<_> = files.into_iter().collect();
         let keys = read_keys(&self.folder, self.password.as_deref(), false)?;
         let now = Timestamp::now();
