@@ -20,7 +20,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use selvedge_signing::{
-    Candidate, Device, Origin, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
+    Candidate, Device, Origin, PolicyError, Refusal, RepositoryFiles, Request, TrustError,
     VerifiedArtifact, Verifier,
 };
 use tracing::{info, warn};
@@ -245,18 +245,14 @@ impl Gate {
             version: reference.tag().and_then(|tag| tag.version()),
             digest: Some(digest),
         };
-        let (accepted, version_seen, now) = {
+        let (purpose, version_seen, now) = {
             let record = self.record.lock();
-            let accepted = record.has_accepted(reference.package(), &digest)?;
-            (accepted, record.highest(reference.package())?, record.now())
+            let purpose = record.purpose(package, &digest)?;
+            (purpose, record.highest(package)?, record.now())
         };
         let device = Device {
             now,
-            purpose: if accepted {
-                Purpose::Resume
-            } else {
-                Purpose::Install
-            },
+            purpose,
             version_seen: version_seen.as_ref(),
         };
         // Without the lock: a component is large, and hashing it takes a while.

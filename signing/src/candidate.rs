@@ -48,7 +48,11 @@ pub struct Device<'a> {
 pub enum Purpose {
     /// To install or upgrade: everything counts.
     Install,
-    /// To start again what this device accepted before, by its digest. An
+    /// To go back to what ran before what runs now, by its digest: as
+    /// [`Self::Resume`], but not below the policy's floor, which may have been
+    /// raised because of it.
+    Return,
+    /// To start again what this device runs, by its digest. An
     /// expired policy and the version marks (floor and the version seen) do not
     /// stop it; revocation does, and so does a grant or publisher that the
     /// policy no longer has.

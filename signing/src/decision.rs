@@ -120,7 +120,7 @@ impl Verifier {
     /// 6. every needed statement is there, by someone who may state it;
     /// 7. neither digest nor publisher is revoked;
     /// 8. to install, the version is not below the policy's floor nor below
-    ///    what the device had.
+    ///    what the device had; to go back, it is not below the floor.
     ///
     /// If several publishers released it, one that is not revoked is enough.
     ///
@@ -143,8 +143,12 @@ impl Verifier {
         self.revocations
             .check_digests(&[artifact.digest, artifact.component_digest])?;
         let mut releases = self.revocations.retain(grant, &mut findings)?.into_iter();
-        if device.purpose == Purpose::Install {
-            let seen = device.version_seen;
+        let seen = match device.purpose {
+            Purpose::Install => Some(device.version_seen),
+            Purpose::Return => Some(None),
+            Purpose::Resume => None,
+        };
+        if let Some(seen) = seen {
             version::check(&self.policy, &request.package, &version, seen)?;
         }
         let origin = Origin {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use selvedge_signing::{Origin, StoredTrust};
+use selvedge_signing::{Origin, Purpose, StoredTrust};
 use semver::Version;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -82,13 +82,18 @@ impl Record {
         Ok(self.accepted(package)?.highest)
     }
 
-    pub(super) fn has_accepted(
+    /// What it means for this device to run `digest`.
+    pub(super) fn purpose(
         &self,
         package: &PackageName,
         digest: &Digest,
-    ) -> Result<bool, RecordError> {
+    ) -> Result<Purpose, RecordError> {
         let accepted = self.accepted(package)?;
-        Ok(accepted.current.contains(digest) || accepted.previous.contains(digest))
+        Ok(match digest {
+            _ if accepted.current.contains(digest) => Purpose::Resume,
+            _ if accepted.previous.contains(digest) => Purpose::Return,
+            _ => Purpose::Install,
+        })
     }
 
     /// What the last two deployments of each package ran.

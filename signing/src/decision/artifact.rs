@@ -32,7 +32,7 @@ impl Artifact {
         candidate: &Candidate,
         purpose: Purpose,
     ) -> Result<Self, Refusal> {
-        if purpose == Purpose::Resume && request.digest.is_none() {
+        if purpose != Purpose::Install && request.digest.is_none() {
             return Err(Refusal::ResumeWithoutDigest(request.package.clone()));
         }
         let digest = Digest::of(&candidate.manifest);

@@ -119,6 +119,10 @@ fn versions_below_the_marks_are_not_installed_but_resumed() {
         .insert(package(), "1.2.1".parse().unwrap());
     site.is_refused(Step::Version, "version-below-floor");
     assert!(site.verify_for(Purpose::Resume, Some("1.3.0")).is_ok());
+    let returned = site.verify_for(Purpose::Return, Some("1.3.0")).unwrap_err();
+    assert_eq!(returned.code(), "version-below-floor");
+    site.policy.floor.clear();
+    assert!(site.verify_for(Purpose::Return, Some("1.3.0")).is_ok());
 }
 
 #[test]

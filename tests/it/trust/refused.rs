@@ -376,6 +376,20 @@ async fn what_was_revoked_or_is_too_old_is_refused() {
         .done("policy add floor vendor/floor 1.5.0 --site site")
         .await;
     plant.refused_stored(&low, "version-below-floor").await;
+    // What runs goes on, and nothing goes back behind it.
+    let to = plant.at("vendor/raised");
+    let before = world.publish(&to, "1.0.0", vendor).await;
+    let after = world.publish(&to, "2.0.0", vendor).await;
+    for reference in [&before, &after] {
+        world.pull(reference).await;
+        world.deployment("line.toml", &[reference]);
+        world.runs_without_network("line.toml").await;
+    }
+    world
+        .done("policy add floor vendor/raised 1.5.0 --site site")
+        .await;
+    world.runs_without_network("line.toml").await;
+    plant.refused_stored(&before, "version-below-floor").await;
 
     // A copy of the repository as it was before the revocation changes nothing.
     copy(world, "site/repository", "before");
