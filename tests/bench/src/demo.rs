@@ -106,7 +106,7 @@ fn plugins(directory: &Path) -> Outcome<usize> {
 }
 
 /// Beside this one: `cargo xtask bench` builds both.
-fn binary() -> Outcome<PathBuf> {
+pub(crate) fn binary() -> Outcome<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("selvedge");
     if path.is_file() {
         return Ok(path);

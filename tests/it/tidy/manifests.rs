@@ -50,7 +50,17 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ),
     ("xtask", &["wasm-build"]),
     // Measures the host from outside, as an embedder would see it.
-    ("bench", &["selvedge", "selvedge-signing", "wasm-build"]),
+    (
+        "bench",
+        &[
+            "selvedge",
+            "selvedge-artifact",
+            "selvedge-registry",
+            "selvedge-signer",
+            "selvedge-signing",
+            "wasm-build",
+        ],
+    ),
 ];
 
 /// Crates of others that only some of ours may depend on.
