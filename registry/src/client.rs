@@ -281,7 +281,12 @@ impl Client {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ClientError> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// What was done there.
+async fn joined<T>(work: tokio::task::JoinHandle<T>) -> Result<T, ClientError> {
+    match work.await {
         Ok(done) => Ok(done),
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(ClientError::Stopping),

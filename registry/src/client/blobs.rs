@@ -1,25 +1,29 @@
 //! Blobs from the network into a store: bounded by their descriptor, resumed
 //! where they broke off, checked before they are kept.
 //!
-//! While one part is hashed and written, the next is received. What is there of a
-//! blob may be from another registry or damaged; then it does not match at the
+//! While one part is hashed and written, the next is received, and what was
+//! written is brought to the disk. What is there of a blob may be from another registry or damaged; then it does not match at the
 //! end, and is fetched once more from the beginning.
 
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use selvedge_artifact::Descriptor;
+use tokio::task::JoinHandle;
 
 use super::body::Answer;
 use super::error::{ClientError, quote};
 use super::place::Place;
 use super::transport::Ask;
-use super::{Client, blocking};
+use super::{Client, blocking, joined};
 use crate::layout::BlobWriter;
 use crate::{Layout, LayoutError, Progress};
 
 /// Bytes written at once, about.
 const PART_BYTES: u64 = 1 << 20;
+/// Bytes written before they are brought to the disk: enough for the disk to be
+/// busy, and few that the end waits for.
+const FLUSH_BYTES: u64 = 8 << 20;
 /// Pieces written at once: a registry may send byte by byte.
 const PART_PIECES_MAX: usize = 256;
 /// So much gained since the last failure, attempts count anew: a large blob may
@@ -39,6 +43,13 @@ pub(super) struct Fetch<'a> {
 struct Part {
     pieces: Vec<Bytes>,
     bytes: u64,
+}
+
+/// Brings to the disk what was written, beside the rest.
+struct Flushing {
+    /// How many bytes there were when it last began.
+    begun: u64,
+    running: Option<JoinHandle<Result<(), LayoutError>>>,
 }
 
 /// How a request that worked left the writer.
@@ -192,8 +203,7 @@ async fn append(mut writer: BlobWriter, part: Part) -> Result<BlobWriter, Client
         return Ok(writer);
     }
     let (writer, done) = blocking(move || {
-        let mut pieces = part.pieces.iter();
-        let done = pieces.try_for_each(|piece| writer.append(piece));
+        let done = writer.append_all(&part.pieces);
         (writer, done)
     })
     .await?;
@@ -210,6 +220,7 @@ async fn receive(
 ) -> Result<(BlobWriter, Outcome), ClientError> {
     let mut left = fetch.blob.size - writer.len();
     let mut part = Part::default();
+    let mut flushing = Flushing::from(writer.len());
     loop {
         let (written, gathered) =
             futures::join!(append(writer, part), gather(fetch, &mut answer, left));
@@ -219,11 +230,46 @@ async fn receive(
         *received += part.bytes;
         left -= part.bytes;
         fetch.progress.advance(&fetch.blob.digest, part.bytes);
-        match outcome {
-            Ok(true) => {}
-            Ok(false) => return Ok((append(writer, part).await?, Ok(Filled::Whole))),
-            Err(error) => return Ok((append(writer, part).await?, Err(error))),
+        let ended = match outcome {
+            Ok(true) => {
+                flushing.go_on(&writer).await?;
+                continue;
+            }
+            Ok(false) => Ok(Filled::Whole),
+            Err(error) => Err(error),
+        };
+        writer = append(writer, part).await?;
+        flushing.end().await?;
+        return Ok((writer, ended));
+    }
+}
+
+impl Flushing {
+    fn from(begun: u64) -> Self {
+        Self {
+            begun,
+            running: None,
         }
+    }
+
+    /// Begins anew when enough was written; waits for nothing.
+    async fn go_on(&mut self, writer: &BlobWriter) -> Result<(), ClientError> {
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.end().await?;
+        }
+        if self.running.is_none() && writer.len() - self.begun >= FLUSH_BYTES {
+            self.begun = writer.len();
+            self.running = Some(tokio::task::spawn_blocking(writer.flush()?));
+        }
+        Ok(())
+    }
+
+    /// Waits for what was begun, for its error would be told nobody else.
+    async fn end(&mut self) -> Result<(), ClientError> {
+        if let Some(running) = self.running.take() {
+            joined(running).await??;
+        }
+        Ok(())
     }
 }
 

@@ -16,14 +16,15 @@ use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
 use reqwest::{Certificate, Method, Request, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
 use tokio_rustls::rustls;
 
-use super::ClientConfig;
 use super::auth::{Actions, Auth};
 use super::body::Answer;
 use super::error::ClientError;
 use super::pace::{Meter, Pace, Tries};
 use super::place::{Place, is_loopback};
+use super::{ClientConfig, blocking};
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -82,10 +83,13 @@ impl Ask {
 /// What sends requests.
 #[derive(Debug)]
 pub(super) struct Transport {
-    /// For the loopback interface: no proxy.
-    direct: reqwest::Client,
+    /// For the loopback interface without TLS: no proxy, no roots.
+    plain: reqwest::Client,
+    /// For the loopback interface: no proxy. Made when it is needed, and so is
+    /// the next: reading the system's roots takes longer than a small plugin.
+    direct: OnceCell<reqwest::Client>,
     /// For everything else.
-    outside: reqwest::Client,
+    outside: OnceCell<reqwest::Client>,
     auth: Auth,
     pub(super) pace: Pace,
 }
@@ -101,12 +105,36 @@ impl Transport {
             }
             roots.extend(parsed);
         }
+        // Whether the operator's roots are any is said at once.
+        let made = |loopback| match roots.is_empty() {
+            true => Ok(OnceCell::new()),
+            false => http_client(&roots, loopback).map(OnceCell::from),
+        };
         Ok(Self {
-            direct: http_client(&roots, true)?,
-            outside: http_client(&roots, false)?,
+            plain: builder(true)
+                .tls_certs_only([])
+                .build()
+                .map_err(ClientError::Setup)?,
+            direct: made(true)?,
+            outside: made(false)?,
             auth: Auth::new(config),
             pace,
         })
+    }
+
+    /// The client for an address.
+    async fn client(&self, url: &Url) -> Result<&reqwest::Client, ClientError> {
+        let loopback = is_loopback(url);
+        if loopback && url.scheme() == "http" {
+            return Ok(&self.plain);
+        }
+        let made = if loopback {
+            &self.direct
+        } else {
+            &self.outside
+        };
+        let make = || async { blocking(move || http_client(&[], loopback)).await? };
+        made.get_or_try_init(make).await
     }
 
     /// Counts attempts of something that may be asked again.
@@ -187,11 +215,7 @@ impl Transport {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             *request.body_mut() = Some(body_of(payload, Arc::clone(&left)));
         }
-        let client = if is_loopback(request.url()) {
-            &self.direct
-        } else {
-            &self.outside
-        };
+        let client = self.client(request.url()).await?;
         let mut answer = std::pin::pin!(client.execute(request));
         let (mut seen, mut silent) = (0, Duration::ZERO);
         let mut meter = Meter::new(self.pace);
@@ -230,37 +254,39 @@ fn is_redirect(status: StatusCode) -> bool {
 /// A device may have no system roots. Then, without roots of the operator's,
 /// only the loopback interface can be reached; that is no reason to fail.
 fn http_client(roots: &[Certificate], loopback: bool) -> Result<reqwest::Client, ClientError> {
-    let builder = || {
-        let identity = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")))
-            .default_headers(HeaderMap::from_iter([identity]))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // Another crate of the same build may turn these on, and what comes
-            // unpacked has lost its length.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .connect_timeout(CONNECT_MAX);
-        // The only name that tests may trust a certificate for.
-        #[cfg(test)]
-        let builder = builder.resolve("registry.test", ([127, 0, 0, 1], 0).into());
-        if loopback {
-            builder.no_proxy()
-        } else {
-            builder
-        }
-    };
-    let built = builder().tls_certs_merge(roots.to_vec()).build();
+    let built = builder(loopback).tls_certs_merge(roots.to_vec()).build();
     match built {
         Ok(client) => Ok(client),
         Err(error) if !roots.is_empty() => Err(ClientError::Root(Some(error))),
-        Err(_) => builder()
+        Err(_) => builder(loopback)
             .tls_certs_only([])
             .build()
             .map_err(ClientError::Setup),
+    }
+}
+
+/// What all clients have in common.
+fn builder(loopback: bool) -> reqwest::ClientBuilder {
+    let identity = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("selvedge/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([identity]))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // Another crate of the same build may turn these on, and what comes
+        // unpacked has lost its length.
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .connect_timeout(CONNECT_MAX);
+    // The only name that tests may trust a certificate for.
+    #[cfg(test)]
+    let builder = builder.resolve("registry.test", ([127, 0, 0, 1], 0).into());
+    if loopback {
+        builder.no_proxy()
+    } else {
+        builder
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use fs_err::File;
 use selvedge_artifact::Digest;
 use sha2::{Digest as _, Sha256};
@@ -21,6 +22,8 @@ use super::{Layout, LayoutError, lock};
 const RESUME_ATTEMPTS_MAX: u32 = 8;
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Fewer are hashed faster than a thread begins.
+const APART_BYTES_MIN: u64 = 256 << 10;
 
 /// A blob being written. Dropped without [`BlobWriter::commit`], nothing of it
 /// is ever read; one begun with [`Layout::resume`] goes on where it stopped.
@@ -148,6 +151,47 @@ impl BlobWriter {
         self.hasher.update(bytes);
         self.length = length;
         Ok(())
+    }
+
+    /// Adds `pieces` as one; they are hashed while they are written. After an
+    /// error it is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlobWriter::append`].
+    pub(crate) fn append_all(&mut self, pieces: &[Bytes]) -> Result<(), LayoutError> {
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let length = self.length.saturating_add(bytes);
+        if bytes < APART_BYTES_MIN || length > self.bytes_max {
+            return pieces.iter().try_for_each(|piece| self.append(piece));
+        }
+        let (hasher, file) = (&mut self.hasher, &mut self.file);
+        let written = std::thread::scope(|scope| {
+            scope.spawn(|| pieces.iter().for_each(|piece| hasher.update(piece)));
+            let mut pieces = pieces.iter();
+            match file {
+                Unfinished::New(file) => pieces.try_for_each(|piece| file.write_all(piece)),
+                Unfinished::Known { file, .. } => {
+                    pieces.try_for_each(|piece| file.write_all(piece))
+                }
+            }
+        });
+        written?;
+        self.length = length;
+        Ok(())
+    }
+
+    /// What brings the bytes that are there so far to the disk, wherever it is
+    /// run, so that [`BlobWriter::commit`] has less to wait for. The system tells
+    /// only once that bytes were lost: an error here is one of the blob.
+    pub(crate) fn flush(
+        &self,
+    ) -> Result<impl FnOnce() -> Result<(), LayoutError> + Send + 'static, LayoutError> {
+        let file = match &self.file {
+            Unfinished::New(file) => file.as_file().try_clone()?,
+            Unfinished::Known { file, .. } => file.file().try_clone()?,
+        };
+        Ok(move || Ok(file.sync_data()?))
     }
 
     /// Forgets what is there, to begin anew: for a sender that cannot go on in

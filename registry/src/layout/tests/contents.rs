@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use selvedge_artifact::{Descriptor, Digest, Index, Manifest, media_type};
 
 use super::{Store, manifest, tag};
@@ -142,6 +143,30 @@ fn an_unfinished_blob_is_gone_on_with_and_checked_when_whole() {
     assert_eq!(writer.commit(&digest).unwrap(), 11);
     assert_eq!(store.blob(&digest, 100).unwrap(), b"hello world"[..]);
     assert!(store.resume(&digest, 100).unwrap().is_empty());
+}
+
+#[test]
+fn pieces_are_kept_as_if_they_were_one() {
+    let store = Store::new();
+    // Few bytes are hashed where they are written, many beside that.
+    for size in [100, 300 << 10] {
+        let bytes: Vec<u8> = (0..size).map(|at: u32| (at % 251) as u8).collect();
+        let digest = Digest::of(&bytes);
+        let pieces: Vec<Bytes> = bytes.chunks(7_000).map(Bytes::copy_from_slice).collect();
+        let mut writer = store.resume(&digest, bytes.len() as u64).unwrap();
+        writer.append_all(&pieces).unwrap();
+        writer.flush().unwrap()().unwrap();
+        assert_eq!(writer.len(), bytes.len() as u64);
+        let more = writer.append_all(&[Bytes::from(vec![0; 300 << 10])]);
+        assert!(matches!(more, Err(LayoutError::TooLarge { .. })));
+        let writer = store.begin(bytes.len() as u64 - 1);
+        let more = writer.unwrap().append_all(&pieces);
+        assert!(matches!(more, Err(LayoutError::TooLarge { .. })));
+        let mut writer = store.begin(bytes.len() as u64).unwrap();
+        writer.append_all(&pieces).unwrap();
+        writer.commit(&digest).unwrap();
+        assert_eq!(store.blob(&digest, 1 << 20).unwrap(), bytes);
+    }
 }
 
 #[test]
