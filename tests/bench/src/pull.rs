@@ -110,18 +110,21 @@ impl Pulls<'_> {
         // The first round warms up.
         for round in 0..=rounds {
             let store = self.directory.join("store");
+            // Empty, as on a device that is set up.
+            Layout::open(&store)?;
             let ours = timed(|| self.process(&store))?;
-            fs_err::remove_dir_all(&store)?;
+            self.gone(&store)?;
             let file = self.directory.join("file");
             let curl = timed(|| curl::fetch(&self.url, &file))?;
-            fs_err::remove_file(&file)?;
+            self.gone(&file)?;
+            Layout::open(&store)?;
             let within = timed(|| self.within(&store))?;
-            fs_err::remove_dir_all(&store)?;
+            self.gone(&store)?;
             let durable = timed(|| {
                 curl::fetch(&self.url, &file)?;
                 Ok(File::open(&file)?.sync_all()?)
             })?;
-            fs_err::remove_file(&file)?;
+            self.gone(&file)?;
             if round > 0 {
                 times.ours.push(ours);
                 times.within.push(within);
@@ -130,6 +133,16 @@ impl Pulls<'_> {
             }
         }
         Ok(times)
+    }
+
+    /// Removes what a turn left, and waits until the disk has done so: the next
+    /// one's files would wait for it.
+    fn gone(&self, path: &Path) -> Outcome<()> {
+        match path.is_dir() {
+            true => fs_err::remove_dir_all(path)?,
+            false => fs_err::remove_file(path)?,
+        }
+        Ok(File::open(self.directory)?.sync_all()?)
     }
 
     /// `selvedge pull`.
