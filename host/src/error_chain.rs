@@ -6,8 +6,6 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-use crate::deployment::document::fault::is_direction_mark;
-
 /// An error and everything that caused it.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
@@ -33,12 +31,18 @@ impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|char| match char {
             '\n' => self.0.write_char(' '),
-            _ if char.is_control() || is_direction_mark(char) => {
+            _ if char.is_control() || turns_text(char) => {
                 write!(self.0, "{}", char.escape_unicode())
             }
             _ => self.0.write_char(char),
         })
     }
+}
+
+/// Marks that reorder the text around them (Unicode Standard Annex 9, section 2).
+fn turns_text(char: char) -> bool {
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    marks.contains(&char) || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -307,6 +307,6 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Marks that reorder the text around them, so that it reads as another.
-pub(crate) fn is_direction_mark(char: char) -> bool {
+fn is_direction_mark(char: char) -> bool {
     matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
