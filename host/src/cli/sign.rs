@@ -23,7 +23,8 @@ const PREDICATE_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The artifact. With its digest, what a tag means by now does not matter.
+    /// The artifact, with its digest: what a tag means, the registry says, and
+    /// it could have anything signed.
     #[arg(value_name = "REFERENCE")]
     reference: Reference,
     /// State this instead of a release: a predicate type, `https://…`.
@@ -62,6 +63,12 @@ impl Signed {
 pub(super) fn run(args: &Args) -> Outcome {
     let signer = match &args.bundle {
         Some(_) => None,
+        None if args.reference.digest().is_none() => {
+            return Err(Failure::usage(format!(
+                "which artifact? `{}` is what its registry says it is by now; name the digest that `selvedge publish` printed",
+                args.reference
+            )));
+        }
         None => Some(args.signing.required()?),
     };
     let predicate = args.predicate.as_deref().map(read_json).transpose()?;

@@ -181,8 +181,9 @@ async fn another_client_reads_what_we_publish_and_we_run_what_it_pushes() {
     ];
     let push = ["push", &tagged, &wasm, "--config", &config];
     peers.oras(&[&push[..], &annotations].concat()).await;
-    world.done(&format!("sign {tagged} {signing}")).await;
     let pinned = world.pull(&tagged).await;
+    world.done(&format!("sign {pinned} {signing}")).await;
+    world.pull(&pinned).await;
     world.deployment("line.toml", &[&pinned, &reference]);
     world.pull(&reference).await;
     let ended = world.runs_without_network("line.toml").await;

@@ -261,8 +261,8 @@ async fn what_is_renamed_or_no_component_is_refused() {
     ] {
         let tagged = format!("{}:1.0.0", plant.at(&format!("vendor/{package}")));
         push_with_oras(&plant, &tagged, package, bytes).await;
-        world.done(&format!("sign {tagged} {}", plant.vendor)).await;
         let pinned = world.pull(&tagged).await;
+        world.done(&format!("sign {pinned} {}", plant.vendor)).await;
         plant.refused(&pinned, code, None).await;
         world.write("native.wasm", bytes);
         let to = plant.at("vendor/refused");
@@ -307,6 +307,19 @@ async fn a_root_that_devices_cannot_use_is_not_published() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("trusted root"), "{ended:?}");
     assert_eq!(world.read(timestamp), before);
+}
+
+#[tokio::test]
+async fn nothing_is_signed_that_only_a_registry_can_tell() {
+    let Some(plant) = Plant::new().await else {
+        return;
+    };
+    let (to, vendor) = (plant.at("vendor/echo"), &plant.vendor);
+    let published = plant.world.publish(&to, "1.0.0", "--unsigned").await;
+    let (tagged, _) = published.split_once('@').unwrap();
+    let ended = plant.world.cli(&format!("sign {tagged} {vendor}")).await;
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    plant.refused(&published, "unsigned", None).await;
 }
 
 #[tokio::test]
