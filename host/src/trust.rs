@@ -25,6 +25,7 @@ use selvedge_signing::{
 };
 use tracing::{info, warn};
 
+use crate::error_chain::ErrorChain;
 use crate::names::{Digest, PackageName, PluginName, Reference};
 use crate::storage::Storage;
 
@@ -58,6 +59,8 @@ pub enum GateError {
     NoPolicy,
     #[error("`{0}` is a name of what this process brings along, which no registry has")]
     Reserved(PackageName),
+    #[error("the trust repository was never believed: {0}")]
+    NotBelieved(String),
     #[error("the component is a file, which nobody has signed")]
     NotSigned,
     #[error("cannot vouch for what this process brings along")]
@@ -74,6 +77,7 @@ impl GateError {
             Self::Revoked { .. } => "digest-revoked",
             Self::NoDigest(_) => "digest-missing",
             Self::NoPolicy => "policy-missing",
+            Self::NotBelieved(_) => "policy-not-believed",
             Self::Reserved(_) => "package-reserved",
             Self::NotSigned => "component-not-signed",
             Self::Local(_) => "local-signature-failed",
@@ -153,6 +157,8 @@ pub struct Gate {
     /// Vouches for what a developer is working on; only in `selvedge dev`.
     development: Option<Local>,
     record: Mutex<Record>,
+    /// Why the trust repository is not believed as it is now, if so.
+    unbelieved: Mutex<Option<String>>,
 }
 
 impl Gate {
@@ -172,26 +178,32 @@ impl Gate {
             shipped: Local::new(SHIPPED, now)?,
             development: development.transpose()?,
             record: Mutex::new(record),
+            unbelieved: Mutex::default(),
         };
         gate.refresh()?;
         Ok(gate)
     }
 
     /// Reads the trust repository again. If what is there now is not believed,
-    /// what was believed before still decides.
+    /// what was believed before still decides; if nothing was, shipped plugins
+    /// run and nothing else.
     pub fn refresh(&self) -> Result<(), OpenError> {
         let Some(config) = &self.config else {
             return Ok(());
         };
         let mut record = self.record.lock();
         let (verifier, stale) = repository::read(config, &mut record)?;
-        if let Some(error) = stale {
-            let error = crate::error_chain::ErrorChain(&error).to_string();
+        let error = stale.map(|error| ErrorChain(&error).to_string());
+        if let Some(error) = &error {
             warn!(
                 error,
                 "trust repository not believed: what was believed before decides"
             );
         }
+        *self.unbelieved.lock() = error;
+        let Some(verifier) = verifier else {
+            return Ok(());
+        };
         let expires = verifier.expires().map(|expires| expires.to_string());
         let before = self.site.swap(Some(Arc::new(verifier)));
         let known = before.is_some_and(|before| {
@@ -233,7 +245,11 @@ impl Gate {
         reference: &Reference,
         candidate: &Candidate,
     ) -> Result<VerifiedArtifact, GateError> {
-        let site = self.site.load_full().ok_or(GateError::NoPolicy)?;
+        let site = self.site.load_full();
+        let site = site.ok_or_else(|| match self.unbelieved.lock().clone() {
+            Some(error) => GateError::NotBelieved(error),
+            None => GateError::NoPolicy,
+        })?;
         let package = reference.package();
         if [SHIPPED, DEVELOPMENT].contains(&package.namespace()) {
             return Err(GateError::Reserved(package.clone()));

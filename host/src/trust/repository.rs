@@ -31,11 +31,12 @@ pub enum RepositoryError {
     TooLarge { path: PathBuf },
 }
 
-/// Who decides now, and why it is not what lies in the directory, if so.
+/// Who decides now, and why it is not what lies in the directory, if so. Nobody,
+/// if nothing was ever believed: then nothing of the site runs.
 pub(super) fn read(
     config: &TrustConfig,
     record: &mut Record,
-) -> Result<(Verifier, Option<OpenError>), OpenError> {
+) -> Result<(Option<Verifier>, Option<OpenError>), OpenError> {
     let root = root(config)?;
     let stored = record.trust()?;
     match decider(config, &root, &stored, record.now()) {
@@ -45,13 +46,12 @@ pub(super) fn read(
             if newest != stored {
                 record.keep_trust(&newest)?;
             }
-            Ok((verifier, None))
+            Ok((Some(verifier), None))
         }
-        // Nothing was believed before: this is what must be mended.
-        Err(error) if stored.is_empty() => Err(error),
+        Err(error) if stored.is_empty() => Ok((None, Some(error))),
         Err(error) => {
             let trust = Trust::resume(&root, &stored)?;
-            Ok((Verifier::new(trust)?, Some(error)))
+            Ok((Some(Verifier::new(trust)?), Some(error)))
         }
     }
 }

@@ -68,6 +68,26 @@ async fn what_is_revoked_is_stopped_and_its_neighbour_goes_on() {
 }
 
 #[tokio::test]
+async fn without_a_policy_that_is_believed_only_shipped_plugins_run() {
+    let world = World::new().await;
+    let timestamp = world.find("site/repository", "timestamp.json");
+    fs_err::write(&timestamp, b"{}").unwrap();
+    let shipped = "name = \"line\"\nversion = \"1.0.0\"\n[plugins.window]\ncomponent = \"shipped:window\"\n\
+        grants.subscribe = [\"telemetry/#\"]\ngrants.publish = [\"feature/#\"]\n";
+    world.write("shipped.toml", shipped);
+    let ended = world.runs_without_network("shipped.toml").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        ended.stderr.contains("trust repository not believed"),
+        "{ended:?}"
+    );
+    let digest = "0".repeat(64);
+    let other = format!("localhost:1/vendor/echo:1.0.0@sha256:{digest}");
+    world.deployment("other.toml", &[&other]);
+    world.refuses("other.toml").await;
+}
+
+#[tokio::test]
 async fn an_expired_policy_blocks_what_is_new_and_nothing_else() {
     let Some(peers) = Peers::find() else { return };
     let world = World::new().await;
