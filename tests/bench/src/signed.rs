@@ -132,7 +132,7 @@ pub(crate) fn padded(mut component: Vec<u8>, size: usize) -> Outcome<Vec<u8>> {
     component.push(0);
     for group in 0..5_u32 {
         let more = if group < 4 { 0x80 } else { 0 };
-        component.push((length >> (7 * group) & 0x7f) as u8 | more);
+        component.push(((length >> (7 * group)) & 0x7f) as u8 | more);
     }
     component.extend([1, b'p']);
     component.extend(noise(padding));
