@@ -56,7 +56,7 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
         let mut whole = Duration::MAX;
         for _ in 0..LOADS {
             let start = Instant::now();
-            let prepared = world.prepare(&role, &wasm)?;
+            let prepared = world.compile(&role, &artifact, Limits::default())?;
             let mut instance = prepared.instantiate(services.clone()).await?;
             instance.init().await?;
             whole = whole.min(start.elapsed());
