@@ -8,6 +8,7 @@ mod directories;
 mod duration;
 mod failure;
 mod files;
+mod hints;
 mod inspect;
 mod keygen;
 mod log;
@@ -52,10 +53,14 @@ const TASKS_BETWEEN_EVENTS: u32 = 5;
 /// How long work off the executor may go on once everything has stopped.
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
+const AFTER_HELP: &str = "\
+Exit codes: 0 fine, 1 failure, 64 usage, 78 configuration.
+SELVEDGE_LOG=debug logs more: error, warn, info, debug, trace.";
+
 /// Runs other people's code at the edge without trusting it.
 #[derive(Debug, Parser)]
 #[command(name = "selvedge", version, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 fine, 1 failure, 64 usage, 78 configuration.")]
+#[command(after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,7 +68,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a deployment until it is interrupted.
+    /// Run a deployment of signed and shipped plugins until it is interrupted.
     Run(run::Args),
     /// Run a deployment with components from files, signed for this run alone.
     Dev(run::Args),
@@ -75,24 +80,24 @@ enum Command {
     Publish(Box<publish::Args>),
     /// Sign an artifact in a registry, or a statement about one.
     Sign(Box<sign::Args>),
+    /// Say what a site trusts.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Say whether an artifact may run, and by whose word.
     Verify(verify::Args),
     /// Say what an artifact or a component is and wants.
     Inspect(inspect::Args),
     /// Bring an artifact and its signatures into a store.
     Pull(pull::Args),
-    /// Say what a site trusts.
+    /// Carry artifacts and policy to a site without a network.
     #[command(subcommand)]
-    Policy(policy::Command),
+    Bundle(bundle::Command),
     /// Serve a store as a registry.
     #[command(subcommand)]
     Registry(registry::Command),
     /// List and remove the artifacts of this device.
     #[command(subcommand)]
     Store(store::Command),
-    /// Carry artifacts to a site without a network.
-    #[command(subcommand)]
-    Bundle(bundle::Command),
     /// Show a whole line at work on three simulated machines.
     Demo(demo::Args),
 }

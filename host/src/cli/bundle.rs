@@ -33,7 +33,12 @@ pub(super) enum Command {
     Import(Import),
 }
 
+const EXPORT_EXAMPLE: &str = "\
+Example:
+  selvedge bundle export site.tar registry.example/acme/thermostat:1.2.0 --trust-repository site/repository";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXPORT_EXAMPLE)]
 pub(super) struct Export {
     /// The file, which must not be there.
     #[arg(value_name = "FILE")]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::error_chain::ErrorChain;
 
+use super::hints::hint;
 use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, files};
 
 /// How a command ends.
@@ -75,6 +76,7 @@ impl Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(error, None)
+        let hint = hint(&error);
+        Self::new(error, hint)
     }
 }

@@ -69,7 +69,10 @@ struct Claim {
 pub(super) fn run(args: &Args) -> Outcome {
     let file = Path::new(&args.what);
     let report = if file.is_file() {
-        of_component(&fs_err::read(file)?)?
+        let component = fs_err::read(file)?;
+        let summary = component::summary(&component);
+        let summary = summary.map_err(|error| Failure::about(file, error))?;
+        of_component(&component, summary)
     } else {
         let reference: Reference = args.what.parse().map_err(|error| {
             Failure::new(error, Some("there is no such file either".to_owned()))
@@ -84,22 +87,23 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_component(bytes: &[u8]) -> Outcome<Report> {
+fn of_component(bytes: &[u8], summary: ComponentSummary) -> Report {
     let ComponentSummary {
         imports, exports, ..
-    } = component::summary(bytes)?;
-    Ok(Report {
+    } = summary;
+    Report {
         component_bytes: bytes.len(),
         component: crate::names::Digest::of(bytes).to_string(),
         imports,
         exports,
         ..Report::default()
-    })
+    }
 }
 
 fn of_artifact(reference: &Reference, options: &RegistryOptions) -> Outcome<Report> {
     let (digest, candidate) = verify::find(reference, options)?;
-    let mut report = of_component(&candidate.component)?;
+    let summary = component::summary(&candidate.component)?;
+    let mut report = of_component(&candidate.component, summary);
     let annotations = Manifest::parse(&candidate.manifest)?.annotations;
     report.reference = Some(reference.with_digest(digest).to_string());
     report.digest = Some(digest.to_string());

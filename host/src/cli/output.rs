@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::failure::Outcome;
@@ -18,6 +19,11 @@ pub(super) fn json(value: &impl Serialize) -> Outcome<()> {
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// A time for people.
+pub(super) fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Names in a column and what belongs to each.

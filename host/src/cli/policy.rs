@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use selvedge_signing::Policy;
 
 use super::failure::{Failure, Outcome};
-use super::output::{json, say};
+use super::output::{json, say, to_the_second};
 
 use site::{Change, Site};
 
@@ -31,8 +31,8 @@ pub(super) enum Command {
     Revoke(revoke::Command),
     /// Put a policy into force that was edited by hand.
     Apply(Apply),
-    /// Say again that the policy is current, for the time that devices believe
-    /// that.
+    /// Say again that the policy is current: devices install nothing once it
+    /// is older than `--valid-days`.
     Refresh(Refresh),
     /// Show the policy.
     Show(Show),
@@ -43,13 +43,13 @@ pub(super) enum Command {
 /// The site that a command is about.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SiteOptions {
-    /// The folder of the site.
+    /// The folder that `selvedge policy init` makes.
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     site: PathBuf,
     /// The password of its keys: the first line of this file.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// How many days devices may install without hearing from you.
+    /// For how many days devices install without a newer repository.
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=730))]
     valid_days: u16,
 }
@@ -137,6 +137,7 @@ fn refresh(args: &Refresh) -> Outcome {
     let now = Timestamp::now();
     site.refresh(now)?;
     let until = now + SignedDuration::from_hours(24 * i64::from(args.site.valid_days));
+    let until = to_the_second(until);
     say(&format!("the policy is current until {until}"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,14 @@ use super::registry_options::RegistryOptions;
 use super::signing_options::{Signer, SigningOptions};
 use super::{component, sign, wait};
 
+const EXAMPLES: &str = "\
+Examples:
+  selvedge publish hot.wasm registry.example/acme/hot --key acme.key --timestamp-authority clock.tsa.pem
+  selvedge publish hot.wasm registry.example/acme/hot --identity-token-file token \\
+    --fulcio-url https://fulcio.sigstore.dev --rekor-url https://rekor.sigstore.dev";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The component.
     #[arg(value_name = "COMPONENT")]
@@ -143,7 +150,8 @@ fn release(args: &Args) -> Outcome<Release> {
         )));
     }
     let component: Bytes = fs_err::read(&args.component)?.into();
-    let summary = component::summary(&component)?;
+    let summary = component::summary(&component);
+    let summary = summary.map_err(|error| Failure::about(&args.component, error))?;
     let plugin = manifest(args)?;
     let version = match (&plugin, &args.version) {
         (Some(plugin), None) => plugin.version.clone(),

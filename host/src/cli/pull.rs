@@ -12,7 +12,13 @@ use super::progress::Bars;
 use super::registry_options::{RegistryOptions, store_in};
 use super::wait;
 
+const EXAMPLES: &str = "\
+Examples:
+  selvedge pull registry.example/acme/thermostat --list
+  selvedge pull registry.example/acme/thermostat:1.2.0 --host-config host.toml";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The artifact.
     #[arg(value_name = "REFERENCE")]

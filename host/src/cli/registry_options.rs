@@ -16,7 +16,8 @@ use super::files;
 #[command(next_help_heading = "Registry options")]
 pub(super) struct RegistryOptions {
     /// The host's configuration, which says how registries are reached, where
-    /// the store is and whom the site trusts.
+    /// the store is and whom the site trusts. Without it, the store is below
+    /// /var/lib/selvedge and nobody is trusted.
     #[arg(long, value_name = "FILE")]
     host_config: Option<PathBuf>,
     /// Trust the certificates in this file (PEM) besides the system's.

@@ -25,6 +25,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     host_config: Option<PathBuf>,
     /// Where all that must last is kept, instead of where the configuration says.
+    /// Without either, /var/lib/selvedge; for `dev`, in your cache directory.
     #[arg(long, value_name = "DIRECTORY")]
     data_directory: Option<PathBuf>,
 }

@@ -21,6 +21,7 @@ use super::trust_options::TrustOptions;
 use super::{EXIT_FAILURE, wait};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Ends with exit code 1 if it may not run.")]
 pub(super) struct Args {
     /// The artifact: from the host's store if it is there, else from its registry.
     #[arg(value_name = "REFERENCE")]

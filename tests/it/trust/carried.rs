@@ -47,6 +47,10 @@ async fn a_bundle_brings_artifacts_and_policy_to_a_site_without_a_network() {
         imported.contains(reference.split_once('@').unwrap().1),
         "{imported}"
     );
+    assert!(
+        !imported.contains("selvedge/trust-repository"),
+        "{imported}"
+    );
     world.deployment("line.toml", &[&reference]);
     let ended = world.runs_without_network("line.toml").await;
     assert_eq!(ended.code, Some(0), "{ended:?}");

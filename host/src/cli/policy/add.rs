@@ -30,7 +30,20 @@ pub(in crate::cli) enum Command {
     Downgrade(FloorArgs),
 }
 
+const PUBLISHER_EXAMPLES: &str = "\
+Examples:
+  selvedge policy add publisher acme --key acme.pub --root clock.root.json
+  selvedge policy add publisher acme-ci --root trusted_root.json \\
+    --issuer https://token.actions.githubusercontent.com \\
+    --identity 'https://github.com/acme/plugins/.github/workflows/release.yml@refs/tags/*' \\
+    --claim source_repository_owner_identifier=1234567";
+
+const GRANT_EXAMPLE: &str = "\
+Example:
+  selvedge policy add grant 'acme/*' --by acme --need slsa-provenance";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = PUBLISHER_EXAMPLES)]
 pub(in crate::cli) struct PublisherArgs {
     /// What the policy calls the publisher.
     #[arg(value_name = "NAME")]
@@ -39,7 +52,7 @@ pub(in crate::cli) struct PublisherArgs {
     /// and, for identities, of the sigstore instance that certifies them.
     #[arg(long, value_name = "FILE")]
     root: PathBuf,
-    /// The public key.
+    /// The public key: NAME.pub of `selvedge keygen`, or cosign's.
     #[arg(
         long,
         value_name = "FILE",
@@ -56,8 +69,8 @@ pub(in crate::cli) struct PublisherArgs {
     /// The identity provider.
     #[arg(long, value_name = "URL", requires = "identity")]
     issuer: Option<String>,
-    /// A claim that the certificate must make, `NAME=VALUE`; numeric ids of
-    /// owners, which unlike names cannot be registered anew.
+    /// A claim that the certificate must make. For GitHub, pin
+    /// `source_repository_owner_identifier`: names can be registered anew.
     #[arg(long = "claim", value_name = "NAME=VALUE", requires = "identity", value_parser = pair)]
     claims: Vec<(String, String)>,
     #[command(flatten)]
@@ -65,6 +78,7 @@ pub(in crate::cli) struct PublisherArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = GRANT_EXAMPLE)]
 pub(in crate::cli) struct GrantArgs {
     /// Which: `acme/thermostat`, `acme/*`, or `*`.
     #[arg(value_name = "PACKAGES")]
@@ -157,7 +171,8 @@ fn publisher(args: &PublisherArgs) -> Outcome {
         return Err(Failure::new(
             format!("the policy knows `{}` already", args.name),
             Some(
-                "edit `selvedge policy show` and `selvedge policy apply` it to change a publisher"
+                "to change it, edit what `selvedge policy show` prints and put that into force \
+                 with `selvedge policy apply`"
                     .to_owned(),
             ),
         ));

@@ -50,7 +50,10 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Publisher(args) => {
             if !policy.publishers.contains_key(&args.name) {
                 let known = policy.publishers.keys().cloned().collect::<Vec<_>>();
-                let hint = format!("it knows {}", known.join(", "));
+                let hint = match known.as_slice() {
+                    [] => "it knows none yet".to_owned(),
+                    known => format!("it knows {}", known.join(", ")),
+                };
                 let what = format!("the policy knows no publisher `{}`", args.name);
                 return Err(Failure::new(what, Some(hint)));
             }
