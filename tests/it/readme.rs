@@ -1,10 +1,13 @@
-//! The plugin of README.md works when it is pasted.
+//! The plugin of README.md works when it is pasted, and so does what follows.
+
+mod journey;
 
 use std::path::Path;
 use std::time::Duration;
 
 use selvedge::bus::Message;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use wasm_build::{TARGET, Workspace};
 
 use crate::gateway::Gateway;
@@ -46,9 +49,9 @@ impl Pasted {
         }
     }
 
-    /// Builds the plugin in `folder` as README says, beside the deployment. Only
-    /// the way to this repository is another, and what was built before is used.
-    async fn build(&self, workspace: &Workspace, folder: &Path) {
+    /// Builds the plugin in `folder` as README says; the component. Only the way
+    /// to this repository is another, and what was built before is used.
+    async fn build(&self, workspace: &Workspace, folder: &Path) -> Vec<u8> {
         const THERE: &str = "\"../selvedge/";
         assert!(self.manifest.contains(THERE), "{}", self.manifest);
         let here = format!("\"{}/", workspace.root().display());
@@ -76,10 +79,21 @@ impl Pasted {
         }
         let built = Process::start(&mut command).end_within(BUILD_MAX).await;
         assert_eq!(built.code, Some(0), "{}", built.stderr);
-        let component = results.join(TARGET).join("release/hot.wasm");
-        fs_err::copy(component, folder.join("hot.wasm")).unwrap();
-        fs_err::write(folder.join("hot.toml"), &self.deployment).unwrap();
+        fs_err::read(results.join(TARGET).join("release/hot.wasm")).unwrap()
     }
+}
+
+/// The component of the plugin in README. It is built once: two builds at a time
+/// would write the same file.
+async fn component(workspace: &Workspace, pasted: &Pasted) -> &'static [u8] {
+    static COMPONENT: OnceCell<Vec<u8>> = OnceCell::const_new();
+
+    let build = async || {
+        workspace.ensure_target().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        pasted.build(workspace, folder.path()).await
+    };
+    COMPONENT.get_or_init(build).await
 }
 
 fn reading(degrees: f64) -> Message {
@@ -92,11 +106,12 @@ fn reading(degrees: f64) -> Message {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plugin_in_the_readme_works_when_it_is_pasted() {
     let workspace = Workspace::here();
-    workspace.ensure_target().unwrap();
     let pasted = Pasted::read(&workspace);
     assert!(pasted.source.lines().count() <= 12, "{}", pasted.source);
     let folder = tempfile::tempdir().unwrap();
-    pasted.build(&workspace, folder.path()).await;
+    let component = component(&workspace, &pasted).await;
+    fs_err::write(folder.path().join("hot.wasm"), component).unwrap();
+    fs_err::write(folder.path().join("hot.toml"), &pasted.deployment).unwrap();
 
     let mut check = selvedge(&["check", "hot.toml"]);
     let checked = run(check.current_dir(folder.path())).await;
