@@ -44,7 +44,7 @@ pub(super) enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SiteOptions {
     /// The folder that `selvedge policy init` makes.
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    #[arg(long, value_name = "DIRECTORY", default_value = "site")]
     site: PathBuf,
     /// The password of its keys: the first line of this file.
     #[arg(long, value_name = "FILE")]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use jiff::Timestamp;
 use selvedge_artifact::{
-    Packaged, PluginManifest, Reference, Release, Tag, attachment, media_type,
+    Digest, Packaged, PluginManifest, Reference, Release, Tag, attachment, media_type,
 };
 use selvedge_signing::predicate_type;
 use semver::Version;
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// How it was built, to sign and attach (SLSA provenance predicate, JSON).
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
+    /// Let a version that was published before mean something else from now on.
+    #[arg(long)]
+    replace: bool,
     /// Publish without a signature; it runs nowhere until `selvedge sign` was
     /// used on it.
     #[arg(long)]
@@ -121,6 +124,7 @@ async fn publish(
             bundles.push(sign::Signed::new(kind, signer.sign(&statement).await?));
         }
     }
+    unless_released(client, &reference, &digest, args.replace).await?;
     let bars = Bars::new();
     client.push(&reference, &packaged, &bars).await?;
     for bundle in &bundles {
@@ -139,6 +143,26 @@ async fn publish(
         component_bytes,
         attached: bundles.into_iter().map(|bundle| bundle.kind).collect(),
     })
+}
+
+/// Whoever pulled a version should get the same one tomorrow.
+async fn unless_released(
+    client: &selvedge_registry::Client,
+    reference: &Reference,
+    digest: &Digest,
+    replace: bool,
+) -> Outcome<()> {
+    if replace {
+        return Ok(());
+    }
+    match client.manifest(reference).await {
+        Ok((there, _)) if there.digest != *digest => Err(Failure::new(
+            format!("`{reference}` was published before, as {}", there.digest),
+            Some("give it another version, or name `--replace`".to_owned()),
+        )),
+        // It is the same, or not there; anything else, the push will say.
+        _ => Ok(()),
+    }
 }
 
 /// What is released, from the files that the arguments name.

@@ -23,7 +23,8 @@ use super::{EXIT_FAILURE, wait};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Ends with exit code 1 if it may not run.")]
 pub(super) struct Args {
-    /// The artifact: from the host's store if it is there, else from its registry.
+    /// The artifact: with its digest, from the host's store if it is there; else
+    /// from its registry.
     #[arg(value_name = "REFERENCE")]
     reference: Reference,
     /// Say it as JSON.
@@ -61,13 +62,14 @@ pub(super) fn run(args: &Args) -> Outcome {
     })
 }
 
-/// The artifact, from the host's store if that has it and may be read, else from
-/// its registry.
+/// The artifact, from the host's store if that has it by its digest and may be
+/// read, else from its registry: what a tag means, only a registry can say.
 pub(super) fn find(
     reference: &Reference,
     options: &RegistryOptions,
 ) -> Outcome<(Digest, Candidate)> {
-    let stored = options.host()?.artifacts_directory().is_dir();
+    let pinned = reference.digest().is_some();
+    let stored = pinned && options.host()?.artifacts_directory().is_dir();
     if let Some(store) = stored.then(|| options.store().ok()).flatten()
         && let Some(manifest) = store.find(reference)?
     {

@@ -111,6 +111,27 @@ async fn our_registry_lets_nobody_push_who_may_not() {
 }
 
 #[tokio::test]
+async fn a_version_that_was_published_stays_what_it_is() {
+    let world = World::new().await;
+    world.write("push", "operator:secret\n");
+    let registry = Registry::start(&world, &["--push-credentials-file", "push"]).await;
+    world.login(&registry.address, "operator:secret");
+    let to = format!("{}/vendor/echo", registry.address);
+    let first = world.publish(&to, "1.0.0", "--unsigned").await;
+    assert_eq!(world.publish(&to, "1.0.0", "--unsigned").await, first);
+    // The same with a custom section more.
+    let other = [&world.read("echo.wasm")[..], b"\0\x02\x01x"].concat();
+    world.write("echo.wasm", other);
+    let again = format!("publish echo.wasm {to} --version 1.0.0 --unsigned");
+    let ended = world.cli(&again).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("was published before"), "{ended:?}");
+    assert_eq!(world.pull(&format!("{to}:1.0.0")).await, first);
+    let replaced = world.done(&format!("{again} --replace")).await;
+    assert_eq!(world.pull(&format!("{to}:1.0.0")).await, replaced);
+}
+
+#[tokio::test]
 async fn an_archive_that_leads_elsewhere_is_refused() {
     let world = World::new().await;
     let mut archive = tar::Builder::new(Vec::new());
