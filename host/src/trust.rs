@@ -11,6 +11,8 @@ mod config;
 mod local;
 mod record;
 mod repository;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use selvedge_signing::{
-    Candidate, Device, Origin, PolicyError, Refusal, RepositoryFiles, Request, TrustError,
+    Candidate, Device, Origin, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
     VerifiedArtifact, Verifier,
 };
 use tracing::{info, warn};
@@ -261,22 +263,37 @@ impl Gate {
             version: reference.tag().and_then(|tag| tag.version()),
             digest: Some(digest),
         };
-        let (purpose, version_seen, now) = {
+        let (purpose, version_seen, now, accepted) = {
             let record = self.record.lock();
             let purpose = record.purpose(package, &digest)?;
-            (purpose, record.highest(package)?, record.now())
+            let accepted = match purpose {
+                Purpose::Install => Vec::new(),
+                Purpose::Return | Purpose::Resume => record.standing_in(package, &digest)?,
+            };
+            (purpose, record.highest(package)?, record.now(), accepted)
         };
         let device = Device {
             now,
             purpose,
             version_seen: version_seen.as_ref(),
+            accepted: &accepted,
         };
         // Without the lock: a component is large, and hashing it takes a while.
         let verified = site.verify(&request, candidate, &device);
-        verified.map_err(|source| GateError::Refused {
+        let verified = verified.map_err(|source| GateError::Refused {
             reference: Box::new(reference.clone()),
             source: Box::new(source),
-        })
+        })?;
+        if verified.origin().from_record() {
+            let publisher = verified.origin().publisher();
+            warn!(
+                %reference,
+                %digest,
+                publisher,
+                "plugin resumed by the device's record: its clock is behind"
+            );
+        }
+        Ok(verified)
     }
 
     /// Remembers what a deployment puts into service, so that nothing older is

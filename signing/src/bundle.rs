@@ -11,6 +11,7 @@
 
 use jiff::Timestamp;
 use selvedge_artifact::Digest;
+use serde::{Deserialize, Serialize};
 use sigstore_verify::crypto::parse_certificate_info;
 use sigstore_verify::types::{Bundle, SignatureContent};
 
@@ -68,7 +69,8 @@ pub enum Content {
 }
 
 /// Who signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Signer {
     /// Someone whom an identity provider knows, through a short-lived
     /// certificate.

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use selvedge_artifact::{Digest, PackageName};
 use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::verified::Release;
 
 /// What a deployment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,39 @@ pub struct Device<'a> {
     pub purpose: Purpose,
     /// The highest version of the package that ever ran here.
     pub version_seen: Option<&'a Version>,
+    /// What was verified when the device accepted the artifact, from
+    /// [`crate::Origin::accepted`]. Only for a device whose clock is behind what
+    /// it has proof of; for any other it is empty.
+    pub accepted: &'a [AcceptedRelease],
+}
+
+/// That a release was verified when the device accepted an artifact.
+///
+/// Whether a signature holds is a matter of the system's clock, too: a device
+/// that starts without the time cannot verify again what it ran. This is kept to
+/// stand in for that, and for nothing else. Whoever can write one can start what
+/// he likes: it is kept where only the host may write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedRelease {
+    /// The artifact's manifest.
+    pub(crate) artifact: Digest,
+    /// What the policy said about the publisher. If it says anything else by
+    /// now, this no longer counts.
+    pub(crate) entry: Digest,
+    pub(crate) release: Release,
+}
+
+impl AcceptedRelease {
+    /// The digest of the artifact's manifest.
+    pub fn artifact(&self) -> Digest {
+        self.artifact
+    }
+
+    /// Who released it, by the name in the policy.
+    pub fn publisher(&self) -> &str {
+        &self.release.publisher
+    }
 }
 
 /// What it is decided for.

@@ -19,6 +19,7 @@ use crate::{
 };
 use selvedge_artifact::foreign::{cut, cut_chain};
 
+mod accepted;
 mod artifact;
 mod findings;
 mod name;
@@ -47,6 +48,8 @@ struct Known {
     prepared: PreparedPublisher,
     /// Whom the policy means, for messages.
     wanted: String,
+    /// What the policy says about it, as [`accepted::entry`] has it.
+    entry: Digest,
 }
 
 impl Verifier {
@@ -83,7 +86,12 @@ impl Verifier {
             match PreparedPublisher::new(publisher, &roots) {
                 Ok(prepared) => {
                     let wanted = wanted(publisher);
-                    publishers.insert(name.clone(), Known { prepared, wanted });
+                    let known = Known {
+                        prepared,
+                        wanted,
+                        entry: accepted::entry(&policy, publisher),
+                    };
+                    publishers.insert(name.clone(), known);
                 }
                 Err(error) => {
                     let kind = PolicyFaultKind::Publisher(cut_chain(&error));
@@ -124,6 +132,12 @@ impl Verifier {
     ///
     /// If several publishers released it, one that is not revoked is enough.
     ///
+    /// For step 4, `device.accepted` may stand in, to resume or go back alone:
+    /// if no release is left by the bundles, one counts that was verified when
+    /// the device accepted this very artifact, by a publisher about whom the
+    /// policy still says the same. Not if the grant needs statements: what they
+    /// say is not kept. All other steps are as ever.
+    ///
     /// # Errors
     ///
     /// The first of these that does not hold.
@@ -137,12 +151,13 @@ impl Verifier {
         let grant = self.grant(&request.package)?;
         let artifact = Artifact::read(request, candidate, device.purpose)?;
         let mut findings = Findings::collect(grant, &self.publishers, candidate);
+        let from_record = self.stand_in(grant, &artifact, device, &mut findings);
         findings.check_released(&request.package, grant)?;
         let version = name::check(request, &artifact)?;
         needs::check(&request.package, grant, &mut findings)?;
         self.revocations
             .check_digests(&[artifact.digest, artifact.component_digest])?;
-        let mut releases = self.revocations.retain(grant, &mut findings)?.into_iter();
+        let releases = self.revocations.retain(grant, &mut findings)?;
         let seen = match device.purpose {
             Purpose::Install => Some(device.version_seen),
             Purpose::Return => Some(None),
@@ -151,6 +166,8 @@ impl Verifier {
         if let Some(seen) = seen {
             version::check(&self.policy, &request.package, &version, seen)?;
         }
+        let accepted = self.to_remember(artifact.digest, &releases);
+        let mut releases = releases.into_iter();
         let origin = Origin {
             package: request.package.clone(),
             version,
@@ -160,6 +177,8 @@ impl Verifier {
             also_released: releases.collect(),
             rule: grant.packages.clone(),
             attestations: findings.statements,
+            accepted,
+            from_record,
         };
         Ok(VerifiedArtifact {
             origin,

@@ -28,7 +28,7 @@ pub use bundle::{
     BundleError, Content, Evidence, PublicKey, SignatureBundle, Signer, TrustedRoot,
     TrustedRootError, is_claim,
 };
-pub use candidate::{Candidate, Device, Purpose, Request};
+pub use candidate::{AcceptedRelease, Candidate, Device, Purpose, Request};
 pub use decision::Verifier;
 pub use identity::{IdentityPattern, IdentityPatternError};
 pub use policy::{

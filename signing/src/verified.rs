@@ -4,8 +4,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use selvedge_artifact::{Digest, PackageName, PackagePattern, WasmConfig};
 use semver::Version;
+use serde::{Deserialize, Serialize};
 
-use crate::Signer;
+use crate::{AcceptedRelease, Signer};
 
 /// An artifact that a publisher vouches for whom the policy lets sign it.
 ///
@@ -53,10 +54,14 @@ pub struct Origin {
     pub(crate) also_released: Vec<Release>,
     pub(crate) rule: PackagePattern,
     pub(crate) attestations: Vec<Attestation>,
+    /// What to remember of `release` and `also_released`.
+    pub(crate) accepted: Vec<AcceptedRelease>,
+    pub(crate) from_record: bool,
 }
 
 /// That someone who may has released an artifact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Release {
     /// By the name in the policy.
     pub(crate) publisher: String,
@@ -152,5 +157,17 @@ impl Origin {
     /// What else is stated about it by publishers of that line.
     pub fn attestations(&self) -> &[Attestation] {
         &self.attestations
+    }
+
+    /// What a device that accepts it is to remember, so that it can start it
+    /// again without the time: one for each publisher who released it.
+    pub fn accepted(&self) -> &[AcceptedRelease] {
+        &self.accepted
+    }
+
+    /// Whether no signature was verified, but what the device remembers stood in
+    /// for them: its clock is behind.
+    pub fn from_record(&self) -> bool {
+        self.from_record
     }
 }

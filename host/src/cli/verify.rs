@@ -48,6 +48,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         now: Timestamp::now(),
         purpose: Purpose::Install,
         version_seen: None,
+        accepted: &[],
     };
     let verdict = verifier.verify(&request, &candidate, &device);
     let pinned = args.reference.with_digest(digest);

@@ -92,6 +92,7 @@ impl Local {
             now,
             purpose: Purpose::Install,
             version_seen: None,
+            accepted: &[],
         };
         let verified = self.verifier.verify(&request, &candidate, &device);
         Ok(verified.map_err(Box::new)?)

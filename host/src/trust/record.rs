@@ -1,13 +1,14 @@
 //! What the device remembers of what it accepted.
 //!
 //! One value in the store for each package and one for the time, each written
-//! whole. Losing them would let older versions in again, so they are security
+//! whole. Losing them would let older versions in again, and what was verified
+//! stands in for signatures while the clock is behind, so they are security
 //! state: they are in the data directory, which only the host may write to.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use selvedge_signing::{Origin, Purpose, StoredTrust};
+use selvedge_signing::{AcceptedRelease, Origin, Purpose, StoredTrust};
 use semver::Version;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -16,7 +17,7 @@ use crate::storage::{Bucket, BucketError, Storage};
 
 /// Names of plugins have no `$`.
 const BUCKET: &str = "$trust";
-/// Bytes: a trust repository, and a few hundred for each package ever accepted.
+/// Bytes: a trust repository, and a few thousand for each package ever accepted.
 const BYTES_MAX: u64 = 64 << 20;
 /// What the keys of packages begin with.
 const PACKAGE: &str = "package/";
@@ -43,6 +44,8 @@ struct Accepted {
     current: BTreeSet<Digest>,
     /// What the one before ran, to go back to.
     previous: BTreeSet<Digest>,
+    /// What was verified of these two.
+    releases: Vec<AcceptedRelease>,
 }
 
 /// What the device remembers.
@@ -67,6 +70,11 @@ impl Record {
     /// The time: the clock's, but never before what the device has proof of.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::now().max(self.time_min)
+    }
+
+    /// Whether the clock says less than what the device has proof of.
+    fn clock_is_behind(&self) -> bool {
+        Timestamp::now() < self.time_min
     }
 
     /// Remembers that it was at least `time`, by a policy that `expires`.
@@ -94,6 +102,21 @@ impl Record {
             _ if accepted.previous.contains(digest) => Purpose::Return,
             _ => Purpose::Install,
         })
+    }
+
+    /// What was verified of `digest` when the device accepted it, while its clock
+    /// is behind; nothing while it is not, for then signatures can be verified.
+    pub(super) fn standing_in(
+        &self,
+        package: &PackageName,
+        digest: &Digest,
+    ) -> Result<Vec<AcceptedRelease>, RecordError> {
+        if !self.clock_is_behind() {
+            return Ok(Vec::new());
+        }
+        let mut releases = self.accepted(package)?.releases;
+        releases.retain(|release| release.artifact() == *digest);
+        Ok(releases)
     }
 
     /// What the last two deployments of each package ran.
@@ -135,6 +158,8 @@ impl Record {
             if current != accepted.current {
                 accepted.previous = std::mem::replace(&mut accepted.current, current);
             }
+            let verified = of_package().flat_map(|artifact| artifact.accepted());
+            accepted.remember(&verified.collect::<Vec<_>>(), self.clock_is_behind());
             self.set(&format!("{PACKAGE}{package}"), &accepted)?;
         }
         let signed = artifacts.iter().map(|artifact| artifact.signed_at()).max();
@@ -174,6 +199,28 @@ impl Record {
     }
 }
 
+impl Accepted {
+    /// Remembers what was `verified` in place of what was before. By a clock that
+    /// is behind, not all could be: then only of the same publishers.
+    fn remember(&mut self, verified: &[&AcceptedRelease], clock_is_behind: bool) {
+        let (current, previous) = (&self.current, &self.previous);
+        self.releases.retain(|old| {
+            let digest = old.artifact();
+            let again = verified.iter().any(|new| {
+                let by_another = new.publisher() != old.publisher();
+                new.artifact() == digest && !(clock_is_behind && by_another)
+            });
+            !again && (current.contains(&digest) || previous.contains(&digest))
+        });
+        for release in verified {
+            // Several plugins may be of one artifact.
+            if !self.releases.contains(release) {
+                self.releases.push((*release).clone());
+            }
+        }
+    }
+}
+
 /// The latest time that a proof may be from: one from far ahead would make
 /// everything expire, for ever. A clock that is behind what there was proof of
 /// says nothing; then only the policy does, which the next one outlives.
@@ -187,8 +234,10 @@ fn latest(clock: Timestamp, time_min: Timestamp, expires: Option<Timestamp>) -> 
 #[cfg(test)]
 mod tests {
     use jiff::{SignedDuration, Timestamp};
+    use selvedge_signing::AcceptedRelease;
 
     use super::{Accepted, Record, RecordError, TIME_MIN, latest};
+    use crate::names::Digest;
     use crate::storage::Storage;
 
     fn record(directory: &tempfile::TempDir) -> Record {
@@ -246,6 +295,42 @@ mod tests {
         let ahead = Timestamp::now() + SignedDuration::from_hours(24 * 365);
         record.seen(ahead, None).unwrap();
         assert!(record.now() < ahead);
+    }
+
+    #[test]
+    fn what_a_clock_that_is_behind_cannot_verify_again_is_not_forgotten() {
+        let release = |artifact: &[u8], publisher: &str, signed_at: &str| -> AcceptedRelease {
+            let key = serde_json::json!({ "key": { "key": Digest::of(publisher.as_bytes()) } });
+            let release = serde_json::json!({
+                "artifact": Digest::of(artifact),
+                "entry": Digest::of(b"entry"),
+                "release": { "publisher": publisher, "signer": key, "signed_at": signed_at },
+            });
+            serde_json::from_value(release).unwrap()
+        };
+        let (first, later) = ("2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z");
+        let kept = || Accepted {
+            current: [Digest::of(b"current")].into(),
+            previous: [Digest::of(b"previous")].into(),
+            releases: vec![
+                release(b"current", "acme", first),
+                release(b"current", "builder", first),
+                release(b"previous", "acme", first),
+                release(b"older", "acme", first),
+            ],
+            ..Accepted::default()
+        };
+        let again = release(b"current", "acme", later);
+        let previous = || release(b"previous", "acme", first);
+        // One artifact for two plugins.
+        let verified = [&again, &again];
+        let mut behind = kept();
+        behind.remember(&verified, true);
+        let by_another = release(b"current", "builder", first);
+        assert_eq!(behind.releases, [by_another, previous(), again.clone()]);
+        let mut right = kept();
+        right.remember(&verified, false);
+        assert_eq!(right.releases, [previous(), again.clone()]);
     }
 
     #[test]

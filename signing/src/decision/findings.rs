@@ -131,12 +131,17 @@ impl Findings {
                     signer,
                     signed_at,
                 };
-                let first = self.releases.entry(release.publisher.clone());
-                let first = first.or_insert_with(|| release.clone());
-                if release.signed_at < first.signed_at {
-                    *first = release;
-                }
+                self.released(release);
             }
+        }
+    }
+
+    /// Takes in a release by someone who may release.
+    pub(super) fn released(&mut self, release: Release) {
+        let first = self.releases.entry(release.publisher.clone());
+        let first = first.or_insert_with(|| release.clone());
+        if release.signed_at < first.signed_at {
+            *first = release;
         }
     }
 

@@ -117,6 +117,12 @@ impl Revocations {
         }
     }
 
+    /// Whether one of these counts.
+    pub(super) fn leave_any<'a>(&self, releases: impl IntoIterator<Item = &'a Release>) -> bool {
+        let mut releases = releases.into_iter();
+        releases.any(|r| self.by(&r.publisher, &r.signer, r.signed_at).is_none())
+    }
+
     /// The revocation that a signature falls under.
     fn by(&self, publisher: &str, signer: &Signer, signed_at: Timestamp) -> Option<&Revoked> {
         let mut revoked = self.publishers.iter();

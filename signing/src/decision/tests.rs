@@ -74,6 +74,7 @@ fn an_expired_policy_installs_nothing_and_resumes() {
             now,
             purpose,
             version_seen: None,
+            accepted: &[],
         };
         let verdict = verifier.verify(&request, &candidate, &device);
         verdict.unwrap_err().code()

@@ -47,6 +47,7 @@ fn changed_bytes_are_refused_before_anyone_asks_who_signed() {
             now: Timestamp::now(),
             purpose: Purpose::Install,
             version_seen: None,
+            accepted: &[],
         };
         let verdict = site.verifier().verify(&asked, &site.candidate, &device);
         let refusal = verdict.unwrap_err();
@@ -88,6 +89,7 @@ fn no_bit_of_the_manifest_can_be_changed() {
         now: Timestamp::now(),
         purpose: Purpose::Install,
         version_seen: None,
+        accepted: &[],
     };
     assert!(verifier.verify(&request, &site.candidate, &device).is_ok());
     for index in 0..site.candidate.manifest.len() {

@@ -9,6 +9,7 @@
 )]
 
 mod integrity;
+mod record;
 mod releases;
 mod revocation;
 mod site;

@@ -136,6 +136,7 @@ fn what_is_resumed_is_named_by_its_digest_and_still_granted() {
         now: Timestamp::now(),
         purpose: Purpose::Resume,
         version_seen: None,
+        accepted: &[],
     };
     let verdict = site.verifier().verify(&request, &site.candidate, &device);
     assert_eq!(verdict.unwrap_err().code(), "resume-without-digest");

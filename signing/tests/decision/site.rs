@@ -176,6 +176,7 @@ impl Site {
             now: Timestamp::now(),
             purpose,
             version_seen: seen.as_ref(),
+            accepted: &[],
         };
         let request = self.request();
         self.verifier().verify(&request, &self.candidate, &device)

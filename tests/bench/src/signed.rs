@@ -103,6 +103,7 @@ impl Signed {
             now: SystemTime::now().try_into()?,
             purpose: Purpose::Install,
             version_seen: None,
+            accepted: &[],
         };
         Ok(self.verifier.verify(&self.request, candidate, &device)?)
     }

@@ -39,6 +39,7 @@ fn verify(
         now,
         purpose: Purpose::Install,
         version_seen: None,
+        accepted: &[],
     };
     verifier.verify(&request, &candidate, &device)
 }

@@ -34,6 +34,7 @@ fn verify(world: &World, candidate: &Candidate) -> Result<VerifiedArtifact, Refu
         now: NOW,
         purpose: Purpose::Install,
         version_seen: None,
+        accepted: &[],
     };
     let request = Request {
         package: "acme/thermostat".parse().expect("it is a name"),
