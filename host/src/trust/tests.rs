@@ -41,6 +41,7 @@ impl Site {
             shipped: Local::new(SHIPPED, record.now()).unwrap(),
             development: None,
             record: Mutex::new(record),
+            unbelieved: Mutex::default(),
         }
     }
 
