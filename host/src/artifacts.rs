@@ -8,7 +8,7 @@ mod config;
 use std::path::Path;
 
 use bytes::Bytes;
-use selvedge_artifact::{Descriptor, DocumentError, Manifest, media_type};
+use selvedge_artifact::{Descriptor, DocumentError, Manifest, from_both_ends, media_type};
 use selvedge_registry::{Client, ClientError, Layout, LayoutError, Progress, Pulled};
 use selvedge_signing::Candidate;
 use tracing::warn;
@@ -177,8 +177,8 @@ fn bundles(layout: &Layout, digest: &Digest) -> Result<Vec<Bytes>, ArtifactError
             .next()?;
         layout.blob(&layer.digest, BUNDLE_BYTES_MAX).ok()
     };
-    let bundles = referrers.iter().filter(is_bundle).filter_map(read);
-    Ok(bundles.take(BUNDLES_MAX).collect())
+    let bundles = from_both_ends(referrers.iter().filter(is_bundle).collect());
+    Ok(bundles.filter_map(read).take(BUNDLES_MAX).collect())
 }
 
 fn parse(digest: &Digest, bytes: &[u8]) -> Result<Manifest, ArtifactError> {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod both_ends;
 mod digest;
 pub mod foreign;
 pub mod media_type;
@@ -20,6 +21,7 @@ mod plugin_manifest;
 mod reference;
 mod wasm_config;
 
+pub use both_ends::from_both_ends;
 pub use digest::{Digest, DigestError};
 pub use oci::{Annotations, Descriptor, DocumentError, Index, Manifest};
 pub use package_name::{PackageName, PackageNameError};

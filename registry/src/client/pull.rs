@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use selvedge_artifact::{Descriptor, Digest, Manifest, Reference, media_type};
+use selvedge_artifact::{Descriptor, Digest, Manifest, Reference, from_both_ends, media_type};
 
 use super::blobs::Fetch;
 use super::documents::{DOCUMENT_BYTES_MAX, Document, Kind, unusable};
@@ -141,7 +141,7 @@ impl Client {
             // A list may leave the type out; the manifest tells.
             entry.size <= REFERRER_BYTES_MAX && kind.is_none_or(|kind| is_of(kind, types))
         });
-        for entry in wanted.take(REFERRERS_MAX) {
+        for entry in from_both_ends(wanted.collect()).take(REFERRERS_MAX) {
             match self.pull_referrer(pull, &entry, subject, types).await {
                 Ok(found) => fetched.extend(found),
                 Err(error) if is_its_own_fault(&error) => {

@@ -9,7 +9,7 @@
 //! again (others' tools, or one that was stopped), a write that a proxy delays
 //! for longer, and removals, which a writer that saw the entry undoes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use selvedge_artifact::{Descriptor, Digest, Index, Packaged, Reference, Tag, media_type};
@@ -23,9 +23,6 @@ use crate::Progress;
 
 /// How often the tag is written.
 const ATTEMPTS_MAX: usize = 8;
-
-/// Entries by digest: those that must be in the list.
-type Entries = BTreeMap<Digest, Descriptor>;
 
 impl Client {
     /// What is about `subject`, in no order.
@@ -92,7 +89,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         let tag = Tag::of_referrers(subject);
         let pace = self.inner.transport.pace;
-        let mut wanted = Entries::from([(entry.digest, entry)]);
+        let mut wanted = vec![entry];
         for attempt in 0..ATTEMPTS_MAX {
             if !self.is_missing(place, subject, &mut wanted).await? {
                 // A writer that read before us may not have written yet.
@@ -101,7 +98,7 @@ impl Client {
                     return Ok(());
                 }
             }
-            let index = Bytes::from(Index::new(wanted.values().cloned().collect()).to_bytes());
+            let index = Bytes::from(Index::new(wanted.clone()).to_bytes());
             if index.len() as u64 > DOCUMENT_BYTES_MAX {
                 return Err(ClientError::TooLarge {
                     name: place.name(),
@@ -126,19 +123,20 @@ impl Client {
     }
 
     /// Whether anything wanted is not in the list. What else is there is wanted
-    /// from now on.
+    /// from now on, in its order; what is missing comes last.
     async fn is_missing(
         &self,
         place: &Place,
         subject: &Digest,
-        wanted: &mut Entries,
+        wanted: &mut Vec<Descriptor>,
     ) -> Result<bool, ClientError> {
-        let listed = self.tagged_referrers(place, subject).await?;
-        let before = wanted.len();
-        let mut found = 0;
-        for entry in listed {
-            found += usize::from(wanted.insert(entry.digest, entry).is_some());
-        }
-        Ok(found < before)
+        let mut all = self.tagged_referrers(place, subject).await?;
+        let mut listed = BTreeSet::new();
+        all.retain(|entry| listed.insert(entry.digest));
+        wanted.retain(|entry| !listed.contains(&entry.digest));
+        let is_missing = !wanted.is_empty();
+        all.append(wanted);
+        *wanted = all;
+        Ok(is_missing)
     }
 }

@@ -147,6 +147,25 @@ async fn what_we_sign_others_verify() {
 }
 
 #[tokio::test]
+async fn a_signature_is_found_behind_many_that_mean_nothing() {
+    let Some(peers) = Peers::find() else { return };
+    let world = World::new().await;
+    let registry = peers.registry(world.folder()).await;
+    let vendor = world.key_publisher("vendor", "vendor/*").await;
+    world.done("keygen mallory --no-password").await;
+    let stranger = "--key mallory.key --timestamp-authority vendor.tsa.pem";
+    let to = format!("{}/vendor/echo", registry.address);
+    let reference = world.publish(&to, "1.0.0", stranger).await;
+    for _ in 0..33 {
+        world.done(&format!("sign {reference} {stranger}")).await;
+    }
+    assert_eq!(world.verdict(&reference).await["code"], "not-released");
+    world.done(&format!("sign {reference} {vendor}")).await;
+    let verdict = world.verdict(&reference).await;
+    assert_eq!(verdict["ok"], true, "{verdict:#}");
+}
+
+#[tokio::test]
 async fn another_client_reads_what_we_publish_and_we_run_what_it_pushes() {
     let Some(peers) = Peers::find() else { return };
     let world = World::new().await;

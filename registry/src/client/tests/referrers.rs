@@ -365,7 +365,8 @@ async fn only_sound_attachments_of_the_wanted_types_are_pulled() {
         .await
         .unwrap();
 
-    let expected = [new.digest(), old.digest()];
+    // The list is read from both its ends.
+    let expected = [old.digest(), new.digest()];
     let found: Vec<_> = pulled
         .referrers
         .iter()
