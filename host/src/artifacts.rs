@@ -50,6 +50,22 @@ pub enum ArtifactError {
     Registry(#[from] ClientError),
 }
 
+impl ArtifactError {
+    /// A stable name for API replies, metrics and alerts. Never reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "artifact-missing",
+            Self::Unpinned(_) => "reference-not-pinned",
+            Self::Layout(LayoutError::Corrupt { .. }) => "artifact-corrupt",
+            Self::Layout(_) => "store-unusable",
+            Self::Manifest { .. } => "manifest-invalid",
+            Self::Empty(_) => "component-missing",
+            Self::Interrupted => "interrupted",
+            Self::Registry(error) => error.code(),
+        }
+    }
+}
+
 /// The device's store, and how to fill it.
 #[derive(Clone, Debug)]
 pub struct Artifacts {

@@ -72,6 +72,10 @@ impl DeployFault {
                 source: LoadFault::Refused(refused),
                 ..
             } => refused.code(),
+            Self::Component {
+                source: LoadFault::Artifact(error),
+                ..
+            } => error.code(),
             Self::Component { .. } => "component-not-loaded",
             Self::ModelFile { .. } => "model-not-loaded",
             Self::Model { source, .. } => source.code(),
@@ -112,7 +116,8 @@ impl std::fmt::Display for DeployError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, Located { location, fault }) in self.0.iter().enumerate() {
             let newline = if index > 0 { "\n" } else { "" };
-            write!(f, "{newline}{location}: error: {}", ErrorChain(fault))?;
+            let (error, code) = (ErrorChain(fault), fault.code());
+            write!(f, "{newline}{location}: error: {error} [{code}]")?;
             if let Some(hint) = fault.hint() {
                 write!(f, "\n  help: {hint}")?;
             }

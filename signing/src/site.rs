@@ -24,9 +24,9 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// A policy that the host vouches for itself, because it made it: for what
-    /// is compiled into the binary and for development. Never read from a file.
-    /// It does not expire.
+    /// A policy that this process vouches for itself, because it made it: for what
+    /// is compiled into the binary, for development, and to try one before it is
+    /// published. A device never reads it from a file. It does not expire.
     ///
     /// # Errors
     ///

@@ -32,48 +32,26 @@ async fn a_plugin_of_each_signer_runs_on_a_device_without_a_network() {
 
     // npm's and PyPI's: a statement about the manifest, and the manifest itself.
     let mut foreign = Vec::new();
-    for (package, kind) in [("js-statement", "dsse"), ("js-bytes", "message")] {
-        let reference = world
-            .publish(&at(&format!("acme/{package}")), "1.0.0", "--unsigned")
-            .await;
+    for (package, kind) in [
+        ("js-statement", "dsse"),
+        ("js-bytes", "message"),
+        ("py-statement", "dsse"),
+        ("py-bytes", "message"),
+    ] {
+        let to = at(&format!("acme/{package}"));
+        let reference = world.publish(&to, "1.0.0", "--unsigned").await;
         let artifact = to_sign(&world, &reference, kind).await;
         let bundle = argument(world.folder(), &format!("{package}.json"));
-        let sign = [
-            kind,
-            "--instance",
-            url,
-            "--artifact",
-            &artifact,
-            "--bundle",
-            &bundle,
-        ];
+        let sign = [kind, "--instance", url, "--artifact", &artifact];
         let whose = ["--subject", &subject, "--issuer", ISSUER];
-        peers.sign_js(&[&sign[..], &whose].concat()).await;
-        world
-            .done(&format!("sign {reference} --bundle {bundle}"))
-            .await;
-        foreign.push(reference);
-    }
-    for (package, kind) in [("py-statement", "dsse"), ("py-bytes", "message")] {
-        let reference = world
-            .publish(&at(&format!("acme/{package}")), "1.0.0", "--unsigned")
-            .await;
-        let artifact = to_sign(&world, &reference, kind).await;
-        let bundle = argument(world.folder(), &format!("{package}.json"));
-        let sign = [
-            kind,
-            "--instance",
-            url,
-            "--artifact",
-            &artifact,
-            "--bundle",
-            &bundle,
-        ];
-        let whose = ["--subject", &subject, "--issuer", ISSUER];
-        peers.sign_py(&[&sign[..], &whose].concat()).await;
-        world
-            .done(&format!("sign {reference} --bundle {bundle}"))
-            .await;
+        let arguments = [&sign[..], &["--bundle", &bundle], &whose].concat();
+        if package.starts_with("js") {
+            peers.sign_js(&arguments).await;
+        } else {
+            peers.sign_py(&arguments).await;
+        }
+        let attach = format!("sign {reference} --bundle {bundle}");
+        world.done(&attach).await;
         foreign.push(reference);
     }
 

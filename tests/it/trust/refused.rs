@@ -102,6 +102,15 @@ impl Plant {
             ended.stderr.contains(reason),
             "{reference}: {ended:?}\n{reason}"
         );
+        let named = format!("[{code}]");
+        assert!(ended.stderr.contains(&named), "{reference}: {ended:?}");
+    }
+
+    /// What the vendor released, brought to the device.
+    async fn released(&self) -> String {
+        let to = self.at("vendor/echo");
+        let published = self.world.publish(&to, "1.0.0", &self.vendor).await;
+        self.world.pull(&published).await
     }
 
     /// A device without a network is asked to run it, and refuses.
@@ -199,9 +208,9 @@ async fn signatures_that_prove_something_else_are_refused() {
     entry["integratedTime"] = (time - 60).to_string().into();
     world.write("bundle.json", bundle.to_string());
     plant.attach(&altered, "bundle.json").await;
-    let verdict = world.verdict(&altered).await;
-    assert_eq!(verdict["code"], "not-released", "{verdict:#}");
-    plant.deploy(&altered).await;
+    plant
+        .refused(&altered, "not-released", Some("log-evidence-invalid"))
+        .await;
 
     // A bundle over another artifact of the same publisher.
     let first = plant.signed_by_js("acme/first", whose, &[]).await;
@@ -227,7 +236,9 @@ async fn signatures_that_prove_something_else_are_refused() {
     world
         .done(&format!("sign {stated} --predicate sbom.json {vendor}"))
         .await;
-    plant.refused(&stated, "not-released", None).await;
+    plant
+        .refused(&stated, "not-released", Some("not-a-release"))
+        .await;
 }
 
 #[tokio::test]
@@ -236,10 +247,7 @@ async fn what_is_renamed_or_no_component_is_refused() {
         return;
     };
     let world = &plant.world;
-    let published = world
-        .publish(&plant.at("vendor/echo"), "1.0.0", &plant.vendor)
-        .await;
-    world.pull(&published).await;
+    let published = plant.released().await;
     let (_, digest) = published.split_once('@').unwrap();
 
     let renamed = format!("{}:1.0.0@{digest}", plant.at("vendor/other"));
@@ -328,10 +336,7 @@ async fn what_was_altered_on_the_device_is_refused() {
         return;
     };
     let world = &plant.world;
-    let published = world
-        .publish(&plant.at("vendor/echo"), "1.0.0", &plant.vendor)
-        .await;
-    world.pull(&published).await;
+    let published = plant.released().await;
     world.deployment("line.toml", &[&published]);
     world.runs_without_network("line.toml").await;
 
@@ -351,7 +356,9 @@ async fn what_was_altered_on_the_device_is_refused() {
         altered[middle] ^= 1;
         world.write(&path, altered);
         let ended = world.refuses("line.toml").await;
-        assert!(ended.stderr.contains(hex), "{ended:?}");
+        for part in [hex, "[artifact-corrupt]"] {
+            assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+        }
         world.write(&path, whole);
     }
     let ended = world.runs_without_network("line.toml").await;
