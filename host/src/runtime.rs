@@ -8,6 +8,7 @@
 
 mod engine;
 mod exports;
+mod generation;
 mod instance;
 mod local_port;
 mod mailbox;
@@ -18,6 +19,7 @@ mod runner;
 
 pub use engine::{Ceilings, Engine, EngineError};
 pub use exports::Exports;
+pub use generation::{Generation, HandOver, Seat, Surroundings, TakeOverError, Tally};
 pub use instance::{CallError, Instance, Trapped};
 pub use local_port::{LocalPort, PortError};
 pub use precompiled::{CodeCache, CompileError};
