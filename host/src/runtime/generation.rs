@@ -150,10 +150,7 @@ impl Generation {
     /// Takes the seat: from nobody, or from `predecessor`, whose state is handed
     /// over. Neither may be running. On an error nothing has changed.
     #[expect(clippy::unused_async, reason = "guests are called by waiting")]
-    pub async fn take_over(
-        &self,
-        predecessor: Option<&Self>,
-    ) -> Result<HandOver, TakeOverError> {
+    pub async fn take_over(&self, predecessor: Option<&Self>) -> Result<HandOver, TakeOverError> {
         if let Some(predecessor) = predecessor {
             *predecessor.port.lock() = None;
         }

@@ -108,14 +108,20 @@ macro_rules! __export_one {
     };
     (Stateful, $glue:ident, $with:ident) => {
         impl $crate::bindings::stateful::exports::selvedge::plugin::stateful::Guest for $glue {
-            fn snapshot() -> ::std::vec::Vec<u8> {
+            fn snapshot()
+                -> $crate::bindings::stateful::exports::selvedge::plugin::stateful::State
+            {
                 // A state that is not there must not be taken for an empty one.
-                $with(|plugin| $crate::Stateful::snapshot(plugin)).expect("the plugin was made")
+                let (schema, data) = $with($crate::__snapshot).expect("the plugin was made");
+                $crate::bindings::stateful::exports::selvedge::plugin::stateful::State {
+                    schema,
+                    data,
+                }
             }
             fn restore(
-                state: ::std::vec::Vec<u8>,
+                state: $crate::bindings::stateful::exports::selvedge::plugin::stateful::State,
             ) -> ::core::result::Result<(), ::std::string::String> {
-                $with(|plugin| $crate::Stateful::restore(plugin, &state))?
+                $with(|plugin| $crate::__restore(plugin, state.schema, &state.data))?
             }
         }
         $crate::bindings::stateful::export_stateful!($glue with_types_in $crate::bindings::stateful);

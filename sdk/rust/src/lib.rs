@@ -42,3 +42,5 @@ pub use bindings::subscriber::exports::selvedge::bus::subscriber::Failure as __W
 pub use export::glue::to_wit as __to_wit;
 #[doc(hidden)]
 pub use plugin::filter_batch as __filter_batch;
+#[doc(hidden)]
+pub use plugin::{restore as __restore, snapshot as __snapshot};

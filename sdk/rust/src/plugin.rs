@@ -82,15 +82,44 @@ pub trait Service {
 }
 
 /// Hands its state to its successor.
+///
+/// The host asks the running version for its state between two batches and gives
+/// it to the next one, after [`Lifecycle::init`]. If a deployment is rolled
+/// back, it goes the other way.
 pub trait Stateful {
-    /// The state, in a form that the next version understands.
+    /// The form that [`snapshot`](Self::snapshot) writes. Raise it when an older
+    /// version could not read what this one writes: a state of a higher number
+    /// is refused before [`restore`](Self::restore) sees it.
+    const SCHEMA: u32;
+
+    /// The state, at most 8 MiB. It must not change by this: if the successor
+    /// refuses the state, this instance goes on.
     fn snapshot(&mut self) -> Vec<u8>;
 
-    /// Takes over the state of a predecessor.
+    /// Takes over the state of a predecessor, in the form `schema`, which is
+    /// [`SCHEMA`](Self::SCHEMA) or less.
     ///
     /// # Errors
     /// Refuses the state: the predecessor goes on.
-    fn restore(&mut self, state: &[u8]) -> Result<(), String>;
+    fn restore(&mut self, schema: u32, state: &[u8]) -> Result<(), String>;
+}
+
+/// The state of a plugin and its form.
+#[doc(hidden)]
+pub fn snapshot<P: Stateful>(plugin: &mut P) -> (u32, Vec<u8>) {
+    (P::SCHEMA, plugin.snapshot())
+}
+
+/// Gives a state to a plugin, if its form is not from a version to come.
+#[doc(hidden)]
+pub fn restore<P: Stateful>(plugin: &mut P, schema: u32, state: &[u8]) -> Result<(), String> {
+    if schema > P::SCHEMA {
+        let known = P::SCHEMA;
+        return Err(format!(
+            "the state has form {schema}, and this version knows forms up to {known}"
+        ));
+    }
+    plugin.restore(schema, state)
 }
 
 /// Runs a batch through a filter and publishes what comes out in one call.
