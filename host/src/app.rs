@@ -12,7 +12,9 @@ use tracing::warn;
 use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
+use crate::deployment::deployments::Deployments;
 use crate::deployment::document::{Document, Site};
+use crate::deployment::line::Line;
 use crate::deployment::{DeployError, Deployer, FindPlugin, Shipped};
 use crate::inference::{InferenceLimits, ModelStore};
 use crate::names::{Digest, PluginName};
@@ -50,7 +52,7 @@ pub enum Mode {
 pub struct App {
     bus: Bus,
     supervisor: Supervisor,
-    deployer: Deployer,
+    deployments: Deployments,
     /// How often the trust repository is read again, if there is one.
     refresh: Option<Duration>,
     watching: OnceLock<()>,
@@ -79,17 +81,15 @@ impl App {
             slots: config.inference.slots_max,
             ..InferenceLimits::default()
         });
+        let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,
             cache: Arc::new(cache),
-            bus: bus.clone(),
             models: Arc::new(models),
-            storage,
             artifacts,
             gate: Arc::new(gate),
-            running: Arc::default(),
             supervisor: supervisor.clone(),
-            hosts: Arc::new(config.hosts.clone()),
+            line: Line::new(bus.clone(), supervisor.clone(), storage, hosts),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
             find: FindPlugin {
                 shipped: |name| {
@@ -105,7 +105,7 @@ impl App {
         Ok(Self {
             bus,
             supervisor,
-            deployer,
+            deployments: Deployments::new(deployer, site(config)),
             refresh: config.trust.as_ref().map(|trust| {
                 let seconds = trust.refresh_s.get();
                 Duration::from_secs(seconds.into())
@@ -124,13 +124,19 @@ impl App {
         &self.supervisor
     }
 
+    /// What runs, and how it is changed.
+    pub fn deployments(&self) -> &Deployments {
+        &self.deployments
+    }
+
     /// Puts `document` into service. On a fault nothing of it runs.
     pub async fn deploy(&self, document: &Document) -> Result<(), DeployError> {
-        self.deployer.start(document).await?;
+        self.deployments.start(document).await?;
         if let Some(refresh) = self.refresh
             && self.watching.set(()).is_ok()
         {
-            self.supervisor.start(watch_trust(&self.deployer, refresh));
+            self.supervisor
+                .start(watch_trust(self.deployments.deployer(), refresh));
         }
         Ok(())
     }

@@ -6,32 +6,32 @@
 //! business of [`crate::runtime`]; what it may reach was decided in the
 //! document.
 
+pub mod deployments;
 pub mod document;
+pub mod line;
 mod load;
-mod plugin_unit;
+pub mod plan;
+pub mod report;
+pub mod submission;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use parking_lot::Mutex;
 use selvedge_signing::Origin;
 use tracing::{error, info};
 
 use document::Document;
 use document::fault::Location;
 use document::place::Place;
-use plugin_unit::PluginUnit;
+use line::{Line, LineError, ReadyPlugin};
 
 use crate::artifacts::Artifacts;
-use crate::bus::Bus;
-use crate::capabilities::network::Hosts;
 use crate::error_chain::ErrorChain;
 use crate::inference::{LoadError, ModelStore};
 use crate::names::{ModelName, PluginName};
-use crate::runtime::{CodeCache, Engine, PortError, PrepareError, Prepared};
+use crate::runtime::{CodeCache, Engine, PrepareError, Prepared};
 use crate::spec::InstanceSpec;
-use crate::storage::{BucketError, Storage};
 use crate::supervisor::Supervisor;
 use crate::trust::{Gate, GateError, OpenError};
 
@@ -51,13 +51,8 @@ pub enum DeployFault {
     Model { model: ModelName, source: LoadError },
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    #[error("plugin `{plugin}` has no store")]
-    KeyValue {
-        plugin: PluginName,
-        source: BucketError,
-    },
     #[error(transparent)]
-    Port(#[from] PortError),
+    Line(#[from] LineError),
     #[error("the compiler did not finish")]
     Interrupted,
     #[error("cannot remember what was accepted")]
@@ -80,8 +75,7 @@ impl DeployFault {
             Self::ModelFile { .. } => "model-not-loaded",
             Self::Model { source, .. } => source.code(),
             Self::Prepare(source) => source.code(),
-            Self::KeyValue { .. } => "store-not-opened",
-            Self::Port(_) => "bus-not-joined",
+            Self::Line(source) => source.code(),
             Self::Interrupted => "interrupted",
             Self::Accept(source) => source.code(),
         }
@@ -128,34 +122,36 @@ impl std::fmt::Display for DeployError {
 
 impl std::error::Error for DeployError {}
 
-/// What deployments are put into service with.
+/// What deployments are made ready with.
 #[derive(Debug, Clone)]
 pub struct Deployer {
     pub engine: Engine,
     pub cache: Arc<CodeCache>,
-    pub bus: Bus,
     pub models: Arc<ModelStore>,
-    pub storage: Storage,
     pub supervisor: Supervisor,
-    pub hosts: Arc<Hosts>,
     pub find: FindPlugin,
     pub artifacts: Artifacts,
     pub gate: Arc<Gate>,
-    /// What runs, and by whose word.
-    pub running: Arc<Mutex<BTreeMap<PluginName, Origin>>>,
+    pub line: Line,
     /// Components compiled at once, each on one core.
     pub compile_threads_max: usize,
 }
 
 impl Deployer {
-    /// Puts `document` into service. On a fault nothing of it runs.
-    pub async fn start(&self, document: &Document) -> Result<(), DeployError> {
+    /// Makes everything that `document` names ready to run.
+    ///
+    /// # Errors
+    ///
+    /// All faults, each with its place.
+    pub async fn make_ready(
+        &self,
+        document: &Document,
+    ) -> Result<BTreeMap<PluginName, ReadyPlugin>, DeployError> {
         let at = |place: Place<'_>, fault| {
             let location = document.place_of(place);
             Located { location, fault }
         };
         let mut faults = Vec::new();
-
         for (name, model) in &document.models {
             let loaded = load::model(document, model);
             let loaded = loaded.map_err(|source| DeployFault::ModelFile {
@@ -171,57 +167,28 @@ impl Deployer {
             });
             faults.extend(served.err().map(|fault| at(Place::Model(name), fault)));
         }
-
-        let (mut prepared, mut origins) = (Vec::new(), Vec::new());
+        let mut ready = BTreeMap::new();
         let mut preparing = stream::iter(&document.plugins)
             .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
             .buffered(self.compile_threads_max);
         while let Some((name, outcome)) = preparing.next().await {
             match outcome {
-                Ok((plugin, origin)) => {
-                    prepared.push(plugin);
-                    origins.push((name.clone(), origin));
+                Ok((prepared, origin)) => {
+                    ready.insert(name.clone(), ReadyPlugin { prepared, origin });
                 }
                 Err(fault) => faults.push(at(place_of(name, &fault), fault)),
             }
         }
-        drop(preparing);
-
-        let units = prepared.into_iter().filter_map(|plugin| {
-            let name = plugin.spec().plugin.clone();
-            let joined = PluginUnit::join(self, plugin);
-            joined
-                .map_err(|fault| faults.push(at(Place::Plugin(&name), fault)))
-                .ok()
-        });
-        let units: Vec<PluginUnit> = units.collect();
         if faults.is_empty() {
-            let accepted = self.accept(&origins).await;
-            faults.extend(accepted.err().map(|fault| at(Place::Document, fault)));
+            Ok(ready)
+        } else {
+            Err(DeployError(faults))
         }
-        if !faults.is_empty() {
-            return Err(DeployError(faults));
-        }
-        self.running.lock().extend(origins);
-        // All have joined the bus before the first of them runs, so that none
-        // misses what another publishes at once.
-        for unit in units {
-            self.supervisor.start(unit.into_unit());
-        }
-        let (name, version) = (document.name.as_str(), document.version.to_string());
-        info!(
-            deployment = name,
-            version,
-            plugins = document.plugins.len(),
-            "deployment started"
-        );
-        Ok(())
     }
 
     /// Remembers what is about to run, on the disk before it does.
-    async fn accept(&self, origins: &[(PluginName, Origin)]) -> Result<(), DeployFault> {
+    pub async fn accept(&self, origins: Vec<Origin>) -> Result<(), DeployFault> {
         let gate = Arc::clone(&self.gate);
-        let origins: Vec<_> = origins.iter().map(|(_, origin)| origin.clone()).collect();
         let accept = move || gate.accept(&origins.iter().collect::<Vec<_>>());
         let accepted = tokio::task::spawn_blocking(accept).await;
         let accepted = accepted.map_err(|_| DeployFault::Interrupted)?;
@@ -239,12 +206,12 @@ impl Deployer {
         let refreshed = tokio::task::spawn_blocking(move || gate.refresh()).await;
         refreshed.unwrap_or(Ok(()))?;
         let revoked: Vec<_> = {
-            let running = self.running.lock();
-            let refused = |(plugin, origin): (&PluginName, &Origin)| {
-                let refusal = self.gate.revoked(origin)?;
-                Some((plugin.clone(), origin.digest(), refusal))
+            let refused = |(plugin, origin): (PluginName, Arc<Origin>)| {
+                let refusal = self.gate.revoked(&origin)?;
+                Some((plugin, origin.digest(), refusal))
             };
-            running.iter().filter_map(refused).collect()
+            let running = self.line.origins().into_iter();
+            running.filter_map(refused).collect()
         };
         for (plugin, digest, refusal) in revoked {
             let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
@@ -255,8 +222,7 @@ impl Deployer {
                 error = reason,
                 "plugin stopped: it is revoked"
             );
-            self.supervisor.stop(&plugin_unit::name(&plugin)).await;
-            self.running.lock().remove(&plugin);
+            self.line.take_off(&plugin).await;
         }
         Ok(())
     }

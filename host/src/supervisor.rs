@@ -219,13 +219,20 @@ impl Supervisor {
 
     /// Stops the unit called `name` and waits until it has.
     pub async fn stop(&self, name: &str) {
+        self.stop_within(name, self.grace).await;
+    }
+
+    /// The same, for a unit that may need another grace than most. False if it
+    /// had to be aborted.
+    pub async fn stop_within(&self, name: &str, grace: Duration) -> bool {
         let unit = {
             let mut running = self.running.lock();
             let place = running.iter().position(|unit| &*unit.name == name);
             place.map(|place| running.remove(place))
         };
-        if let Some(unit) = unit {
-            self.stop_unit(unit, Instant::now() + self.grace).await;
+        match unit {
+            Some(unit) => self.stop_unit(unit, Instant::now() + grace).await,
+            None => true,
         }
     }
 
@@ -251,14 +258,15 @@ impl Supervisor {
         loop {
             let unit = self.running.lock().pop();
             let Some(unit) = unit else { return };
+            let end = end.min(Instant::now() + self.grace);
             self.stop_unit(unit, end).await;
         }
     }
 
-    async fn stop_unit(&self, mut unit: Running, end: Instant) {
+    async fn stop_unit(&self, mut unit: Running, end: Instant) -> bool {
         unit.context.stop.cancel();
-        let end = end.min(Instant::now() + self.grace);
-        if timeout_at(end, &mut unit.task).await.is_err() {
+        let stopped = timeout_at(end, &mut unit.task).await.is_ok();
+        if !stopped {
             warn!(unit = &*unit.name, "unit aborted: it did not stop in time");
             unit.context.abort.cancel();
             // It ends where it next waits.
@@ -266,6 +274,7 @@ impl Supervisor {
                 error!(unit = &*unit.name, "unit left behind: it never waits");
             }
         }
+        stopped
     }
 }
 
