@@ -30,6 +30,8 @@ pub mod runtime;
 
 pub mod deployment;
 
+pub mod api;
+
 pub mod app;
 pub mod config;
 

@@ -62,10 +62,28 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "api",
+        &[
+            "deployment",
+            "runtime",
+            "capabilities",
+            "bus",
+            "inference",
+            "storage",
+            "supervisor",
+            "artifacts",
+            "trust",
+            "names",
+            "spec",
+            "error_chain",
+        ],
+    ),
+    (
         "config",
         // Each module owns its part of the configuration.
         &[
             "deployment::document",
+            "api::config",
             "artifacts",
             "trust",
             "bus",
