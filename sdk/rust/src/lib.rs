@@ -5,6 +5,53 @@
 //! says which: `export!(MyPlugin: Lifecycle, Subscriber)`. What is exported
 //! decides what the host does with it; there are no flags.
 //!
+//! A plugin that remembers something keeps it over an update, and over one that
+//! was rolled back, by being [`Stateful`]:
+//!
+//! ```
+//! use selvedge_plugin::{Error, Message, Stateful, Subscriber, export, publish, state};
+//!
+//! /// Numbers what passes.
+//! #[derive(Default)]
+//! struct Counter {
+//!     count: u64,
+//! }
+//!
+//! impl Subscriber for Counter {
+//!     fn handle(&mut self, _: &Message) -> Result<(), Error> {
+//!         self.count += 1;
+//!         Ok(publish(Message::new("counted", self.count.to_string()))?)
+//!     }
+//! }
+//!
+//! impl Stateful for Counter {
+//!     /// Form 1 was a count of 32 bits, in four bytes.
+//!     const SCHEMA: u32 = 2;
+//!
+//!     fn snapshot(&mut self) -> Vec<u8> {
+//!         state::to_bytes(&self.count)
+//!     }
+//!
+//!     fn restore(&mut self, schema: u32, state: &[u8]) -> Result<(), String> {
+//!         self.count = match schema {
+//!             1 => u32::from_le_bytes(state.try_into().map_err(|_| "not four bytes")?).into(),
+//!             _ => state::from_bytes(state)?,
+//!         };
+//!         Ok(())
+//!     }
+//! }
+//!
+//! export!(Counter: Subscriber, Stateful);
+//!
+//! // The successor goes on where its predecessor was.
+//! let (mut old, mut new) = (Counter { count: 41 }, Counter::default());
+//! new.restore(Counter::SCHEMA, &old.snapshot()).unwrap();
+//! assert_eq!(new.count, 41);
+//! new.restore(1, &[7, 0, 0, 0]).unwrap();
+//! assert_eq!(new.count, 7);
+//! assert!(new.restore(2, b"hostile").is_err());
+//! ```
+//!
 //! Everything here also compiles natively, so that a plugin's logic is tested
 //! with a plain `cargo test`; calls to the host exist only in a component.
 
@@ -24,6 +71,7 @@ pub mod nn;
 mod outbox;
 mod plugin;
 pub mod senml;
+pub mod state;
 
 #[doc(hidden)]
 pub mod bindings;

@@ -3,6 +3,8 @@
 use crate::bindings::imports::selvedge::bus::{inbox as wit_inbox, publisher};
 use crate::error::PublishError;
 
+mod saved;
+
 pub use crate::bindings::imports::selvedge::bus::types::Message;
 
 impl Message {

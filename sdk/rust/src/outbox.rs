@@ -49,6 +49,12 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
+    /// The messages waiting, oldest first: a [`crate::Stateful`] plugin keeps
+    /// them over an update, and [`push`](Self::push)es them again.
+    pub fn waiting(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.waiting.iter()
+    }
+
     /// Messages that gave way to newer ones.
     pub fn displaced(&self) -> u64 {
         self.displaced
@@ -149,6 +155,8 @@ mod tests {
     #[test]
     fn the_oldest_gives_way() {
         let mut outbox = filled(&["a", "b", "c", "d"]);
+        let waiting: Vec<_> = outbox.waiting().map(|message| &message.topic).collect();
+        assert_eq!(waiting, ["b", "c", "d"]);
         let (accepted, _) = flush(&mut outbox, "", &Refusal::NotGranted);
         assert_eq!(accepted, ["b", "c", "d"]);
         assert_eq!(outbox.displaced(), 1);

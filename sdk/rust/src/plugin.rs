@@ -85,7 +85,16 @@ pub trait Service {
 ///
 /// The host asks the running version for its state between two batches and gives
 /// it to the next one, after [`Lifecycle::init`]. If a deployment is rolled
-/// back, it goes the other way.
+/// back, it goes the other way. Without this trait the next version starts with
+/// nothing; nor is a state kept over a restart, for which there is [`crate::kv`].
+///
+/// What a message led to and what has not been published yet belong to the
+/// state: see [`crate::Outbox::waiting`]. Times of a monotonic clock do not, for
+/// each instance has its own.
+///
+/// [`crate::state`] turns any serde type into bytes and back; the front page of
+/// this crate has an example. Keep one state of each form in a test, so that no
+/// later version forgets how to read it.
 pub trait Stateful {
     /// The form that [`snapshot`](Self::snapshot) writes. Raise it when an older
     /// version could not read what this one writes: a state of a higher number
@@ -99,8 +108,13 @@ pub trait Stateful {
     /// Takes over the state of a predecessor, in the form `schema`, which is
     /// [`SCHEMA`](Self::SCHEMA) or less.
     ///
+    /// It may have been written under another configuration, and by a version
+    /// that this one has reason not to trust: believe it no more than a message,
+    /// keep what still makes sense, and keep within your own bounds.
+    ///
     /// # Errors
-    /// Refuses the state: the predecessor goes on.
+    /// Refuses the state: the predecessor goes on. The text is shown to the
+    /// operator.
     fn restore(&mut self, schema: u32, state: &[u8]) -> Result<(), String>;
 }
 
@@ -244,6 +258,50 @@ mod tests {
         let (_, failures) = run(&["drop", "a"], Some((0, Refusal::Busy(7))));
         let expected = Error::retry("cannot publish now: busy for 7 ms");
         assert_eq!(failures, [(1, expected)]);
+    }
+
+    /// Keeps the states that it was given, and knows two forms.
+    #[derive(Default)]
+    struct Keeps(Vec<(u32, Vec<u8>)>);
+
+    impl Stateful for Keeps {
+        const SCHEMA: u32 = 2;
+
+        fn snapshot(&mut self) -> Vec<u8> {
+            b"mine".to_vec()
+        }
+
+        fn restore(&mut self, schema: u32, state: &[u8]) -> Result<(), String> {
+            self.0.push((schema, state.to_vec()));
+            if state == b"odd" {
+                return Err("it is odd".to_owned());
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_state_is_handed_over_with_its_form() {
+        let mut plugin = Keeps::default();
+        assert_eq!(snapshot(&mut plugin), (2, b"mine".to_vec()));
+        for schema in 0..=2 {
+            assert_eq!(restore(&mut plugin, schema, &[7]), Ok(()));
+        }
+        assert_eq!(plugin.0, [(0, vec![7]), (1, vec![7]), (2, vec![7])]);
+        let refused = restore(&mut plugin, 2, b"odd");
+        assert_eq!(refused, Err("it is odd".to_owned()));
+    }
+
+    #[test]
+    fn a_form_from_the_future_is_refused_before_it_is_read() {
+        for schema in [3, u32::MAX] {
+            let mut plugin = Keeps::default();
+            let refused = restore(&mut plugin, schema, b"anything").unwrap_err();
+            let expected =
+                format!("the state has form {schema}, and this version knows forms up to 2");
+            assert_eq!(refused, expected);
+            assert_eq!(plugin.0, []);
+        }
     }
 
     #[test]
