@@ -16,4 +16,5 @@ mod network;
 mod publishing;
 mod stopping;
 mod storing;
+mod updating;
 mod waiting;
