@@ -9,6 +9,7 @@ mod config;
 mod feature;
 mod normalise;
 mod points;
+mod saved;
 mod spectrum;
 mod windows;
 
@@ -19,7 +20,7 @@ pub use config::{
 pub use windows::{Device, Dropped, Features, Windows};
 
 use selvedge_plugin::{
-    Error, Lifecycle, Message, Outbox, Subscriber, export, log, publish_all, senml,
+    Error, Lifecycle, Message, Outbox, Stateful, Subscriber, export, log, publish_all, senml,
 };
 
 /// Messages kept while the bus is busy; one more displaces the oldest.
@@ -55,6 +56,24 @@ impl Subscriber for WindowPlugin {
         }
         self.report();
         self.outbox.flush(publish_all)
+    }
+}
+
+impl Stateful for WindowPlugin {
+    const SCHEMA: u32 = saved::SCHEMA;
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        saved::write(&self.windows, &self.outbox)
+    }
+
+    fn restore(&mut self, _: u32, state: &[u8]) -> Result<(), String> {
+        let bounds = (self.topic.as_str(), OUTBOX_MAX);
+        Ok(saved::read(
+            state,
+            &mut self.windows,
+            &mut self.outbox,
+            bounds,
+        )?)
     }
 }
 
@@ -95,7 +114,7 @@ pub fn to_message(topic: &str, features: &Features) -> Result<Message, serde_jso
     Ok(Message::new(topic, payload).with_content_type("application/json"))
 }
 
-export!(WindowPlugin: Lifecycle, Subscriber);
+export!(WindowPlugin: Lifecycle, Subscriber, Stateful);
 
 #[cfg(test)]
 mod tests {

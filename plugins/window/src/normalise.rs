@@ -1,13 +1,19 @@
 //! Scaling of points.
 
+use selvedge_plugin::state::any_f64;
+use serde::{Deserialize, Serialize};
+
 use crate::config::Normalise;
 use crate::points::Point;
 
 /// Mean and variance of all points so far, older ones weighing less.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Running {
     seen: u32,
+    #[serde(with = "any_f64")]
     mean: f64,
+    #[serde(with = "any_f64")]
     variance: f64,
 }
 

@@ -92,6 +92,11 @@ impl Samples {
         }
     }
 
+    /// All of them, in the order of their time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Sample> {
+        self.held.iter()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.held.len()

@@ -9,6 +9,10 @@
 //! a window has points mean that the device's clock was set back, and it starts
 //! afresh. So does a device that was silent for more than `max_gap_ms`.
 
+mod saved;
+
+pub(crate) use saved::{Head, Restored, Saved};
+
 use std::collections::HashMap;
 
 use selvedge_plugin::senml::{Quality, Record, Value};
