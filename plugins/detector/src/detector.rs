@@ -4,6 +4,10 @@
 //! anomalies. A window whose model fails changes nothing: it can be judged
 //! again. A window delivered twice is judged once.
 
+mod saved;
+
+pub(crate) use saved::{Head, Restored, Saved};
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 

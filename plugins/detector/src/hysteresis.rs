@@ -1,5 +1,7 @@
 //! When an anomaly begins and ends: not with one odd window.
 
+use serde::{Deserialize, Serialize};
+
 /// What one window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign<'a> {
@@ -25,7 +27,8 @@ pub(crate) enum Change {
 }
 
 /// An anomaly under way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Raised {
     pub(crate) kind: String,
     /// End of the first abnormal window, in seconds since the Unix epoch.
@@ -33,7 +36,8 @@ pub(crate) struct Raised {
 }
 
 /// The state of one device.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Hysteresis {
     raised: Option<Raised>,
     /// Abnormal windows in a row (once raised: of another kind than raised).

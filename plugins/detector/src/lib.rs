@@ -10,6 +10,7 @@ mod config;
 mod detector;
 mod features;
 mod hysteresis;
+mod saved;
 mod score;
 mod threshold;
 
@@ -21,7 +22,9 @@ pub use score::{OutputError, Outputs};
 use selvedge_plugin::kv::Bucket;
 use selvedge_plugin::nn::{Model, NnError};
 use selvedge_plugin::senml::{self, Quality, Record, Value};
-use selvedge_plugin::{Error, Lifecycle, Message, Outbox, Subscriber, export, log, publish_all};
+use selvedge_plugin::{
+    Error, Lifecycle, Message, Outbox, Stateful, Subscriber, export, log, publish_all,
+};
 
 /// Messages kept while the bus is busy; one more displaces the oldest.
 const OUTBOX_MAX: usize = 1_024;
@@ -78,6 +81,19 @@ impl Subscriber for DetectorPlugin {
             self.outbox.push(message);
         }
         self.outbox.flush(publish_all)
+    }
+}
+
+impl Stateful for DetectorPlugin {
+    const SCHEMA: u32 = saved::SCHEMA;
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        saved::write(&self.detector, &self.outbox)
+    }
+
+    fn restore(&mut self, _: u32, state: &[u8]) -> Result<(), String> {
+        let (detector, outbox) = (&mut self.detector, &mut self.outbox);
+        Ok(saved::read(state, detector, outbox, OUTBOX_MAX)?)
     }
 }
 
@@ -165,7 +181,7 @@ pub fn to_messages(
     Ok(messages)
 }
 
-export!(DetectorPlugin: Lifecycle, Subscriber);
+export!(DetectorPlugin: Lifecycle, Subscriber, Stateful);
 
 #[cfg(test)]
 mod tests {
