@@ -18,7 +18,7 @@ pub enum AnomalyState {
 }
 
 /// One message of the detector.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
     /// Where the device stands.
     pub site: String,

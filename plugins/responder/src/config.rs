@@ -186,10 +186,12 @@ impl Rule {
             (Some(min), Some(score)) => score >= min,
             (Some(_), None) => false,
         };
-        score
-            && any(&self.sites, &anomaly.site)
-            && any(&self.devices, &anomaly.device)
-            && any(&self.kinds, &anomaly.kind)
+        score && self.is_for(anomaly) && any(&self.kinds, &anomaly.kind)
+    }
+
+    /// Whether the rule is for the device that has `anomaly`.
+    pub(crate) fn is_for(&self, anomaly: &Anomaly) -> bool {
+        any(&self.sites, &anomaly.site) && any(&self.devices, &anomaly.device)
     }
 
     fn compile(&self) -> Result<Steps, ConfigError> {

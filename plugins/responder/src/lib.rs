@@ -11,6 +11,7 @@ mod audit;
 mod config;
 mod pending;
 mod responder;
+mod saved;
 mod template;
 
 pub use anomaly::{Anomaly, AnomalyError, AnomalyState};
@@ -22,7 +23,7 @@ pub use template::{LevelError, TemplateError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use selvedge_plugin::{
-    Error, Lifecycle, Message, Outbox, Subscriber, Ticker, export, log, publish_all,
+    Error, Lifecycle, Message, Outbox, Stateful, Subscriber, Ticker, export, log, publish_all,
 };
 
 /// Messages kept while the bus is busy; one more displaces the oldest.
@@ -33,6 +34,8 @@ const OUTBOX_MAX: usize = 4_096;
 pub struct ResponderPlugin {
     responder: Responder,
     started: Instant,
+    /// What its clock showed when it started: a predecessor's time goes on.
+    started_ms: u64,
     outbox: Outbox,
 }
 
@@ -43,6 +46,7 @@ impl Lifecycle for ResponderPlugin {
         Ok(Self {
             responder,
             started: Instant::now(),
+            started_ms: 0,
             outbox: Outbox::new(OUTBOX_MAX),
         })
     }
@@ -62,6 +66,21 @@ impl Ticker for ResponderPlugin {
             log::error(error.to_string());
         }
         Ok(Some(self.responder.tick_ms()))
+    }
+}
+
+impl Stateful for ResponderPlugin {
+    const SCHEMA: u32 = saved::SCHEMA;
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        saved::write(&self.responder, &self.outbox, self.now())
+    }
+
+    fn restore(&mut self, _: u32, state: &[u8]) -> Result<(), String> {
+        let (responder, outbox) = (&mut self.responder, &mut self.outbox);
+        self.started_ms = saved::read(state, responder, outbox, (unix_ms(), OUTBOX_MAX))?;
+        self.started = Instant::now();
+        Ok(())
     }
 }
 
@@ -97,8 +116,9 @@ impl ResponderPlugin {
 
     fn now(&self) -> Now {
         let elapsed = self.started.elapsed().as_millis();
+        let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
         Now {
-            monotonic_ms: u64::try_from(elapsed).unwrap_or(u64::MAX),
+            monotonic_ms: self.started_ms.saturating_add(elapsed_ms),
             unix_ms: unix_ms(),
         }
     }
@@ -110,7 +130,7 @@ fn unix_ms() -> u64 {
     u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
-export!(ResponderPlugin: Lifecycle, Subscriber, Ticker);
+export!(ResponderPlugin: Lifecycle, Subscriber, Ticker, Stateful);
 
 #[cfg(test)]
 mod tests {

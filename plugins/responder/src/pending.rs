@@ -4,7 +4,6 @@ use selvedge_plugin::Message;
 use serde_json::Value as Json;
 
 use crate::anomaly::Anomaly;
-use crate::config::CommandStep;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
@@ -20,7 +19,10 @@ pub(crate) struct Pending {
     pub(crate) deadline_ms: u64,
     /// What the device said against this attempt.
     pub(crate) refused: Option<String>,
-    pub(crate) step: CommandStep,
+    /// Which of the rule's steps it is.
+    pub(crate) place: usize,
+    pub(crate) timeout_ms: u64,
+    pub(crate) attempts_max: u32,
 }
 
 impl Pending {

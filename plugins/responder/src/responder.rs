@@ -4,10 +4,14 @@
 //! `audit/<site>/<device>` for every decision. Time comes from outside as
 //! [`Now`]; nothing here waits.
 
+mod saved;
+
+pub(crate) use saved::{Head, Parts, SavedDevice, SavedHeld, SavedPending};
+
 use std::collections::{HashMap, VecDeque};
 
 use selvedge_plugin::Message;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, AnomalyState};
 use crate::audit::{Decision, Entry, json};
@@ -52,14 +56,19 @@ struct State {
     heard: u64,
     active: bool,
     acknowledged: bool,
+    /// Kind and beginning of the anomaly heard of last.
+    told: Option<(String, f64)>,
     /// For each rule.
     rules: Vec<RuleState>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RuleState {
     /// Whether there is something to revert.
     acted: bool,
+    /// Whether it was considered when this anomaly was raised.
+    considered: bool,
     last_ms: Option<u64>,
 }
 
@@ -127,7 +136,7 @@ impl Responder {
             return out;
         }
         self.calls += 1;
-        let state = self.devices.entry(place).or_insert_with(|| State {
+        let state = self.devices.entry(place.clone()).or_insert_with(|| State {
             rules: vec![RuleState::default(); self.steps.len()],
             ..State::default()
         });
@@ -139,9 +148,22 @@ impl Responder {
         } else {
             anomaly.state
         };
+        let told = Some((anomaly.kind.clone(), anomaly.since));
+        if state.told != told {
+            state.told = told;
+            for rule in &mut state.rules {
+                rule.considered = false;
+            }
+        }
         for rule in 0..self.steps.len() {
             let matches = |rule: &&Rule| rule.matches(anomaly) && rule.states.contains(&effective);
-            if self.config.rules.get(rule).filter(matches).is_some() {
+            if self.config.rules.get(rule).filter(matches).is_none() {
+                continue;
+            }
+            // What is kept or not acknowledged is delivered again, after an
+            // update for example: an anomaly is raised once.
+            let again = effective == AnomalyState::Raised && self.is_considered(&place, rule);
+            if !again {
                 self.consider(cause(rule, now, anomaly), &mut out);
             }
         }
@@ -181,7 +203,7 @@ impl Responder {
         let place = self.pending.iter().position(waits)?;
         let pending = self.pending.get_mut(place)?;
         let refusal = Refusal::read(payload).map(|Refusal(reason)| shown(&reason));
-        let last = pending.attempt >= pending.step.attempts_max;
+        let last = pending.attempt >= pending.attempts_max;
         let decision = match &refusal {
             // It may do better when it is asked again, which is when this
             // attempt's time is over.
@@ -214,9 +236,9 @@ impl Responder {
         for mut pending in late {
             let refused = pending.refused.take();
             let reason = refused.clone().unwrap_or_else(|| "no answer".to_owned());
-            if pending.attempt < pending.step.attempts_max {
+            if pending.attempt < pending.attempts_max {
                 pending.attempt += 1;
-                pending.deadline_ms = now.monotonic_ms.saturating_add(pending.step.timeout_ms);
+                pending.deadline_ms = now.monotonic_ms.saturating_add(pending.timeout_ms);
                 out.push(pending.message(&self.config.reply_to));
                 out.push(self.about(now, &pending, Decision::Retried, reason));
                 self.pending.push(pending);
@@ -237,6 +259,14 @@ impl Responder {
     /// Where commands are answered.
     pub fn reply_to(&self) -> &str {
         &self.config.reply_to
+    }
+
+    /// Whether the rule was considered when this anomaly was raised; from now on
+    /// it was.
+    fn is_considered(&mut self, place: &Place, rule: usize) -> bool {
+        let state = self.devices.get_mut(place);
+        let state = state.and_then(|state| state.rules.get_mut(rule));
+        state.is_some_and(|state| std::mem::replace(&mut state.considered, true))
     }
 
     /// A rule matches: holds off, acts, or says why not.
@@ -303,8 +333,8 @@ impl Responder {
         let steps = self.steps.get(cause.rule);
         let actions = steps.map(|steps| steps.actions.clone());
         let mut sent = 0;
-        for step in actions.unwrap_or_default() {
-            sent += usize::from(self.run_step(cause, &step, out));
+        for (place, step) in actions.iter().flatten().enumerate() {
+            sent += usize::from(self.run_step(cause, (place, step), out));
         }
         if let Some(acted) = self.acted.get_mut(cause.rule) {
             acted.extend(std::iter::repeat_n(now_ms, sent));
@@ -316,8 +346,13 @@ impl Responder {
         }
     }
 
-    /// Takes one step; returns whether something was sent.
-    fn run_step(&mut self, cause: Cause<'_>, step: &Step, out: &mut Vec<Message>) -> bool {
+    /// Takes the step at a place of its list; returns whether something was sent.
+    fn run_step(
+        &mut self,
+        cause: Cause<'_>,
+        (place, step): (usize, &Step),
+        out: &mut Vec<Message>,
+    ) -> bool {
         let anomaly = cause.anomaly;
         let name = self.name(cause.rule).to_owned();
         let mut entry = Entry::of(cause.now.unix_ms, &name, anomaly, Decision::Acted);
@@ -331,7 +366,7 @@ impl Responder {
                 out.push(entry.message());
                 true
             }
-            Step::Command(command) => match self.command(cause, command) {
+            Step::Command(command) => match self.command(cause, place, command) {
                 Ok(pending) => {
                     out.push(pending.message(&self.config.reply_to));
                     entry.topic = Some(&pending.topic);
@@ -349,7 +384,12 @@ impl Responder {
         }
     }
 
-    fn command(&mut self, cause: Cause<'_>, step: &CommandStep) -> Result<Pending, String> {
+    fn command(
+        &mut self,
+        cause: Cause<'_>,
+        place: usize,
+        step: &CommandStep,
+    ) -> Result<Pending, String> {
         let Cause {
             rule,
             now,
@@ -374,7 +414,9 @@ impl Responder {
             attempt: 1,
             deadline_ms: now.monotonic_ms.saturating_add(step.timeout_ms),
             refused: None,
-            step: step.clone(),
+            place,
+            timeout_ms: step.timeout_ms,
+            attempts_max: step.attempts_max,
         })
     }
 
@@ -386,6 +428,7 @@ impl Responder {
             return;
         };
         (state.active, state.acknowledged) = (false, false);
+        state.told = None;
         let acted: Vec<usize> = (0..)
             .zip(&mut state.rules)
             .filter_map(|(rule, state)| std::mem::take(&mut state.acted).then_some(rule))
@@ -395,8 +438,8 @@ impl Responder {
             self.abandon(cause, "the anomaly cleared", out);
             cause.revert = true;
             let revert = self.steps.get(rule).map(|steps| steps.revert.clone());
-            for step in revert.unwrap_or_default() {
-                self.run_step(cause, &step, out);
+            for (place, step) in revert.iter().flatten().enumerate() {
+                self.run_step(cause, (place, step), out);
             }
         }
     }

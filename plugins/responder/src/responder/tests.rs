@@ -30,8 +30,17 @@ fn anomaly(device: &str, state: AnomalyState) -> Anomaly {
     }
 }
 
-/// What happens at one time: `raised p1`, `ongoing p1`, `cleared p1`, `ack p1`,
-/// `yes 1`, `no 1` (answers to a command by its number), `tick`.
+#[expect(clippy::cast_precision_loss, reason = "hours at most")]
+fn raised(device: &str, ms: u64) -> Anomaly {
+    let since = ms as f64;
+    Anomaly {
+        since,
+        ..anomaly(device, AnomalyState::Raised)
+    }
+}
+
+/// What happens at one time: `raised p1` (another anomaly each time), `again p1`
+/// (the one raised at 0), `ongoing p1`, `cleared p1`, `ack p1`, `yes 1`, `no 1` (answers to a command by its number), `tick`.
 fn happens(responder: &mut Responder, ms: u64, what: &str) -> Vec<Message> {
     let (verb, whom) = what.split_once(' ').unwrap_or((what, ""));
     let correlation = format!("7-{whom}");
@@ -40,7 +49,8 @@ fn happens(responder: &mut Responder, ms: u64, what: &str) -> Vec<Message> {
         messages.unwrap_or_default()
     };
     match verb {
-        "raised" => responder.anomaly(at(ms), &anomaly(whom, AnomalyState::Raised)),
+        "raised" => responder.anomaly(at(ms), &raised(whom, ms)),
+        "again" => responder.anomaly(at(ms), &raised(whom, 0)),
         "ongoing" => responder.anomaly(at(ms), &anomaly(whom, AnomalyState::Ongoing)),
         "cleared" => responder.anomaly(at(ms), &anomaly(whom, AnomalyState::Cleared)),
         "ack" => responder.acknowledge(at(ms), ("hall", whom), br#"{"by":"ann"}"#),
@@ -253,6 +263,21 @@ fn an_anomaly_first_heard_of_as_ongoing_counts_as_raised() {
         (0, "ongoing p1", &[SLOW, "acted"]),
         (1, "yes 1", &["confirmed"]),
         (99_000, "ongoing p1", &[]),
+    ];
+    play(responder("", ""), table);
+}
+
+#[test]
+fn an_anomaly_that_is_delivered_again_is_not_acted_on_again() {
+    let table: &[(u64, &str, &[&str])] = &[
+        (0, "raised p1", &[SLOW, "acted"]),
+        (1, "again p1", &[]),
+        (2, "yes 1", &["confirmed"]),
+        (99_000, "again p1", &[]),
+        (99_001, "raised p1", &[SLOW, "acted"]),
+        (99_002, "yes 2", &["confirmed"]),
+        (99_003, "cleared p1", &[]),
+        (199_000, "again p1", &[SLOW, "acted"]),
     ];
     play(responder("", ""), table);
 }
