@@ -5,4 +5,5 @@
 mod hostile;
 mod real;
 mod servers;
+mod stopping;
 mod world;

@@ -144,6 +144,12 @@ impl TestBus {
         assert!(logged.is_ok(), "no `{part}` in {:?}", self.log.borrow());
     }
 
+    /// Asks the engine to stop.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.sent.notify_one();
+    }
+
     pub(super) fn send(&self, message: Message) {
         self.inbox.borrow_mut().push_back(message);
         self.sent.notify_one();
@@ -172,8 +178,7 @@ pub(super) fn with_engine(config: serde_json::Value, script: impl AsyncFnOnce(&T
     let bus = TestBus::default();
     let scripted = async {
         script(&bus).await;
-        bus.stopping.set(true);
-        bus.sent.notify_one();
+        bus.stop();
     };
     let both = async {
         tokio::join!(crate::engine::run(&net, &bus, devices, age), scripted);
