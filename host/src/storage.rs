@@ -7,12 +7,14 @@
 mod bucket;
 mod device_key;
 
+use std::collections::HashMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use parking_lot::Mutex;
 
 pub use bucket::{Bucket, BucketError, KEY_BYTES_MAX};
 pub use device_key::DeviceKey;
@@ -21,12 +23,16 @@ pub use device_key::DeviceKey;
 const CACHE_BYTES: u64 = 4 << 20;
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// What is used of each bucket that somebody has open.
+type InUse = Mutex<HashMap<String, Weak<Mutex<u64>>>>;
+
 /// The store in the data directory.
 #[derive(Clone)]
 pub struct Storage {
     database: Database,
     buckets: Keyspace,
     directory: Arc<Path>,
+    in_use: Arc<InUse>,
 }
 
 /// Why the store cannot be used.
@@ -80,12 +86,21 @@ impl Storage {
             database,
             buckets,
             directory: directory.into(),
+            in_use: Arc::default(),
         })
     }
 
-    /// Opens the bucket called `name`, which may hold `bytes_max`.
+    /// Opens the bucket called `name`, which may hold `bytes_max`. All who have it
+    /// open count together, each against its own quota.
     pub fn bucket(&self, name: &str, bytes_max: u64) -> Result<Bucket, BucketError> {
-        Bucket::open(self.database.clone(), self.buckets.clone(), name, bytes_max)
+        // Held while it is counted: nobody writes before it is.
+        let mut in_use = self.in_use.lock();
+        in_use.retain(|_, used| used.strong_count() > 0);
+        let used = in_use.get(name).and_then(Weak::upgrade);
+        let (database, keyspace) = (self.database.clone(), self.buckets.clone());
+        let bucket = Bucket::open(database, keyspace, name, bytes_max, used)?;
+        in_use.insert(name.to_owned(), bucket.used());
+        Ok(bucket)
     }
 
     /// This device's own secret, made on first use.
