@@ -40,10 +40,17 @@ use self::mailbox::Mailbox;
 use self::retained::Retained;
 use self::router::Router;
 use self::status::Record;
-use crate::names::{PartyName, TopicFilter};
+use crate::names::{PartyName, Topic, TopicFilter};
+use crate::spec::Overflow;
 
 /// The host's own name, which nobody else may take.
 const HOST: &str = "selvedge";
+
+/// Topics that only the host may publish to.
+const SYSTEM_LEVEL: &str = "$selvedge";
+
+/// The largest bound on hops: one more can still be counted.
+const HOPS_BOUND_MAX: u8 = u8::MAX - 1;
 
 /// What the bus may hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +70,9 @@ pub struct BusLimits {
     pub subscriptions_max: u32,
     /// Topic filters subscribed by one party.
     pub party_subscriptions_max: u32,
+    /// Plugins that what led to a message may have passed through, at most 254. A
+    /// message beyond it is refused: topics form a cycle.
+    pub hops_max: u8,
 }
 
 impl Default for BusLimits {
@@ -75,6 +85,7 @@ impl Default for BusLimits {
             route_cache_max: 512,
             subscriptions_max: 16_384,
             party_subscriptions_max: 256,
+            hops_max: 32,
         }
     }
 }
@@ -86,6 +97,14 @@ pub struct Grant {
     pub publish: Vec<TopicFilter>,
     /// Filters it may subscribe, or any narrower ones.
     pub subscribe: Vec<TopicFilter>,
+}
+
+impl Grant {
+    /// Whether it includes publishing to `topic`.
+    fn publishes(&self, topic: &Topic) -> bool {
+        topic.levels().next() != Some(SYSTEM_LEVEL)
+            && self.publish.iter().any(|filter| filter.matches(topic))
+    }
 }
 
 /// Where all parties meet. Clones are the same bus.
@@ -128,13 +147,31 @@ impl Bus {
         }
         let record = Arc::new(Record::new(name.clone()));
         parties.insert(name, Arc::clone(&record));
-        Ok(Party::new(Arc::clone(&self.0), record, Some(grant)))
+        Ok(Party::attached(Arc::clone(&self.0), record, grant))
     }
 
     /// The host itself: subscribes anything, and alone publishes under
     /// `$selvedge/`. Never to be lent to foreign code.
     pub fn host_party(&self) -> Party {
-        Party::new(Arc::clone(&self.0), Arc::clone(&self.0.host), None)
+        Party::host(Arc::clone(&self.0), Arc::clone(&self.0.host))
+    }
+
+    /// Whether the bounds and `grant` would allow `message`; nobody publishes it.
+    pub fn check(&self, grant: &Grant, message: &Message) -> Result<(), PublishError> {
+        if let Some(fault) = self.0.fault(message) {
+            return Err(fault);
+        }
+        let topic = &message.topic;
+        if grant.publishes(topic) {
+            return Ok(());
+        }
+        let topic = topic.clone();
+        Err(PublishError::NotGranted { topic })
+    }
+
+    /// Plugins that what led to a message may have passed through.
+    pub fn hops_max(&self) -> u8 {
+        self.0.hops_max()
     }
 
     /// Every party, the host first, the others by name.
@@ -147,29 +184,73 @@ impl Bus {
 }
 
 impl Shared {
-    /// Leads `filters` to `mailbox`, which first gets the kept values.
-    fn subscribe(
+    /// Leads `filters`, and nothing else, to `mailbox`; those topics that it did
+    /// not get before first get it their kept values. In flight is at most one
+    /// message of each publisher, by a route found earlier: the mailbox lets it in
+    /// if it still wants it.
+    fn lead(
         &self,
-        filters: &[TopicFilter],
         mailbox: &Arc<Mailbox>,
+        filters: &[TopicFilter],
+        limits: InboxLimits,
     ) -> Result<(), SubscribeError> {
         // Held throughout: see `Party::attempt`.
         let retained = self.retained.lock();
         let mut router = self.router.write();
+        let led = mailbox.led();
         let max = self.limits.subscriptions_max;
-        if router.len() + filters.len() > max as usize {
+        if router.len() - led.filters.len() + filters.len() > max as usize {
             return Err(SubscribeError::TooMany { max });
         }
-        for message in retained.matching(filters) {
-            if !mailbox.push(&message, message.size()) {
+        let blocks = limits.overflow == Overflow::Block;
+        let mut generation = self.generation.load(Ordering::Relaxed);
+        if *led.filters != *filters || mailbox.blocks() != blocks {
+            generation += 1;
+            // Before the mailbox hears of it: whoever is sent home then finds no
+            // old route any more, but waits for `router`.
+            self.generation.store(generation, Ordering::Release);
+            router.remove(mailbox);
+            for filter in filters {
+                router.insert(filter, mailbox);
+            }
+        }
+        mailbox.lead(filters, limits, generation);
+        for message in retained.matching(filters, &led.covered) {
+            if !mailbox.push(&message, message.size(), generation) {
                 mailbox.count_dropped(1);
             }
         }
-        for filter in filters {
-            router.insert(filter, mailbox);
-        }
-        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Leads nothing to `mailbox` until it is led anew; what waits stays.
+    fn rest(&self, mailbox: &Arc<Mailbox>) {
+        let mut router = self.router.write();
+        let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
+        router.remove(mailbox);
+        mailbox.rest(generation);
+    }
+
+    fn hops_max(&self) -> u8 {
+        self.limits.hops_max.min(HOPS_BOUND_MAX)
+    }
+
+    /// The bound that a message exceeds.
+    fn fault(&self, message: &Message) -> Option<PublishError> {
+        let topic = || message.topic.clone();
+        let (size, max) = (message.payload.len() as u64, self.limits.message_bytes_max);
+        if size > u64::from(max) {
+            let topic = topic();
+            return Some(PublishError::TooLarge { topic, size, max });
+        }
+        let max = self.hops_max();
+        if message.hops > max {
+            let topic = topic();
+            return Some(PublishError::TooManyHops { topic, max });
+        }
+        let (part, max) = message.oversized_part()?;
+        let topic = topic();
+        Some(PublishError::Malformed { topic, part, max })
     }
 
     fn unsubscribe(&self, mailbox: &Arc<Mailbox>) {

@@ -9,6 +9,8 @@
 mod engine;
 mod exports;
 mod generation;
+mod held_back;
+mod hops;
 mod instance;
 mod local_port;
 mod mailbox;
@@ -16,12 +18,16 @@ mod pace;
 mod precompiled;
 mod prepared;
 mod runner;
+mod seat;
+mod state;
+mod tally;
 
 pub use engine::{Ceilings, Engine, EngineError};
 pub use exports::Exports;
-pub use generation::{Generation, HandOver, Seat, Surroundings, TakeOverError, Tally};
+pub use generation::{Generation, HandOver, Surroundings, TakeOverError};
 pub use instance::{CallError, Instance, Trapped};
-pub use local_port::{LocalPort, PortError};
+pub use local_port::LocalPort;
 pub use precompiled::{CodeCache, CompileError};
 pub use prepared::{PrepareError, Prepared};
-pub use runner::run;
+pub use seat::{PortError, Seat};
+pub use tally::Tally;

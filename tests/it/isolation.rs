@@ -16,5 +16,6 @@ mod network;
 mod publishing;
 mod stopping;
 mod storing;
+mod swapping;
 mod updating;
 mod waiting;

@@ -9,11 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use selvedge::bus::{Bus, BusLimits, Inbox, InboxLimits, Message, Party, PartyStatus};
-use selvedge::capabilities::Services;
 use selvedge::capabilities::keyvalue::KeyValue;
 use selvedge::inference::{InferenceLimits, ModelStore};
 use selvedge::names::TopicFilter;
-use selvedge::runtime::{self, Ceilings, CodeCache, Engine, LocalPort, PrepareError, Prepared};
+use selvedge::runtime::{
+    Ceilings, CodeCache, Engine, Generation, PrepareError, Prepared, Seat, Surroundings,
+};
 use selvedge::spec::{Grants, InstanceSpec, Limits, Overflow};
 use selvedge::storage::{DeviceKey, Storage};
 use selvedge::supervisor::{RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
@@ -106,6 +107,7 @@ pub(crate) struct Host {
     gate: Gate,
     supervisor: Supervisor,
     states: watch::Receiver<States>,
+    observed: Arc<watch::Sender<States>>,
     _directory: TempDir,
 }
 
@@ -131,7 +133,9 @@ impl Host {
                 .try_init(),
         );
         let directory = tempfile::tempdir().unwrap();
-        let (observe, states) = watch::channel(States::new());
+        let (observed, states) = watch::channel(States::new());
+        let observed = Arc::new(observed);
+        let observe = Arc::clone(&observed);
         let observer = move |unit: &str, state: &UnitState| {
             observe.send_modify(|states| {
                 states
@@ -158,6 +162,7 @@ impl Host {
             storage,
             supervisor: Supervisor::new(GRACE, Arc::new(observer)),
             states,
+            observed,
             _directory: directory,
         }
     }
@@ -173,6 +178,24 @@ impl Host {
     }
 
     async fn try_join(&self, plugin: Plugin) -> Result<Joined<'_>, PrepareError> {
+        let name = plugin.name;
+        let generation = self.generation(&self.seat(name), plugin).await?;
+        generation.join().unwrap();
+        let (supervisor, unit) = (&self.supervisor, Self::unit(name.to_owned(), generation));
+        Ok(Joined { supervisor, unit })
+    }
+
+    /// A place on the bus for a plugin of this name.
+    pub(crate) fn seat(&self, name: &str) -> Arc<Seat> {
+        Seat::new(&self.bus, name.parse().unwrap())
+    }
+
+    /// A plugin that may come to have `seat`.
+    pub(crate) async fn generation(
+        &self,
+        seat: &Arc<Seat>,
+        plugin: Plugin,
+    ) -> Result<Arc<Generation>, PrepareError> {
         let name = plugin.name.parse().unwrap();
         let artifact = self.gate.development(&name, plugin.wasm.into()).unwrap();
         let spec = InstanceSpec {
@@ -185,13 +208,18 @@ impl Host {
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
         let prepare = move || Prepared::new(&engine, &cache, spec, &artifact);
         let prepared = tokio::task::spawn_blocking(prepare).await.unwrap()?;
-        let (supervisor, unit) = (&self.supervisor, self.unit(plugin.name, prepared));
-        Ok(Joined { supervisor, unit })
+        let quota = prepared.spec().grants.keyvalue_bytes_max;
+        let bucket = (quota > 0).then(|| self.storage.bucket(plugin.name, quota).unwrap());
+        let surroundings = Surroundings {
+            keyvalue: bucket.map(|bucket| Arc::new(bucket) as Arc<dyn KeyValue>),
+            models: Arc::clone(&self.models),
+            hosts: Arc::new(self.hosts.clone()),
+        };
+        Ok(Generation::new(prepared, seat, surroundings))
     }
 
-    fn unit(&self, name: &'static str, prepared: Prepared) -> Unit {
-        let spec = prepared.spec();
-        let port = LocalPort::join(&self.bus, spec).unwrap();
+    fn unit(name: String, generation: Arc<Generation>) -> Unit {
+        let spec = generation.prepared().spec();
         let policy = RestartPolicy {
             delay_min: Duration::from_millis(10),
             delay_max: Duration::from_secs(1),
@@ -199,23 +227,27 @@ impl Host {
             window: Duration::from_secs(600),
             when_lost: WhenLost::KeepHost,
         };
-        let quota = spec.grants.keyvalue_bytes_max;
-        let bucket = (quota > 0).then(|| self.storage.bucket(name, quota).unwrap());
-        let services = Services {
-            port: port.clone(),
-            keyvalue: bucket.map(|bucket| Arc::new(bucket) as Arc<dyn KeyValue>),
-            models: Arc::clone(&self.models),
-            hosts: Arc::new(self.hosts.clone()),
-        };
-        let prepared = Arc::new(prepared);
         Unit::new(name, policy, move |context| {
-            let (prepared, port, services) = (prepared.clone(), port.clone(), services.clone());
-            let ready = context.clone();
+            let (generation, ready) = (Arc::clone(&generation), context.clone());
             async move {
-                runtime::run(&prepared, &port, services, context.stop, || ready.ready()).await?;
+                generation.run(context.stop, || ready.ready()).await?;
                 Ok(())
             }
         })
+    }
+
+    /// Lets the generation that has its seat work.
+    pub(crate) fn begin(&self, generation: &Arc<Generation>) {
+        let name = generation.prepared().spec().plugin.to_string();
+        self.observed
+            .send_modify(|states| drop(states.remove(&name)));
+        self.supervisor
+            .start(Self::unit(name, Arc::clone(generation)));
+    }
+
+    /// Stops the unit of a plugin; its instance is parked if it is well.
+    pub(crate) async fn stop(&self, name: &str) {
+        within("a unit to stop", self.supervisor.stop(name)).await;
     }
 
     /// Everything that is published from now on and matches.

@@ -21,15 +21,19 @@ pub(super) fn deliver(
     size: u64,
     line: &mut Line,
 ) -> Result<(), Full> {
+    line.found = route.generation;
     if route.groups.is_empty() && line.held.is_empty() {
         if route.blocking == 0 {
             for mailbox in &route.direct {
-                mailbox.push(message, size);
+                // Full and to be waited for only since this route was found.
+                if !mailbox.push(message, size, route.generation) {
+                    mailbox.push_late(message, size, route.generation);
+                }
             }
             return Ok(());
         }
         if let [mailbox] = &*route.direct {
-            let taken = mailbox.push(message, size);
+            let taken = mailbox.push(message, size, route.generation);
             return if taken {
                 Ok(())
             } else {
@@ -39,6 +43,8 @@ pub(super) fn deliver(
     }
     let mut plan = Plan {
         size,
+        found: route.generation,
+        lossy: false,
         targets: Vec::with_capacity(route.direct.len() + route.groups.len()),
     };
     for mailbox in &route.direct {
@@ -57,6 +63,8 @@ pub(super) fn deliver(
 pub(super) fn deliver_lossy(route: &Route, message: &Arc<Message>, size: u64) {
     let mut plan = Plan {
         size,
+        found: route.generation,
+        lossy: true,
         targets: route
             .direct
             .iter()
@@ -77,6 +85,10 @@ pub(super) fn deliver_lossy(route: &Route, message: &Arc<Message>, size: u64) {
 /// Where a message will go. Dropped, it gives the reserved room back.
 struct Plan<'a> {
     size: u64,
+    /// The generation that the route was found in.
+    found: u64,
+    /// Whether who has no room misses it.
+    lossy: bool,
     /// With each, whether room is reserved there.
     targets: Vec<(&'a Arc<Mailbox>, bool)>,
 }
@@ -141,9 +153,13 @@ impl<'a> Plan<'a> {
     fn commit(mut self, message: &Arc<Message>) {
         for (mailbox, reserved) in std::mem::take(&mut self.targets) {
             if reserved {
-                mailbox.push_reserved(message, self.size);
-            } else if !mailbox.push(message, self.size) {
+                mailbox.push_reserved(message, self.size, self.found);
+            } else if mailbox.push(message, self.size, self.found) {
+                // Taken, or dropped and counted there.
+            } else if self.lossy {
                 mailbox.count_dropped(1);
+            } else {
+                mailbox.push_late(message, self.size, self.found);
             }
         }
     }
@@ -164,6 +180,8 @@ impl Drop for Plan<'_> {
 #[derive(Debug)]
 pub(super) struct Line {
     size: u64,
+    /// The generation of the route last tried.
+    found: u64,
     places: Vec<(Arc<Mailbox>, Arc<Waiter>)>,
     held: Vec<Arc<Mailbox>>,
 }
@@ -172,6 +190,7 @@ impl Line {
     pub(super) fn new(size: u64) -> Self {
         Self {
             size,
+            found: 0,
             places: Vec::new(),
             held: Vec::new(),
         }
@@ -183,7 +202,7 @@ impl Line {
         self.leave();
         let turn = Arc::new(Notify::new());
         for mailbox in full {
-            if let Some(waiter) = mailbox.join(self.size, &turn) {
+            if let Some(waiter) = mailbox.join(self.size, &turn, self.found) {
                 self.places.push((mailbox, waiter));
             }
         }

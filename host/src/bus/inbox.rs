@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::mailbox::Mailbox;
 use super::status::Record;
-use super::{Message, Shared};
+use super::{InboxLimits, Message, Party, Shared, SubscribeError};
+use crate::names::TopicFilter;
 
 /// Messages of one subscription, in order, within limits. Dropping it ends the
 /// subscription and lets publishers that wait for it go on.
@@ -22,6 +23,28 @@ impl Inbox {
             bus,
             record,
         }
+    }
+
+    /// Leads other filters here, as `party` may, which must be of the same name, and
+    /// sets other limits. On an error nothing has changed.
+    ///
+    /// What waits keeps its order, and what no filter matches any more is dropped
+    /// and counted. Kept values come only of topics that did not lead here last.
+    /// Nothing that is published meanwhile is lost or comes twice. Without filters
+    /// it [rests](Self::rest).
+    pub fn resubscribe(
+        &self,
+        party: &Party,
+        filters: &[TopicFilter],
+        limits: InboxLimits,
+    ) -> Result<(), SubscribeError> {
+        party.resubscribe(&self.mailbox, filters, limits)
+    }
+
+    /// Lets nothing in until it is [resubscribed](Self::resubscribe). What waits
+    /// stays, and nobody waits for room.
+    pub fn rest(&self) {
+        self.bus.rest(&self.mailbox);
     }
 
     /// Waits for a message, then moves up to `max` (at least one) to `into`,

@@ -4,6 +4,10 @@
 //! first of them, so that a publisher which never pauses cannot keep the others
 //! out; and a promise is for one message only, so that a publisher which is
 //! never polled again holds up nobody but itself.
+//!
+//! What is led here may change while publishers are on their way by a route found
+//! earlier. Such a route is known by its generation: its message is let in if it is
+//! still wanted, and its publisher does not wait but looks for the way again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use tokio::sync::Notify;
 use super::Message;
 use super::queue::{InboxLimits, Queue};
 use super::status::Counters;
-use crate::names::PartyName;
+use crate::names::{PartyName, Topic, TopicFilter};
 use crate::spec::Overflow;
 
 /// Publishers in line at one inbox; the next one is refused.
@@ -26,7 +30,8 @@ const LINE_MAX: usize = 4096;
 pub(super) struct Mailbox {
     party: PartyName,
     counters: Arc<Counters>,
-    limits: InboxLimits,
+    /// Whether publishers are asked to wait for room here; follows `state`.
+    blocking: AtomicBool,
     state: Mutex<State>,
     /// Told when an empty queue got a message.
     pub(super) arrived: Notify,
@@ -36,7 +41,19 @@ pub(super) struct Mailbox {
 struct State {
     queue: Queue,
     line: VecDeque<Arc<Waiter>>,
+    led: Led,
+    /// The generation since which it is led so.
+    since: u64,
     closed: bool,
+}
+
+/// What is led to a mailbox.
+#[derive(Clone, Debug)]
+pub(super) struct Led {
+    /// The filters; none while it rests.
+    pub(super) filters: Arc<[TopicFilter]>,
+    /// The filters that were led to it last: as `filters`, unless it rests.
+    pub(super) covered: Arc<[TopicFilter]>,
 }
 
 /// A publisher's place in the line of one inbox.
@@ -62,17 +79,18 @@ pub(super) enum Room {
 
 impl Mailbox {
     pub(super) fn new(party: PartyName, counters: Arc<Counters>, limits: InboxLimits) -> Self {
-        let limits = InboxLimits {
-            messages_max: limits.messages_max.max(1),
-            ..limits
-        };
         Self {
             party,
             counters,
-            limits,
+            blocking: (limits.overflow == Overflow::Block).into(),
             state: Mutex::new(State {
                 queue: Queue::new(limits),
                 line: VecDeque::new(),
+                led: Led {
+                    filters: Arc::default(),
+                    covered: Arc::default(),
+                },
+                since: 0,
                 closed: false,
             }),
             arrived: Notify::new(),
@@ -85,7 +103,44 @@ impl Mailbox {
 
     /// Whether publishers are asked to wait for room here.
     pub(super) fn blocks(&self) -> bool {
-        self.limits.overflow == Overflow::Block
+        self.blocking.load(Ordering::Relaxed)
+    }
+
+    /// What is led here.
+    pub(super) fn led(&self) -> Led {
+        self.state.lock().led.clone()
+    }
+
+    /// From `generation` on, `filters` lead here, and `limits` hold. What waits
+    /// and is not among them is dropped, unless there are none; whoever stands in
+    /// line is sent home, to look for the way again.
+    pub(super) fn lead(&self, filters: &[TopicFilter], limits: InboxLimits, generation: u64) {
+        let mut state = self.state.lock();
+        state.led.filters = filters.into();
+        state.since = generation;
+        let State { queue, led, .. } = &mut *state;
+        queue.relimit(limits);
+        let mut dropped = 0;
+        if !filters.is_empty() {
+            led.covered = Arc::clone(&led.filters);
+            dropped = queue.retain(|topic| led.wants(topic));
+        }
+        let blocks = limits.overflow == Overflow::Block;
+        self.blocking.store(blocks, Ordering::Relaxed);
+        let line = std::mem::take(&mut state.line);
+        drop(state);
+        self.count_dropped(dropped);
+        send_home(&line);
+    }
+
+    /// From `generation` on, nothing leads here; what waits stays.
+    pub(super) fn rest(&self, generation: u64) {
+        let mut state = self.state.lock();
+        state.led.filters = Arc::default();
+        state.since = generation;
+        let line = std::mem::take(&mut state.line);
+        drop(state);
+        send_home(&line);
     }
 
     /// Messages and bytes waiting.
@@ -100,14 +155,16 @@ impl Mailbox {
         !state.closed && state.line.is_empty() && state.queue.has_room(size)
     }
 
-    /// Puts a message in as the policy says. False if publishers must wait.
-    pub(super) fn push(&self, message: &Arc<Message>, size: u64) -> bool {
+    /// Puts a message in as the policy says; its route was found in the generation
+    /// `found`. False if publishers must wait.
+    pub(super) fn push(&self, message: &Arc<Message>, size: u64, found: u64) -> bool {
         let mut state = self.state.lock();
-        if state.closed {
+        if state.turns_away(message, found) {
             return true;
         }
         let was_empty = state.queue.len() == 0;
-        if self.blocks() && size <= self.limits.bytes_max {
+        let limits = state.queue.limits();
+        if limits.overflow == Overflow::Block && size <= limits.bytes_max {
             if !state.line.is_empty() || !state.queue.has_room(size) {
                 return false;
             }
@@ -123,6 +180,17 @@ impl Mailbox {
         true
     }
 
+    /// Puts a message in, whatever its policy now says, that was on its way here when
+    /// nobody had to wait yet, and that others have got: one for each publisher.
+    pub(super) fn push_late(&self, message: &Arc<Message>, size: u64, found: u64) {
+        let mut state = self.state.lock();
+        if !state.turns_away(message, found) {
+            state.queue.push(message, size);
+            drop(state);
+            self.arrived.notify_waiters();
+        }
+    }
+
     pub(super) fn count_dropped(&self, count: u64) {
         if count > 0 {
             self.counters.dropped.fetch_add(count, Ordering::Relaxed);
@@ -132,7 +200,9 @@ impl Mailbox {
     /// Promises room for one message.
     pub(super) fn reserve(&self, size: u64) -> Room {
         let mut state = self.state.lock();
-        if state.closed || size > self.limits.bytes_max {
+        let limits = state.queue.limits();
+        let blocks = limits.overflow == Overflow::Block && !state.rests();
+        if state.closed || !blocks || size > limits.bytes_max {
             Room::Unneeded
         } else if !state.line.is_empty() || !state.queue.has_room(size) {
             Room::Full
@@ -152,10 +222,13 @@ impl Mailbox {
     }
 
     /// Puts a message into the room promised for it.
-    pub(super) fn push_reserved(&self, message: &Arc<Message>, size: u64) {
+    pub(super) fn push_reserved(&self, message: &Arc<Message>, size: u64, found: u64) {
         let mut state = self.state.lock();
         state.queue.release(size);
-        if state.closed {
+        if state.turns_away(message, found) {
+            let turns = state.admit();
+            drop(state);
+            turns.iter().for_each(|turn| turn.notify_one());
             return;
         }
         let was_empty = state.queue.len() == 0;
@@ -166,8 +239,9 @@ impl Mailbox {
         }
     }
 
-    /// Joins the line. None if it is too long.
-    pub(super) fn join(&self, size: u64, turn: &Arc<Notify>) -> Option<Arc<Waiter>> {
+    /// Joins the line, having come by a route of the generation `found`. None if the
+    /// line is too long. Told at once if there is nothing to wait for here any more.
+    pub(super) fn join(&self, size: u64, turn: &Arc<Notify>, found: u64) -> Option<Arc<Waiter>> {
         let mut state = self.state.lock();
         if state.line.len() >= LINE_MAX {
             return None;
@@ -177,13 +251,13 @@ impl Mailbox {
             turn: Arc::clone(turn),
             granted: false.into(),
         });
+        if state.closed || state.is_stale(found) {
+            turn.notify_one();
+            return Some(waiter);
+        }
         state.line.push_back(Arc::clone(&waiter));
-        let closed = state.closed;
         let turns = state.admit();
         drop(state);
-        if closed {
-            turn.notify_one();
-        }
         turns.iter().for_each(|turn| turn.notify_one());
         Some(waiter)
     }
@@ -227,11 +301,36 @@ impl Mailbox {
         let unread = state.queue.take(usize::MAX, &mut rest);
         drop(state);
         self.count_dropped(unread as u64);
-        line.iter().for_each(|waiter| waiter.turn.notify_one());
+        send_home(&line);
+    }
+}
+
+fn send_home(line: &VecDeque<Arc<Waiter>>) {
+    line.iter().for_each(|waiter| waiter.turn.notify_one());
+}
+
+impl Led {
+    /// What was on its way when a mailbox began to rest came before.
+    fn wants(&self, topic: &Topic) -> bool {
+        self.covered.iter().any(|filter| filter.matches(topic))
     }
 }
 
 impl State {
+    fn rests(&self) -> bool {
+        self.led.filters.is_empty()
+    }
+
+    /// Whether what was found in the generation `found` may no longer hold.
+    fn is_stale(&self, found: u64) -> bool {
+        found < self.since
+    }
+
+    /// Whether a message on its way by a route of that generation has no place here.
+    fn turns_away(&self, message: &Message, found: u64) -> bool {
+        self.closed || (self.is_stale(found) && !self.led.wants(&message.topic))
+    }
+
     /// Promises free room to the first in line; returns whom to tell once the
     /// lock is released.
     fn admit(&mut self) -> Vec<Arc<Notify>> {

@@ -29,6 +29,9 @@ pub struct Message {
     pub reply_to: Option<Topic>,
     pub correlation: Option<Bytes>,
     pub properties: Properties,
+    /// How many plugins what led to it has passed through: 0 unless a plugin's port
+    /// says otherwise. Never a guest's to set.
+    pub hops: u8,
 }
 
 impl Message {
@@ -43,6 +46,7 @@ impl Message {
             reply_to: None,
             correlation: None,
             properties: Properties::default(),
+            hops: 0,
         }
     }
 

@@ -16,11 +16,9 @@ use super::{
 };
 use crate::names::{PartyName, Topic, TopicFilter};
 
-/// Topics that only the host may publish to.
-const SYSTEM_LEVEL: &str = "$selvedge";
-
-/// A party's hold on the bus. When the last clone is dropped its name is free
-/// again; its inboxes live on until they are dropped themselves.
+/// A party's hold on the bus. When the last clone and the last successor are
+/// dropped its name is free again; its inboxes live on until they are dropped
+/// themselves.
 #[derive(Clone, Debug)]
 pub struct Party(Arc<Attachment>);
 
@@ -31,24 +29,60 @@ struct Attachment {
     /// None: the host, which may do anything.
     grant: Option<Grant>,
     cache: Mutex<RouteCache>,
+    /// None: the host, whose name is never free.
+    hold: Option<Arc<Hold>>,
 }
 
-impl Drop for Attachment {
+/// Keeps a name taken.
+#[derive(Debug)]
+struct Hold {
+    bus: Arc<Shared>,
+    name: PartyName,
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
-        if self.grant.is_some() {
-            self.bus.parties.lock().remove(&self.record.name);
-        }
+        self.bus.parties.lock().remove(&self.name);
     }
 }
 
 impl Party {
-    pub(super) fn new(bus: Arc<Shared>, record: Arc<Record>, grant: Option<Grant>) -> Self {
+    pub(super) fn attached(bus: Arc<Shared>, record: Arc<Record>, grant: Grant) -> Self {
+        let hold = Arc::new(Hold {
+            bus: Arc::clone(&bus),
+            name: record.name.clone(),
+        });
+        Self::new(bus, record, Some(grant), Some(hold))
+    }
+
+    pub(super) fn host(bus: Arc<Shared>, record: Arc<Record>) -> Self {
+        Self::new(bus, record, None, None)
+    }
+
+    fn new(
+        bus: Arc<Shared>,
+        record: Arc<Record>,
+        grant: Option<Grant>,
+        hold: Option<Arc<Hold>>,
+    ) -> Self {
         Self(Arc::new(Attachment {
             bus,
             record,
             grant,
             cache: Mutex::default(),
+            hold,
         }))
+    }
+
+    /// Another hold on the same name, counted as the same party, that may do what
+    /// `grant` says.
+    #[must_use]
+    pub fn succeed(&self, grant: Grant) -> Self {
+        let Attachment {
+            bus, record, hold, ..
+        } = &*self.0;
+        let (bus, record) = (Arc::clone(bus), Arc::clone(record));
+        Self::new(bus, record, Some(grant), hold.clone())
     }
 
     pub fn name(&self) -> &PartyName {
@@ -67,7 +101,7 @@ impl Party {
     /// Whether the grant and the bounds allow `message` at all; says nothing of
     /// whether there is room for it.
     pub fn check(&self, message: &Message) -> Result<(), PublishError> {
-        let fault = self.fault(message).or_else(|| {
+        let fault = self.0.bus.fault(message).or_else(|| {
             let topic = || message.topic.clone();
             (!self.may_publish(&message.topic)).then(|| PublishError::NotGranted { topic: topic() })
         });
@@ -135,28 +169,73 @@ impl Party {
         limits: InboxLimits,
     ) -> Result<Inbox, SubscribeError> {
         let Attachment { bus, record, .. } = &*self.0;
-        let mut filters = filters.to_vec();
-        filters.sort_unstable();
-        filters.dedup();
-        for filter in &filters {
-            self.check_filter(filter)?;
-        }
-        // An inbox without filters costs as much as one with one.
-        let count = filters.len().max(1);
+        let filters = self.check_filters(filters)?;
+        let (party, counters) = (record.name.clone(), Arc::clone(&record.counters));
         let mut subscribed = record.subscribed.lock();
-        let own = subscribed.iter().map(|other| other.filters).sum::<usize>() + count;
-        let (party, max) = (record.name.clone(), bus.limits.party_subscriptions_max);
-        if own > max as usize && self.0.grant.is_some() {
-            return Err(SubscribeError::TooManyOfParty { party, max });
-        }
-        let mailbox = Arc::new(Mailbox::new(party, Arc::clone(&record.counters), limits));
-        bus.subscribe(&filters, &mailbox)?;
+        let count = self.count_filters(&filters, &subscribed, None)?;
+        let mailbox = Arc::new(Mailbox::new(party, counters, limits));
+        bus.lead(&mailbox, &filters, limits)?;
         subscribed.push(Subscribed {
             mailbox: Arc::clone(&mailbox),
             filters: count,
         });
         drop(subscribed);
         Ok(Inbox::new(mailbox, Arc::clone(bus), Arc::clone(record)))
+    }
+
+    /// As [`Inbox::resubscribe`], whose mailbox this is.
+    pub(super) fn resubscribe(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        filters: &[TopicFilter],
+        limits: InboxLimits,
+    ) -> Result<(), SubscribeError> {
+        let Attachment { bus, record, .. } = &*self.0;
+        let filters = self.check_filters(filters)?;
+        let mut subscribed = record.subscribed.lock();
+        let count = self.count_filters(&filters, &subscribed, Some(mailbox))?;
+        bus.lead(mailbox, &filters, limits)?;
+        let own = subscribed
+            .iter_mut()
+            .find(|own| Arc::ptr_eq(&own.mailbox, mailbox));
+        debug_assert!(own.is_some(), "the inbox of another party");
+        if let Some(own) = own {
+            own.filters = count;
+        }
+        Ok(())
+    }
+
+    /// The filters in order and each once, if all are granted.
+    fn check_filters(&self, filters: &[TopicFilter]) -> Result<Vec<TopicFilter>, SubscribeError> {
+        let mut filters = filters.to_vec();
+        filters.sort_unstable();
+        filters.dedup();
+        for filter in &filters {
+            self.check_filter(filter)?;
+        }
+        Ok(filters)
+    }
+
+    /// What `filters` count, if the party may have so many beside those of its
+    /// inboxes other than `but`. An inbox without filters costs as much as one
+    /// with one.
+    fn count_filters(
+        &self,
+        filters: &[TopicFilter],
+        subscribed: &[Subscribed],
+        but: Option<&Arc<Mailbox>>,
+    ) -> Result<usize, SubscribeError> {
+        let count = filters.len().max(1);
+        let others = subscribed
+            .iter()
+            .filter(|other| but.is_none_or(|but| !Arc::ptr_eq(but, &other.mailbox)));
+        let own = others.map(|other| other.filters).sum::<usize>() + count;
+        let max = self.0.bus.limits.party_subscriptions_max;
+        if own > max as usize && self.0.grant.is_some() {
+            let party = self.0.record.name.clone();
+            return Err(SubscribeError::TooManyOfParty { party, max });
+        }
+        Ok(count)
     }
 
     fn check_filter(&self, filter: &TopicFilter) -> Result<(), SubscribeError> {
@@ -173,29 +252,9 @@ impl Party {
         Ok(())
     }
 
-    /// The bound that a message exceeds.
-    fn fault(&self, message: &Message) -> Option<PublishError> {
-        let max = self.0.bus.limits.message_bytes_max;
-        let size = message.payload.len() as u64;
-        let topic = || message.topic.clone();
-        if size > u64::from(max) {
-            return Some(PublishError::TooLarge {
-                topic: topic(),
-                size,
-                max,
-            });
-        }
-        let (part, max) = message.oversized_part()?;
-        Some(PublishError::Malformed {
-            topic: topic(),
-            part,
-            max,
-        })
-    }
-
     /// Checks the bounds of a message and stamps it.
     fn accept(&self, mut message: Message) -> Result<Outgoing, PublishError> {
-        if let Some(fault) = self.fault(&message) {
+        if let Some(fault) = self.0.bus.fault(&message) {
             return Err(self.refuse(fault));
         }
         message.published_at = now();
@@ -265,17 +324,18 @@ impl Party {
         }
         let router = bus.router.read();
         cache.renew(bus.generation.load(Ordering::Acquire));
-        let route = self.grants(topic).then(|| Arc::new(router.route(topic)));
+        let generation = cache.generation();
+        let route = self
+            .grants(topic)
+            .then(|| Arc::new(router.route(topic, generation)));
         drop(router);
         cache.insert(topic.clone(), route.clone(), max);
         route
     }
 
     fn grants(&self, topic: &Topic) -> bool {
-        self.0.grant.as_ref().is_none_or(|grant| {
-            topic.levels().next() != Some(SYSTEM_LEVEL)
-                && grant.publish.iter().any(|filter| filter.matches(topic))
-        })
+        let grant = self.0.grant.as_ref();
+        grant.is_none_or(|grant| grant.publishes(topic))
     }
 }
 

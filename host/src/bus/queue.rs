@@ -27,6 +27,15 @@ pub struct InboxLimits {
     pub overflow: Overflow,
 }
 
+impl InboxLimits {
+    fn at_least_one(self) -> Self {
+        Self {
+            messages_max: self.messages_max.max(1),
+            ..self
+        }
+    }
+}
+
 /// Messages in order of arrival, within limits.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -45,13 +54,43 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(limits: InboxLimits) -> Self {
         Self {
-            limits,
+            limits: limits.at_least_one(),
             waiting: VecDeque::new(),
             bytes: 0,
             reserved_messages: 0,
             reserved_bytes: 0,
             left: 0,
             newest: HashMap::new(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> InboxLimits {
+        self.limits
+    }
+
+    /// Takes other limits. What waits stays, even beyond them, and what is
+    /// promised stays promised.
+    pub(super) fn relimit(&mut self, limits: InboxLimits) {
+        self.limits = limits.at_least_one();
+        self.number();
+    }
+
+    /// Drops what is not `wanted`; returns how many that were.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&Topic) -> bool) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|message| wanted(&message.topic));
+        self.bytes = self.waiting.iter().map(|message| message.size()).sum();
+        self.number();
+        (before - self.waiting.len()) as u64
+    }
+
+    /// Finds the newest message of each topic, where the policy needs it.
+    fn number(&mut self) {
+        self.newest.clear();
+        if self.limits.overflow == Overflow::LatestPerTopic {
+            let numbered = (self.left..).zip(&self.waiting);
+            let topics = numbered.map(|(number, message)| (message.topic.clone(), number));
+            self.newest.extend(topics);
         }
     }
 

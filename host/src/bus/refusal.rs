@@ -34,6 +34,10 @@ pub enum PublishError {
         part: &'static str,
         max: usize,
     },
+    #[error(
+        "a message on `{topic}` has passed through more than {max} plugins: topics form a cycle"
+    )]
+    TooManyHops { topic: Topic, max: u8 },
     #[error("`{subscriber}` has no room for a message on `{topic}`")]
     Busy { topic: Topic, subscriber: PartyName },
 }
@@ -45,6 +49,7 @@ impl PublishError {
             Self::NotGranted { .. } => "publish-not-granted",
             Self::TooLarge { .. } => "message-too-large",
             Self::Malformed { .. } => "message-malformed",
+            Self::TooManyHops { .. } => "too-many-hops",
             Self::Busy { .. } => "subscriber-busy",
         }
     }

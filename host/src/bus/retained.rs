@@ -108,17 +108,23 @@ impl Retained {
         };
     }
 
-    /// The values that `filters` match, oldest first. Shared subscriptions get
-    /// none (MQTT 5.0 section 3.8.4).
-    pub(super) fn matching(&self, filters: &[TopicFilter]) -> Vec<Arc<Message>> {
-        let filters: Vec<_> = filters
-            .iter()
-            .filter(|filter| filter.group().is_none())
-            .collect();
+    /// The values that `filters` match and `but_not` does not, oldest first. Shared
+    /// subscriptions get none (MQTT 5.0 section 3.8.4).
+    pub(super) fn matching(
+        &self,
+        filters: &[TopicFilter],
+        but_not: &[TopicFilter],
+    ) -> Vec<Arc<Message>> {
+        let alone = |filter: &&TopicFilter| filter.group().is_none();
+        let filters: Vec<_> = filters.iter().filter(alone).collect();
+        let but_not: Vec<_> = but_not.iter().filter(alone).collect();
         if filters.is_empty() {
             return Vec::new();
         }
-        let wanted = |topic: &Topic| filters.iter().any(|filter| filter.matches(topic));
+        let any = |filters: &[&TopicFilter], topic: &Topic| {
+            filters.iter().any(|filter| filter.matches(topic))
+        };
+        let wanted = |topic: &Topic| any(&filters, topic) && !any(&but_not, topic);
         let mut found: Vec<_> = self
             .values
             .values()

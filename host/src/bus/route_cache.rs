@@ -30,6 +30,11 @@ impl RouteCache {
         }
     }
 
+    /// The generation that everything in it was found in.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn get(&mut self, topic: &Topic, max: usize) -> Option<Known> {
         if let Some(known) = self.young.get(topic) {
             return Some(known.clone());

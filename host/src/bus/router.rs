@@ -20,6 +20,8 @@ const EMPTIED_MAX: usize = 1024;
 /// Where the messages of one topic go.
 #[derive(Debug, Default)]
 pub(super) struct Route {
+    /// Of the subscriptions that it was found in.
+    pub(super) generation: u64,
     /// Each inbox once, however many of its filters match.
     pub(super) direct: Vec<Arc<Mailbox>>,
     /// How many of `direct` make publishers wait.
@@ -144,8 +146,11 @@ impl Router {
         self.nodes.get_mut(at).map(|node| &mut node.here)
     }
 
-    pub(super) fn route(&self, topic: &Topic) -> Route {
-        let mut route = Route::default();
+    pub(super) fn route(&self, topic: &Topic, generation: u64) -> Route {
+        let mut route = Route {
+            generation,
+            ..Route::default()
+        };
         let mut reached: Vec<&Node> = self.nodes.first().into_iter().collect();
         let mut wild = !topic.is_system();
         for name in topic.levels() {

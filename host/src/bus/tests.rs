@@ -4,6 +4,7 @@ use super::{Bus, BusLimits, Grant, Inbox, InboxLimits, Message, Party};
 use crate::names::{Topic, TopicFilter};
 use crate::spec::Overflow;
 
+mod leading;
 mod waiting;
 
 fn topic(text: &str) -> Topic {

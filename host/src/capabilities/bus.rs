@@ -61,6 +61,8 @@ pub(super) enum WireRefusal {
     Malformed,
     #[component(name = "busy")]
     Busy(u32),
+    #[component(name = "too-many-hops")]
+    TooManyHops,
 }
 
 /// `selvedge:bus/publisher.publish-error`.
@@ -130,6 +132,7 @@ impl From<Refusal> for WireRefusal {
             Refusal::TooLarge(max) => Self::TooLarge(max),
             Refusal::Malformed => Self::Malformed,
             Refusal::Busy(ms) => Self::Busy(ms),
+            Refusal::TooManyHops => Self::TooManyHops,
         }
     }
 }
@@ -223,6 +226,10 @@ fn receive(state: &mut PluginState, max: u32) -> Result<Vec<WireMessage>, ()> {
     let max = usize::try_from(max)
         .unwrap_or(usize::MAX)
         .clamp(1, BATCH_MAX);
+    // A service is in one call for as long as it lives.
+    state
+        .port
+        .holds(u64::try_from(state.limiter.memory_bytes()).unwrap_or(u64::MAX));
     let messages = state.port.receive(max).map_err(|_| ())?;
     state.taken = messages.len();
     state.progress |= !messages.is_empty();

@@ -31,6 +31,8 @@ pub enum Refusal {
     Malformed,
     /// Try again after this many milliseconds.
     Busy(u32),
+    /// What led to it has passed through too many plugins.
+    TooManyHops,
 }
 
 /// The first message of a batch that was not accepted, and why.
@@ -87,6 +89,9 @@ pub trait Port: Send + Sync + 'static {
 
     /// Says what became of the batch in hand, in its order.
     fn settle(&self, dispositions: Vec<Disposition>);
+
+    /// Says how many bytes of linear memory the instance holds.
+    fn holds(&self, memory_bytes: u64);
 
     /// Logs a line. The rate is limited behind the port.
     fn log(&self, level: LogLevel, context: &str, text: &str);

@@ -38,6 +38,11 @@ impl Exports {
         }
     }
 
+    /// Whether it hands its state to its successor and takes over its predecessor's.
+    pub fn is_stateful(&self) -> bool {
+        self.snapshot.is_some() && self.restore.is_some()
+    }
+
     /// What is exported, by the names of the contract.
     pub fn names(&self) -> Vec<&'static str> {
         let named = [
@@ -45,10 +50,7 @@ impl Exports {
             ("subscriber", self.handle.is_some()),
             ("ticker", self.tick.is_some()),
             ("service", self.run.is_some()),
-            (
-                "stateful",
-                self.snapshot.is_some() && self.restore.is_some(),
-            ),
+            ("stateful", self.is_stateful()),
         ];
         named
             .into_iter()

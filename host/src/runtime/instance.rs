@@ -10,6 +10,7 @@ use wasmtime::{Store, WasmBacktrace};
 
 use super::pace::Pace;
 use super::prepared::Prepared;
+use super::state::State;
 use crate::bus::Message;
 use crate::capabilities::bus::{WireFailure, WireMessage, dispositions};
 use crate::capabilities::foreign_text::fit;
@@ -18,6 +19,9 @@ use crate::capabilities::{PluginState, Services};
 
 /// Bytes that a guest may hand over in one call to the host.
 const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of the state that one version hands to the next, as the contract says.
+const STATE_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of what a guest says of its failure.
 const FAILURE_BYTES_MAX: usize = 1024;
@@ -47,6 +51,12 @@ pub enum CallError {
         export: &'static str,
         reason: String,
     },
+    #[error("`{export}` returned {size} bytes, above {max}")]
+    Oversized {
+        export: &'static str,
+        size: usize,
+        max: usize,
+    },
 }
 
 impl CallError {
@@ -57,7 +67,13 @@ impl CallError {
             Self::Mistyped { .. } => "export-mistyped",
             Self::Deadline { .. } => "call-deadline",
             Self::Refused { .. } => "guest-failed",
+            Self::Oversized { .. } => "answer-too-large",
         }
+    }
+
+    /// Whether the instance can still be called: it did return.
+    pub(super) fn spares_instance(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Oversized { .. })
     }
 }
 
@@ -70,6 +86,8 @@ pub struct Instance {
     handle: Option<Handle>,
     tick: Option<TypedFunc<(), Outcome<Option<u32>>>>,
     run: Option<TypedFunc<(), Outcome<()>>>,
+    snapshot: Option<TypedFunc<(), (State,)>>,
+    restore: Option<TypedFunc<(State,), Outcome<()>>>,
 }
 
 type Handle = TypedFunc<(Vec<WireMessage>,), (Result<(), Vec<WireFailure>>,)>;
@@ -110,6 +128,10 @@ impl Instance {
             functions.get("tick", &exports.tick)?,
             functions.get("run", &exports.run)?,
         );
+        let (snapshot, restore) = (
+            functions.get("snapshot", &exports.snapshot)?,
+            functions.get("restore", &exports.restore)?,
+        );
         Ok(Self {
             store,
             pace,
@@ -118,6 +140,8 @@ impl Instance {
             handle,
             tick,
             run,
+            snapshot,
+            restore,
         })
     }
 
@@ -166,6 +190,36 @@ impl Instance {
         let call = self.pace.call(run.call_async(&mut self.store, ()));
         let (outcome,) = call.await.map_err(|error| trap("run", error))?;
         outcome.map_err(|reason| refused("run", &reason))
+    }
+
+    /// Asks for its state: none if it does not export any. Only an error that
+    /// [spares the instance](CallError::spares_instance) leaves it to be called.
+    pub(super) async fn snapshot(&mut self) -> Result<Option<State>, CallError> {
+        let Some(snapshot) = self.snapshot else {
+            return Ok(None);
+        };
+        let export = "snapshot";
+        self.begin(Some(self.wait_max));
+        let call = self.pace.call(snapshot.call_async(&mut self.store, ()));
+        let (state,) = within(export, self.wait_max, call).await?;
+        let (size, max) = (state.len(), STATE_BYTES_MAX);
+        if size > max {
+            return Err(CallError::Oversized { export, size, max });
+        }
+        Ok(Some(state))
+    }
+
+    /// Gives it the state of another instance. After an error it must not be
+    /// called again: it may have taken half of it.
+    pub(super) async fn restore(&mut self, state: &State) -> Result<(), CallError> {
+        let Some(restore) = self.restore else {
+            return Ok(());
+        };
+        self.begin(Some(self.wait_max));
+        let params = (state.clone(),);
+        let call = self.pace.call(restore.call_async(&mut self.store, params));
+        let (outcome,) = within("restore", self.wait_max, call).await?;
+        outcome.map_err(|reason| refused("restore", &reason))
     }
 
     /// A call begins that may take `wait_max`. The clock has gone on meanwhile:

@@ -1,177 +1,276 @@
-//! The port of an instance that runs in this process: a party on the bus.
+//! The port of an instance that runs in this process: a party on the bus, as far
+//! as its generation has the seat.
+//!
+//! What waits belongs to the seat and outlives everyone here; grant, rates and
+//! counts belong to one generation and outlive its instances. Without the seat
+//! nothing is handed out, and what is published is held back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::{Level, event};
 
-use super::mailbox::{Bounds, Dead, Mailbox};
-use crate::bus::{Bus, Grant, Inbox, InboxLimits, Message, Party, PublishError};
-use crate::capabilities::foreign_text::fit;
+use super::held_back::HeldBack;
+use super::mailbox::{Bounds, Dead, Held};
+use super::seat::{Change, Place, PortError, Seat};
+use super::tally::{Counters, Tally};
+use crate::bus::{Bus, Grant, InboxLimits, Message, Party, PublishError};
 use crate::capabilities::port::{
     Delivery, Disposition, LogLevel, Port, Refusal, Refused, Stopping,
 };
 use crate::capabilities::rate::Rate;
-use crate::names::{PartyName, PluginName, Topic};
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, Limits};
 
 /// Bytes in a batch, after which no further message is added: it must fit into
 /// the memory of a small guest.
 const BATCH_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes of the reason in a dead letter.
-const REASON_BYTES_MAX: usize = 512;
+/// Dead letters in a second that say that topics form a cycle.
+const CYCLE_LETTERS_PER_S_MAX: u32 = 1;
 
-/// A plugin's place on the bus. It outlives the plugin's instances, and with it
-/// everything that waits for them.
+/// The port of one generation of a plugin.
 pub struct LocalPort {
-    plugin: PluginName,
-    party: Party,
-    host: Party,
-    inbox: Inbox,
-    mailbox: Mutex<Mailbox>,
-    changed: Arc<Notify>,
-    stop: CancellationToken,
+    seat: Arc<Seat>,
+    grant: Grant,
+    limits: Limits,
+    standing: Mutex<Standing>,
+    /// Told when the instance is to stop, or the seat changes hands.
+    changed: Notify,
+    stopping: AtomicBool,
     publish_rate: Mutex<Rate>,
     publish_wait: Duration,
     log_rate: Mutex<Rate>,
     log_dropped: AtomicU64,
-    log_topic: Topic,
-    dead_topic: Topic,
+    cycle_rate: Mutex<Rate>,
+    counters: Counters,
 }
 
-/// Why a plugin has no place on the bus.
-#[derive(Debug, thiserror::Error)]
-pub enum PortError {
-    #[error("plugin `{plugin}` cannot join the bus")]
-    Attach {
-        plugin: PluginName,
-        source: crate::bus::AttachError,
-    },
-    #[error("plugin `{plugin}` cannot subscribe")]
-    Subscribe {
-        plugin: PluginName,
-        source: crate::bus::SubscribeError,
-    },
+#[derive(Debug, Default)]
+struct Standing {
+    /// None without the seat.
+    seated: Option<Arc<Seated>>,
+    /// What is to be sent first.
+    held_back: HeldBack,
+    /// Who may come back.
+    predecessor: Weak<LocalPort>,
+}
+
+#[derive(Debug)]
+struct Seated {
+    party: Party,
+    place: Arc<Place>,
 }
 
 impl std::fmt::Debug for LocalPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalPort")
-            .field("plugin", &self.plugin)
+            .field("plugin", &self.seat.plugin)
             .finish_non_exhaustive()
     }
 }
 
 impl LocalPort {
-    /// Joins `bus` as `spec` grants. Messages wait from now on.
+    /// A port that has a seat of its own at once: messages wait from now on.
     pub fn join(bus: &Bus, spec: &InstanceSpec) -> Result<Arc<Self>, PortError> {
-        let (plugin, limits) = (spec.plugin.clone(), &spec.limits);
-        let grant = Grant {
-            publish: spec.grants.publish.clone(),
-            subscribe: spec.grants.subscribe.clone(),
-        };
-        let party = bus
-            .attach(PartyName::from(&plugin), grant)
-            .map_err(|source| PortError::Attach {
-                plugin: plugin.clone(),
-                source,
-            })?;
-        let inbox_limits = InboxLimits {
-            messages_max: limits.inbox_messages_max.get(),
-            bytes_max: limits.inbox_bytes_max.get(),
-            overflow: limits.inbox_overflow,
-        };
-        let inbox = party
-            .subscribe(&spec.grants.subscribe, inbox_limits)
-            .map_err(|source| PortError::Subscribe {
-                plugin: plugin.clone(),
-                source,
-            })?;
-        let system = |kind: &str| {
-            format!("$selvedge/{kind}/{plugin}")
-                .parse()
-                .expect("plugin names are topic levels")
-        };
-        let mailbox = Mailbox::new(Bounds {
-            retries_max: limits.retries_max,
-            messages_max: limits.inbox_messages_max.get(),
-            bytes_max: limits.inbox_bytes_max.get(),
-        });
-        Ok(Arc::new(Self {
-            log_topic: system("log"),
-            dead_topic: system("dead-letter"),
-            party,
-            host: bus.host_party(),
-            inbox,
-            mailbox: Mutex::new(mailbox),
-            changed: Arc::default(),
-            stop: CancellationToken::new(),
+        let port = Self::new(&Seat::new(bus, spec.plugin.clone()), spec);
+        port.seat.occupy(&port, Change::FromNobody)?;
+        Ok(port)
+    }
+
+    /// A port that does not have the seat.
+    pub(super) fn new(seat: &Arc<Seat>, spec: &InstanceSpec) -> Arc<Self> {
+        let limits = &spec.limits;
+        Arc::new(Self {
+            seat: Arc::clone(seat),
+            grant: Grant {
+                publish: spec.grants.publish.clone(),
+                subscribe: spec.grants.subscribe.clone(),
+            },
+            standing: Mutex::default(),
+            changed: Notify::new(),
+            stopping: false.into(),
             publish_rate: Mutex::new(Rate::new(limits.publish_per_s_max.get())),
             // Half of what a call may take, so that the guest hears `busy`
             // instead of running into its deadline.
             publish_wait: Duration::from_millis(u64::from(limits.call_ms_max.get()) / 2),
             log_rate: Mutex::new(Rate::new(limits.log_lines_per_s_max.get())),
             log_dropped: AtomicU64::new(0),
-            plugin,
-        }))
+            cycle_rate: Mutex::new(Rate::new(CYCLE_LETTERS_PER_S_MAX)),
+            counters: Counters::default(),
+            limits: limits.clone(),
+        })
     }
 
-    /// Asks the instance to stop.
-    pub fn stop(&self) {
-        self.stop.cancel();
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
     }
 
-    /// The instance died, because of `reason`: what it had in hand goes to the
-    /// next one, message by message.
-    pub fn bereave(&self, reason: &str) {
-        let dead = self.mailbox.lock().bereave(reason);
-        self.bury(dead);
+    pub(super) fn inbox_limits(&self) -> InboxLimits {
+        InboxLimits {
+            messages_max: self.limits.inbox_messages_max.get(),
+            bytes_max: self.limits.inbox_bytes_max.get(),
+            overflow: self.limits.inbox_overflow,
+        }
     }
 
-    /// Publishes to the dead-letter topic. A listener that is full misses it,
-    /// alone, and it is counted there as dropped.
-    fn bury(&self, dead: Vec<Dead>) {
-        for Dead { held, reason } in dead {
-            let original = &held.message;
-            // What the host says of plugins is not a plugin's to multiply.
-            if original.topic.as_str().starts_with("$selvedge/") {
-                continue;
-            }
-            let property = |name: &str, value: &str| (Arc::from(name), Arc::from(value));
-            let explained = [
-                property("dead-letter-reason", &fit(&reason, REASON_BYTES_MAX)),
-                property("dead-letter-topic", original.topic.as_str()),
-                property("dead-letter-deliveries", &held.deliveries.to_string()),
-            ];
-            let mut message = Message::new(self.dead_topic.clone(), original.payload.clone());
-            message.content_type.clone_from(&original.content_type);
-            message.properties = explained.into_iter().collect();
-            if let Err(error) = self.host.publish_lossy(message) {
-                tracing::warn!(plugin = %self.plugin, error = %error, "dead letter lost");
-            } else {
-                tracing::debug!(plugin = %self.plugin, "message dead-lettered");
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            retries_max: self.limits.retries_max,
+            messages_max: self.limits.inbox_messages_max.get(),
+            bytes_max: self.limits.inbox_bytes_max.get(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.counters.tally()
+    }
+
+    pub(super) fn is_seated(&self) -> bool {
+        self.standing.lock().seated.is_some()
+    }
+
+    /// It has the seat now.
+    pub(super) fn seat(&self, place: Arc<Place>, party: Party, predecessor: Weak<Self>) {
+        let mut standing = self.standing.lock();
+        standing.seated = Some(Arc::new(Seated { party, place }));
+        standing.predecessor = predecessor;
+        drop(standing);
+        self.changed.notify_waiters();
+    }
+
+    /// It does not have the seat any more.
+    pub(super) fn unseat(&self) {
+        *self.standing.lock() = Standing::default();
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets what was published without the seat: whoever did will not get it.
+    pub(super) fn forget_held_back(&self) {
+        let mut standing = self.standing.lock();
+        if standing.seated.is_none() {
+            standing.held_back = HeldBack::default();
+        }
+    }
+
+    /// An instance begins to work: it is not to stop, and what was held back goes
+    /// out before anything else.
+    pub(super) async fn begin(&self) {
+        self.stopping.store(false, Ordering::Release);
+        let Some(seated) = self.seated() else { return };
+        let deadline = Instant::now() + self.publish_wait;
+        loop {
+            let next = self.standing.lock().held_back.pop();
+            let Some((message, delivery)) = next else {
+                return;
+            };
+            let sent = self.publish_one(&seated, message.clone(), delivery, deadline);
+            if let Err(refusal) = sent.await {
+                let held = Held::fresh(Arc::new(message));
+                let reason = format!("held back while the plugin warmed up, then {refusal:?}");
+                self.seat.bury(vec![Dead { held, reason }], &self.counters);
             }
         }
     }
 
+    /// Asks the instance to stop.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// The instance died, because of `reason`: what it had in hand goes to the
+    /// next one, message by message.
+    pub(super) fn bereave(&self, reason: &str) {
+        let Some(seated) = self.seated() else { return };
+        let on_trial = self.standing.lock().predecessor.strong_count() > 0;
+        let dead = seated.place.mailbox.lock().bereave(reason, on_trial);
+        seated.place.hops.rest();
+        self.seat.bury(dead, &self.counters);
+    }
+
+    /// A tick begins: what it publishes follows from all since the tick before.
+    pub(super) fn tick_begins(&self) {
+        if let Some(seated) = self.seated() {
+            seated.place.hops.tick();
+        }
+    }
+
+    pub(super) fn tick_ended(&self) {
+        if let Some(seated) = self.seated() {
+            seated.place.hops.rest();
+        }
+    }
+
+    fn seated(&self) -> Option<Arc<Seated>> {
+        self.standing.lock().seated.clone()
+    }
+
+    /// As [`seated`](Self::seated), if anything is to be handed out at all.
+    fn receiving(&self) -> Option<Arc<Seated>> {
+        let receives = !self.grant.subscribe.is_empty();
+        receives.then(|| self.seated()).flatten()
+    }
+
+    async fn send(
+        &self,
+        seated: &Seated,
+        messages: impl Iterator<Item = Message>,
+        delivery: Delivery,
+    ) -> Result<(), Refused> {
+        let hops = seated.place.hops.now();
+        let is_cycle = hops > self.seat.bus.hops_max();
+        // One for the whole batch: it is one call of the guest.
+        let deadline = Instant::now() + self.publish_wait;
+        for (index, mut message) in messages.enumerate() {
+            message.hops = hops;
+            if is_cycle {
+                self.tell_of_cycle(&message);
+            }
+            let published = self.publish_one(seated, message, delivery, deadline);
+            let published = published.await;
+            published.map_err(|reason| Refused { index, reason })?;
+        }
+        Ok(())
+    }
+
+    /// Checks what is published without the seat, and keeps it until there is one.
+    fn hold_back(
+        &self,
+        messages: impl Iterator<Item = Message>,
+        delivery: Delivery,
+    ) -> Result<(), Refused> {
+        for (index, message) in messages.enumerate() {
+            let refused = |reason| Refused { index, reason };
+            let checked = self.seat.bus.check(&self.grant, &message);
+            checked.map_err(|error| refused(self.refusal(&error)))?;
+            if !self.standing.lock().held_back.push(message, delivery) {
+                return Err(refused(Refusal::Busy(millis(self.publish_wait))));
+            }
+        }
+        Ok(())
+    }
+
     async fn publish_one(
         &self,
+        seated: &Seated,
         message: Message,
         delivery: Delivery,
         deadline: Instant,
     ) -> Result<(), Refusal> {
         let outcome = match delivery {
             // A publisher that does not insist: who has no room misses it, alone.
-            Delivery::AtMostOnce => self.party.publish_lossy(message),
+            Delivery::AtMostOnce => seated.party.publish_lossy(message),
             Delivery::AtLeastOnce => {
-                let waiting = self.party.publish_waiting(message);
+                let waiting = seated.party.publish_waiting(message);
                 let waited = timeout_at(deadline, waiting).await;
                 waited.map_err(|_| Refusal::Busy(millis(self.publish_wait)))?
             }
@@ -185,6 +284,18 @@ impl LocalPort {
             PublishError::Busy { .. } => Refusal::Busy(millis(self.publish_wait)),
             PublishError::NotGranted { .. } => Refusal::NotGranted,
             PublishError::Malformed { .. } => Refusal::Malformed,
+            PublishError::TooManyHops { .. } => Refusal::TooManyHops,
+        }
+    }
+
+    /// The guest hears of each such message, the operator of one in a second.
+    fn tell_of_cycle(&self, message: &Message) {
+        self.counters.looped.add(1);
+        if self.cycle_rate.lock().take(1).0 > 0 {
+            let max = self.seat.bus.hops_max();
+            let held = Held::fresh(Arc::new(message.clone()));
+            let reason = format!("it passed through more than {max} plugins: topics form a cycle");
+            self.seat.bury(vec![Dead { held, reason }], &self.counters);
         }
     }
 }
@@ -196,13 +307,13 @@ impl Port for LocalPort {
         delivery: Delivery,
     ) -> BoxFuture<'_, Result<(), Refused>> {
         Box::pin(async move {
-            let (allowed, wait) = self.publish_rate.lock().take(messages.len());
             let count = messages.len();
-            // One for the whole batch: it is one call of the guest.
-            let deadline = Instant::now() + self.publish_wait;
-            for (index, message) in messages.into_iter().take(allowed).enumerate() {
-                let published = self.publish_one(message, delivery, deadline).await;
-                published.map_err(|reason| Refused { index, reason })?;
+            let (allowed, wait) = self.publish_rate.lock().take(count);
+            self.counters.rate_limited.add(count - allowed);
+            let messages = messages.into_iter().take(allowed);
+            match self.seated() {
+                Some(seated) => self.send(&seated, messages, delivery).await?,
+                None => self.hold_back(messages, delivery)?,
             }
             if allowed < count {
                 let reason = Refusal::Busy(millis(wait));
@@ -216,14 +327,105 @@ impl Port for LocalPort {
     }
 
     fn receive(&self, max: usize) -> Result<Vec<Arc<Message>>, Stopping> {
-        if self.stop.is_cancelled() {
+        if self.stopping.load(Ordering::Acquire) {
             return Err(Stopping);
         }
-        let mut mailbox = self.mailbox.lock();
-        let held = mailbox.take_held(max, Instant::now());
-        if !held.is_empty() {
-            return Ok(held);
+        let Some(seated) = self.receiving() else {
+            return Ok(Vec::new());
+        };
+        let messages = seated.place.take(max);
+        self.counters.handled.add(messages.len());
+        Ok(messages)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                // Made before looking, so that no change between is missed.
+                let changed = self.changed.notified();
+                if self.stopping.load(Ordering::Acquire) {
+                    return;
+                }
+                let Some(seated) = self.receiving() else {
+                    changed.await;
+                    continue;
+                };
+                let now = Instant::now();
+                let due = seated.place.mailbox.lock().next_due(now);
+                if due.is_some_and(|due| due <= now) {
+                    return;
+                }
+                let due = async move {
+                    match due {
+                        Some(due) => sleep_until(due).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = seated.place.inbox.ready() => return,
+                    () = due => return,
+                    () = changed => {}
+                }
+            }
+        })
+    }
+
+    fn settle(&self, dispositions: Vec<Disposition>) {
+        let Some(seated) = self.seated() else { return };
+        let mut mailbox = seated.place.mailbox.lock();
+        let dead = mailbox.settle(dispositions, Instant::now());
+        drop(mailbox);
+        seated.place.hops.rest();
+        self.changed.notify_waiters();
+        self.seat.bury(dead, &self.counters);
+    }
+
+    fn holds(&self, memory_bytes: u64) {
+        let known = &self.counters.memory_bytes;
+        known.store(memory_bytes, Ordering::Relaxed);
+    }
+
+    fn log(&self, level: LogLevel, context: &str, text: &str) {
+        if self.log_rate.lock().take(1).0 == 0 {
+            self.log_dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        let dropped = self.log_dropped.swap(0, Ordering::Relaxed);
+        let plugin = &self.seat.plugin;
+        match level {
+            LogLevel::Trace => event!(target: "guest", Level::TRACE, %plugin, dropped, "{text}"),
+            LogLevel::Debug => event!(target: "guest", Level::DEBUG, %plugin, dropped, "{text}"),
+            LogLevel::Info => event!(target: "guest", Level::INFO, %plugin, dropped, "{text}"),
+            LogLevel::Warn => event!(target: "guest", Level::WARN, %plugin, dropped, "{text}"),
+            LogLevel::Error | LogLevel::Critical => {
+                event!(target: "guest", Level::ERROR, %plugin, dropped, "{text}");
+            }
+        }
+        let line = serde_json::json!({
+            "level": level, "context": context, "text": text, "dropped": dropped,
+        });
+        let mut message = Message::new(self.seat.log_topic.clone(), line.to_string());
+        message.content_type = Some("application/json".into());
+        // Nobody may be listening, and a listener may be full: then it misses a
+        // line, alone. Lines are short, so they are never refused.
+        drop(self.seat.host.publish_lossy(message));
+    }
+}
+
+impl Place {
+    /// Takes up to `max` messages as the batch in hand.
+    fn take(&self, max: usize) -> Vec<Arc<Message>> {
+        let mut mailbox = self.mailbox.lock();
+        let mut messages = mailbox.take_held(max, Instant::now());
+        if messages.is_empty() {
+            messages = mailbox.take_fresh(self.take_fresh(max));
+        }
+        drop(mailbox);
+        self.hops.take(&messages);
+        messages
+    }
+
+    fn take_fresh(&self, max: usize) -> Vec<Arc<Message>> {
         let mut fresh = Vec::new();
         // What all fits is taken at once; else a message at a time.
         let step = if self.inbox.bytes() <= BATCH_BYTES_MAX {
@@ -243,64 +445,7 @@ impl Port for LocalPort {
                 .map(|message| message.size())
                 .sum::<u64>();
         }
-        Ok(mailbox.take_fresh(fresh))
-    }
-
-    fn ready(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            loop {
-                let changed = self.changed.notified();
-                let now = Instant::now();
-                let due = self.mailbox.lock().next_due(now);
-                if due.is_some_and(|due| due <= now) {
-                    return;
-                }
-                let due = async move {
-                    match due {
-                        Some(due) => sleep_until(due).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = self.inbox.ready() => return,
-                    () = self.stop.cancelled() => return,
-                    () = due => return,
-                    () = changed => {}
-                }
-            }
-        })
-    }
-
-    fn settle(&self, dispositions: Vec<Disposition>) {
-        let dead = self.mailbox.lock().settle(dispositions, Instant::now());
-        self.changed.notify_waiters();
-        self.bury(dead);
-    }
-
-    fn log(&self, level: LogLevel, context: &str, text: &str) {
-        if self.log_rate.lock().take(1).0 == 0 {
-            self.log_dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let dropped = self.log_dropped.swap(0, Ordering::Relaxed);
-        let plugin = &self.plugin;
-        match level {
-            LogLevel::Trace => event!(target: "guest", Level::TRACE, %plugin, dropped, "{text}"),
-            LogLevel::Debug => event!(target: "guest", Level::DEBUG, %plugin, dropped, "{text}"),
-            LogLevel::Info => event!(target: "guest", Level::INFO, %plugin, dropped, "{text}"),
-            LogLevel::Warn => event!(target: "guest", Level::WARN, %plugin, dropped, "{text}"),
-            LogLevel::Error | LogLevel::Critical => {
-                event!(target: "guest", Level::ERROR, %plugin, dropped, "{text}");
-            }
-        }
-        let line = serde_json::json!({
-            "level": level, "context": context, "text": text, "dropped": dropped,
-        });
-        let mut message = Message::new(self.log_topic.clone(), line.to_string());
-        message.content_type = Some("application/json".into());
-        // Nobody may be listening, and a listener may be full: then it misses a
-        // line, alone. Lines are short, so they are never refused.
-        drop(self.host.publish_lossy(message));
+        fresh
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::bus::Message;
 use crate::capabilities::port::Disposition;
+use crate::names::Topic;
 
 /// The delay before the first further delivery; it doubles each time.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
@@ -21,6 +22,19 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Held {
     pub(super) message: Arc<Message>,
     pub(super) deliveries: u32,
+    /// How many of them were to a predecessor.
+    earlier: u32,
+}
+
+impl Held {
+    /// A message that was never delivered.
+    pub(super) fn fresh(message: Arc<Message>) -> Self {
+        Self {
+            message,
+            deliveries: 0,
+            earlier: 0,
+        }
+    }
 }
 
 /// A message that will never be delivered again, and why.
@@ -85,11 +99,7 @@ impl Mailbox {
 
     /// Takes messages from the inbox as the batch in hand.
     pub(super) fn take_fresh(&mut self, messages: Vec<Arc<Message>>) -> Vec<Arc<Message>> {
-        let fresh = messages.into_iter().map(|message| Held {
-            message,
-            deliveries: 0,
-        });
-        self.deliver(fresh.collect())
+        self.deliver(messages.into_iter().map(Held::fresh).collect())
     }
 
     fn deliver(&mut self, mut held: Vec<Held>) -> Vec<Arc<Message>> {
@@ -145,14 +155,62 @@ impl Mailbox {
         messages >= self.bounds.messages_max || bytes > self.bounds.bytes_max
     }
 
+    /// Takes other bounds; what is to be tried again stays, even beyond them.
+    pub(super) fn relimit(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// From now on a successor is handed what waits here.
+    pub(super) fn hand_on(&mut self) {
+        self.recall();
+        self.each(|held| held.earlier = held.deliveries);
+    }
+
+    /// From now on the predecessor is handed what waits here again: what its
+    /// successor did to a message counts no more.
+    pub(super) fn hand_back(&mut self) {
+        self.recall();
+        self.each(|held| held.deliveries = held.earlier);
+    }
+
+    /// Gives up what is not `wanted`, because of `reason`.
+    pub(super) fn keep(&mut self, wanted: impl Fn(&Topic) -> bool, reason: &str) -> Vec<Dead> {
+        let unwanted = |held: &Held| !wanted(&held.message.topic);
+        let suspects = std::mem::take(&mut self.suspects);
+        let (mut gone, kept): (Vec<_>, Vec<_>) = suspects.into_iter().partition(unwanted);
+        self.suspects = kept.into();
+        let delayed = self.delayed.extract_if(.., |(_, held)| unwanted(held));
+        gone.extend(delayed.map(|(_, held)| held));
+        let bytes = self.delayed.iter().map(|(_, held)| held.message.size());
+        self.delayed_bytes = bytes.sum();
+        let dead = |held| Dead {
+            held,
+            reason: reason.to_owned(),
+        };
+        gone.into_iter().map(dead).collect()
+    }
+
+    /// The batch in hand is to be delivered again; nobody is guilty.
+    fn recall(&mut self) {
+        for held in std::mem::take(&mut self.hand).into_iter().rev() {
+            self.suspects.push_front(held);
+        }
+    }
+
+    fn each(&mut self, change: impl Fn(&mut Held)) {
+        self.suspects.iter_mut().for_each(&change);
+        self.delayed.iter_mut().for_each(|(_, held)| change(held));
+    }
+
     /// The instance died with a batch in hand, because of `reason`. A message
     /// that was alone is guilty and, when that has happened before or may not be
-    /// tried again, given up.
-    pub(super) fn bereave(&mut self, reason: &str) -> Vec<Dead> {
+    /// tried again, given up; unless the instance was `on_trial`: then it may be the
+    /// guilty one, and the predecessor gets the message when it comes back.
+    pub(super) fn bereave(&mut self, reason: &str, on_trial: bool) -> Vec<Dead> {
         let mut hand = std::mem::take(&mut self.hand);
         let alone = hand.len() == 1;
         let retries_max = self.bounds.retries_max;
-        let guilty = |held: &Held| alone && held.deliveries > retries_max.min(1);
+        let guilty = |held: &Held| alone && !on_trial && held.deliveries > retries_max.min(1);
         let dead = hand.extract_if(.., |held| guilty(held));
         let dead = dead
             .map(|held| Dead {
@@ -160,9 +218,8 @@ impl Mailbox {
                 reason: reason.to_owned(),
             })
             .collect();
-        for held in hand.into_iter().rev() {
-            self.suspects.push_front(held);
-        }
+        self.hand = hand;
+        self.recall();
         dead
     }
 }

@@ -32,6 +32,7 @@ impl fmt::Display for PublishError {
             Refusal::TooLarge(max) => write!(f, "cannot publish: larger than {max} bytes"),
             Refusal::Malformed => f.write_str("cannot publish: a property exceeds its bound"),
             Refusal::Busy(ms) => write!(f, "cannot publish now: busy for {ms} ms"),
+            Refusal::TooManyHops => f.write_str("cannot publish: the topics form a cycle"),
         }
     }
 }

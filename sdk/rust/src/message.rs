@@ -60,8 +60,8 @@ impl Message {
 /// Publishes one message, at least once.
 ///
 /// # Errors
-/// The topic is not granted or not valid, the message too large, or a
-/// subscriber stayed full for the whole time limit of the call.
+/// The topic is not granted or not valid, the message too large, a subscriber
+/// stayed full for the whole time limit of the call, or topics form a cycle.
 pub fn publish(message: Message) -> Result<(), PublishError> {
     publish_all(&[message])
 }

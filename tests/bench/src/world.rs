@@ -10,7 +10,9 @@ use selvedge::capabilities::Services;
 use selvedge::capabilities::port::Port;
 use selvedge::inference::{InferenceLimits, ModelStore};
 use selvedge::names::{Topic, TopicFilter};
-use selvedge::runtime::{Ceilings, CodeCache, Engine, LocalPort, Prepared, run};
+use selvedge::runtime::{
+    Ceilings, CodeCache, Engine, Generation, LocalPort, Prepared, Seat, Surroundings,
+};
 use selvedge::spec::{Grants, InstanceSpec, Limits, Overflow};
 use selvedge::storage::Storage;
 use selvedge::supervisor::{RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
@@ -138,7 +140,12 @@ impl World {
 
     /// Runs a plugin as a deployment does, and starts it again with the same delays.
     pub(crate) fn start(&self, prepared: Prepared) -> Outcome<watch::Receiver<UnitState>> {
-        let (port, services) = self.join(&prepared)?;
+        let seat = Seat::new(&self.bus, prepared.spec().plugin.clone());
+        let surroundings = Surroundings {
+            keyvalue: None,
+            models: Arc::clone(&self.models),
+            hosts: Arc::default(),
+        };
         let policy = RestartPolicy {
             delay_min: Duration::from_millis(100),
             delay_max: Duration::from_secs(60),
@@ -147,12 +154,13 @@ impl World {
             when_lost: WhenLost::KeepHost,
         };
         let name = prepared.spec().plugin.to_string();
-        let parts = Arc::new((prepared, port));
+        let generation = Generation::new(prepared, &seat, surroundings);
+        generation.join()?;
         let unit = Unit::new(name, policy, move |context| {
-            let (parts, services) = (Arc::clone(&parts), services.clone());
+            let generation = Arc::clone(&generation);
             async move {
                 let stop = context.stop.clone();
-                run(&parts.0, &parts.1, services, stop, || context.ready()).await?;
+                generation.run(stop, || context.ready()).await?;
                 Ok(())
             }
         });

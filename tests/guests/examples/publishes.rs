@@ -123,6 +123,7 @@ impl Publishes {
                 Refusal::TooLarge(max) => format!("{index}: too-large {max}"),
                 Refusal::Malformed => format!("{index}: malformed"),
                 Refusal::Busy(_) => format!("{index}: busy"),
+                Refusal::TooManyHops => format!("{index}: too-many-hops"),
             },
         };
         Ok(publish_patiently(self.seen(text))?)

@@ -20,7 +20,7 @@
     (export "delivery" (type $delivery (eq $delivery')))
     (type $refusal' (variant
       (case "invalid-topic") (case "not-granted") (case "too-large" u32)
-      (case "malformed") (case "busy" u32)))
+      (case "malformed") (case "busy" u32) (case "too-many-hops")))
     (export "refusal" (type $refusal (eq $refusal')))
     (type $error' (record (field "index" u32) (field "reason" $refusal)))
     (export "publish-error" (type $error (eq $error')))

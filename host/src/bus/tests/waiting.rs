@@ -248,3 +248,57 @@ async fn waiting_publishers_are_served_in_the_order_they_came() {
     soon(third).await.unwrap();
     assert_eq!(drain(&mut slow), ["a=3"]);
 }
+
+/// Whoever stands in line goes in or home, whatever becomes of the inbox.
+#[tokio::test]
+async fn the_line_moves_when_an_inbox_is_led_anew() {
+    let (block, lossy) = (Overflow::Block, Overflow::DropOldest);
+    for (texts, overflow, messages_max, arrived) in [
+        (&["a"][..], block, 2, &["a=1", "a=2"][..]),
+        (&["a", "b"], block, 2, &["a=1", "a=2"]),
+        (&["a"], lossy, 1, &["a=2"]),
+        (&["b"], block, 1, &[]),
+        (&[], block, 1, &["a=1"]),
+    ] {
+        let bus = bus();
+        let p = party(&bus, "p");
+        let one = limits(1, block);
+        let mut slow = p.subscribe(&filters(&["a"]), one).unwrap();
+        p.publish(message("a", "1")).unwrap();
+        let mut waiting = Box::pin(p.publish_waiting(message("a", "2")));
+        assert!(poll_once(&mut waiting).is_pending());
+        // Sent home once for nothing, it joins the line again.
+        slow.resubscribe(&p, &filters(&["a"]), one).unwrap();
+        assert!(poll_once(&mut waiting).is_pending());
+        let led = limits(messages_max, overflow);
+        slow.resubscribe(&p, &filters(texts), led).unwrap();
+        soon(waiting).await.unwrap();
+        assert_eq!(drain(&mut slow), arrived, "{texts:?}");
+        // No promise is left behind.
+        slow.resubscribe(&p, &filters(&["a"]), one).unwrap();
+        p.publish(message("a", "3")).unwrap();
+        assert_eq!(drain(&mut slow), ["a=3"]);
+    }
+}
+
+/// A promise of room that was made before holds, and is given back if it is of no
+/// use any more.
+#[tokio::test]
+async fn a_promise_outlives_what_it_was_made_for() {
+    for texts in [&["a"][..], &["b"], &[]] {
+        let bus = bus();
+        let p = party(&bus, "p");
+        let one = limits(1, Overflow::Block);
+        let mut slow = p.subscribe(&filters(&["a"]), one).unwrap();
+        p.publish(message("a", "1")).unwrap();
+        let mut waiting = Box::pin(p.publish_waiting(message("a", "2")));
+        assert!(poll_once(&mut waiting).is_pending());
+        assert_eq!(drain(&mut slow), ["a=1"]);
+        slow.resubscribe(&p, &filters(texts), one).unwrap();
+        soon(waiting).await.unwrap();
+        assert_eq!(drain(&mut slow).len(), usize::from(texts == ["a"]));
+        slow.resubscribe(&p, &filters(&["a"]), one).unwrap();
+        p.publish(message("a", "3")).unwrap();
+        assert_eq!(drain(&mut slow), ["a=3"]);
+    }
+}

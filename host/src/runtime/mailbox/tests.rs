@@ -63,12 +63,12 @@ fn the_killer_in_a_batch_is_found_and_its_neighbours_keep_their_order() {
     let mut mailbox = mailbox(3, 10);
     let now = Instant::now();
     mailbox.take_fresh(messages(&["a", "killer", "c"]));
-    assert!(mailbox.bereave("trapped").is_empty());
+    assert!(mailbox.bereave("trapped", false).is_empty());
 
     assert_eq!(payloads(&mailbox.take_held(10, now)), ["a"]);
     mailbox.settle(vec![], now);
     assert_eq!(payloads(&mailbox.take_held(10, now)), ["killer"]);
-    let dead = mailbox.bereave("trapped");
+    let dead = mailbox.bereave("trapped", false);
     assert_eq!(payloads(&[Arc::clone(&dead[0].held.message)]), ["killer"]);
     assert_eq!(payloads(&mailbox.take_held(10, now)), ["c"]);
 }
@@ -110,9 +110,58 @@ fn the_innocent_of_a_batch_are_tried_alone_even_without_retries() {
     let mut mailbox = mailbox(0, 10);
     let now = Instant::now();
     mailbox.take_fresh(messages(&["innocent", "killer"]));
-    assert!(mailbox.bereave("trapped").is_empty());
+    assert!(mailbox.bereave("trapped", false).is_empty());
     assert_eq!(payloads(&mailbox.take_held(10, now)), ["innocent"]);
     mailbox.settle(vec![], now);
     mailbox.take_held(10, now);
-    assert_eq!(mailbox.bereave("trapped").len(), 1);
+    assert_eq!(mailbox.bereave("trapped", false).len(), 1);
+}
+
+#[test]
+fn what_a_successor_did_to_a_message_does_not_count_for_its_predecessor() {
+    let mut mailbox = mailbox(3, 10);
+    let now = Instant::now();
+    mailbox.take_fresh(messages(&["seen", "a"]));
+    assert!(mailbox.bereave("trapped", false).is_empty());
+    mailbox.take_fresh(messages(&["in hand"]));
+    // Whatever is in hand when the seat changes hands is nobody's fault.
+    mailbox.hand_on();
+    for _ in 0..5 {
+        assert_eq!(payloads(&mailbox.take_held(10, now)), ["in hand"]);
+        assert!(mailbox.bereave("trapped", true).is_empty());
+    }
+    mailbox.take_held(10, now);
+    mailbox.hand_back();
+    let delivered: Vec<_> = mailbox
+        .suspects
+        .iter()
+        .map(|held| held.deliveries)
+        .collect();
+    assert_eq!(delivered, [1, 1, 1]);
+    assert_eq!(payloads(&mailbox.take_held(10, now)), ["in hand"]);
+    assert_eq!(mailbox.bereave("trapped", false).len(), 1);
+    assert_eq!(payloads(&mailbox.take_held(10, now)), ["seen"]);
+}
+
+#[test]
+fn what_is_not_granted_any_more_is_given_up() {
+    let mut mailbox = mailbox(3, 10);
+    let mut now = Instant::now();
+    let other = Arc::new(Message::new("b".parse().unwrap(), "other"));
+    let mut both = messages(&["a"]);
+    both.push(other);
+    mailbox.take_fresh(both.clone());
+    let retry = || Disposition::Retry("later".to_owned());
+    mailbox.settle(vec![retry(), retry()], now);
+    mailbox.take_fresh(both);
+    mailbox.hand_on();
+    let dead = mailbox.keep(|topic| topic.as_str() == "a", "not granted");
+    assert_eq!(dead.len(), 2);
+    assert!(dead.iter().all(|dead| dead.reason == "not granted"));
+    assert_eq!(payloads(&mailbox.take_held(10, now)), ["a"]);
+    mailbox.settle(vec![], now);
+    now += Duration::from_secs(1);
+    assert_eq!(payloads(&mailbox.take_held(10, now)), ["a"]);
+    mailbox.settle(vec![], now);
+    assert_eq!((mailbox.next_due(now), mailbox.delayed_bytes), (None, 0));
 }
