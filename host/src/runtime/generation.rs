@@ -249,7 +249,7 @@ impl Generation {
     }
 
     async fn make(&self) -> Result<Live, CallError> {
-        self.port.forget_held_back();
+        self.port.renew();
         let services = Services {
             port: Arc::clone(&self.port) as Arc<dyn Port>,
             keyvalue: self.surroundings.keyvalue.clone(),

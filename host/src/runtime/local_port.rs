@@ -153,6 +153,13 @@ impl LocalPort {
         self.changed.notify_waiters();
     }
 
+    /// An instance is about to be made: nobody has told it to stop, and it has
+    /// published nothing.
+    pub(super) fn renew(&self) {
+        self.stopping.store(false, Ordering::Release);
+        self.forget_held_back();
+    }
+
     /// Forgets what was published without the seat: whoever did will not get it.
     pub(super) fn forget_held_back(&self) {
         let mut standing = self.standing.lock();

@@ -173,8 +173,10 @@ impl Mailbox {
         self.each(|held| held.deliveries = held.earlier);
     }
 
-    /// Gives up what is not `wanted`, because of `reason`.
+    /// Gives up what is not `wanted`, because of `reason`. What is in hand is to be
+    /// delivered again.
     pub(super) fn keep(&mut self, wanted: impl Fn(&Topic) -> bool, reason: &str) -> Vec<Dead> {
+        self.recall();
         let unwanted = |held: &Held| !wanted(&held.message.topic);
         let suspects = std::mem::take(&mut self.suspects);
         let (mut gone, kept): (Vec<_>, Vec<_>) = suspects.into_iter().partition(unwanted);

@@ -267,3 +267,42 @@ fn nothing_is_lost_or_doubled_while_an_inbox_is_led_anew() {
         (MESSAGES as usize, MESSAGES as usize)
     );
 }
+
+/// Not even by a route that was found before.
+#[test]
+fn nothing_arrives_that_is_not_led_here_any_more() {
+    let bus = bus();
+    let p = party(&bus, "p");
+    let lossy = limits(8, Overflow::DropOldest);
+    let one = p.subscribe(&filters(&["a/#"]), lossy).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for topic in 0..3 {
+            let publisher = party(&bus, &format!("publisher-{topic}"));
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Acquire) {
+                    let message = message(&format!("a/{topic}"), "");
+                    publisher.publish(message).unwrap();
+                }
+            });
+        }
+        for _ in 0..2_000 {
+            one.resubscribe(&p, &filters(&["a/0"]), lossy).unwrap();
+            let mut took = Vec::new();
+            for _ in 0..20 {
+                one.try_receive(64, &mut took);
+            }
+            let strayed = took
+                .iter()
+                .filter(|message| message.topic.as_str() != "a/0");
+            let strayed = strayed.count();
+            one.resubscribe(&p, &filters(&["a/#"]), lossy).unwrap();
+            if strayed > 0 {
+                done.store(true, Ordering::Release);
+            }
+            assert_eq!(strayed, 0);
+        }
+        done.store(true, Ordering::Release);
+    });
+}
