@@ -15,6 +15,7 @@ mod instance;
 mod local_port;
 mod mailbox;
 mod pace;
+mod place;
 mod precompiled;
 mod prepared;
 mod runner;

@@ -10,6 +10,7 @@ mod completeness;
 mod computing;
 mod inferring;
 mod logging;
+mod looping;
 mod memory;
 mod messages;
 mod network;

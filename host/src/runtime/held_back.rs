@@ -36,3 +36,26 @@ impl HeldBack {
         Some((message, delivery))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES_MAX, HeldBack, MESSAGES_MAX};
+    use crate::bus::Message;
+    use crate::capabilities::port::Delivery;
+
+    #[test]
+    fn what_is_held_back_is_bounded_and_comes_out_in_order() {
+        let mut held = HeldBack::default();
+        let mut push = |bytes: usize| {
+            let message = Message::new("a".parse().unwrap(), vec![0; bytes]);
+            held.push(message, Delivery::AtLeastOnce)
+        };
+        let half = usize::try_from(BYTES_MAX / 2).unwrap();
+        assert!(push(half) && !push(half));
+        assert!((1..MESSAGES_MAX).all(|_| push(1)) && !push(1));
+        assert_eq!(held.pop().unwrap().0.payload.len(), half);
+        assert_eq!(held.pop().unwrap().0.payload.len(), 1);
+        let rest = std::iter::from_fn(|| held.pop()).count();
+        assert_eq!((rest, held.bytes), (MESSAGES_MAX - 2, 0));
+    }
+}

@@ -42,3 +42,36 @@ impl Hops {
         self.now.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Hops;
+    use crate::bus::Message;
+
+    #[test]
+    fn what_follows_has_come_one_further_than_the_furthest_in_hand() {
+        let message = |hops: u8| {
+            let mut message = Message::new("a".parse().unwrap(), "");
+            message.hops = hops;
+            Arc::new(message)
+        };
+        let hops = Hops::default();
+        hops.take(&[message(3), message(7), message(0)]);
+        assert_eq!(hops.now(), 8);
+        hops.rest();
+        hops.take(&[message(1)]);
+        assert_eq!(hops.now(), 2);
+        hops.rest();
+        assert_eq!(hops.now(), 0);
+        hops.tick();
+        assert_eq!(hops.now(), 8);
+        hops.rest();
+        // Nothing was handled since.
+        hops.tick();
+        assert_eq!(hops.now(), 0);
+        hops.take(&[message(u8::MAX)]);
+        assert_eq!(hops.now(), u8::MAX);
+    }
+}

@@ -5,6 +5,8 @@
 //! counts belong to one generation and outlive its instances. Without the seat
 //! nothing is handed out, and what is published is held back.
 
+mod publishing;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,23 +14,21 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tracing::{Level, event};
 
+use self::publishing::millis;
 use super::held_back::HeldBack;
 use super::mailbox::{Bounds, Dead, Held};
-use super::seat::{Change, Place, PortError, Seat};
+use super::place::Place;
+use super::seat::{Change, PortError, Seat};
 use super::tally::{Counters, Tally};
-use crate::bus::{Bus, Grant, InboxLimits, Message, Party, PublishError};
+use crate::bus::{Bus, Grant, InboxLimits, Message, Party};
 use crate::capabilities::port::{
     Delivery, Disposition, LogLevel, Port, Refusal, Refused, Stopping,
 };
 use crate::capabilities::rate::Rate;
 use crate::spec::{InstanceSpec, Limits};
-
-/// Bytes in a batch, after which no further message is added: it must fit into
-/// the memory of a small guest.
-const BATCH_BYTES_MAX: u64 = 1 << 20;
 
 /// Dead letters in a second that say that topics form a cycle.
 const CYCLE_LETTERS_PER_S_MAX: u32 = 1;
@@ -226,85 +226,6 @@ impl LocalPort {
         let receives = !self.grant.subscribe.is_empty();
         receives.then(|| self.seated()).flatten()
     }
-
-    async fn send(
-        &self,
-        seated: &Seated,
-        messages: impl Iterator<Item = Message>,
-        delivery: Delivery,
-    ) -> Result<(), Refused> {
-        let hops = seated.place.hops.now();
-        let is_cycle = hops > self.seat.bus.hops_max();
-        // One for the whole batch: it is one call of the guest.
-        let deadline = Instant::now() + self.publish_wait;
-        for (index, mut message) in messages.enumerate() {
-            message.hops = hops;
-            if is_cycle {
-                self.tell_of_cycle(&message);
-            }
-            let published = self.publish_one(seated, message, delivery, deadline);
-            let published = published.await;
-            published.map_err(|reason| Refused { index, reason })?;
-        }
-        Ok(())
-    }
-
-    /// Checks what is published without the seat, and keeps it until there is one.
-    fn hold_back(
-        &self,
-        messages: impl Iterator<Item = Message>,
-        delivery: Delivery,
-    ) -> Result<(), Refused> {
-        for (index, message) in messages.enumerate() {
-            let refused = |reason| Refused { index, reason };
-            let checked = self.seat.bus.check(&self.grant, &message);
-            checked.map_err(|error| refused(self.refusal(&error)))?;
-            if !self.standing.lock().held_back.push(message, delivery) {
-                return Err(refused(Refusal::Busy(millis(self.publish_wait))));
-            }
-        }
-        Ok(())
-    }
-
-    async fn publish_one(
-        &self,
-        seated: &Seated,
-        message: Message,
-        delivery: Delivery,
-        deadline: Instant,
-    ) -> Result<(), Refusal> {
-        let outcome = match delivery {
-            // A publisher that does not insist: who has no room misses it, alone.
-            Delivery::AtMostOnce => seated.party.publish_lossy(message),
-            Delivery::AtLeastOnce => {
-                let waiting = seated.party.publish_waiting(message);
-                let waited = timeout_at(deadline, waiting).await;
-                waited.map_err(|_| Refusal::Busy(millis(self.publish_wait)))?
-            }
-        };
-        outcome.map_err(|error| self.refusal(&error))
-    }
-
-    fn refusal(&self, error: &PublishError) -> Refusal {
-        match error {
-            PublishError::TooLarge { max, .. } => Refusal::TooLarge(*max),
-            PublishError::Busy { .. } => Refusal::Busy(millis(self.publish_wait)),
-            PublishError::NotGranted { .. } => Refusal::NotGranted,
-            PublishError::Malformed { .. } => Refusal::Malformed,
-            PublishError::TooManyHops { .. } => Refusal::TooManyHops,
-        }
-    }
-
-    /// The guest hears of each such message, the operator of one in a second.
-    fn tell_of_cycle(&self, message: &Message) {
-        self.counters.looped.add(1);
-        if self.cycle_rate.lock().take(1).0 > 0 {
-            let max = self.seat.bus.hops_max();
-            let held = Held::fresh(Arc::new(message.clone()));
-            let reason = format!("it passed through more than {max} plugins: topics form a cycle");
-            self.seat.bury(vec![Dead { held, reason }], &self.counters);
-        }
-    }
 }
 
 impl Port for LocalPort {
@@ -417,47 +338,4 @@ impl Port for LocalPort {
         // line, alone. Lines are short, so they are never refused.
         drop(self.seat.host.publish_lossy(message));
     }
-}
-
-impl Place {
-    /// Takes up to `max` messages as the batch in hand.
-    fn take(&self, max: usize) -> Vec<Arc<Message>> {
-        let mut mailbox = self.mailbox.lock();
-        let mut messages = mailbox.take_held(max, Instant::now());
-        if messages.is_empty() {
-            messages = mailbox.take_fresh(self.take_fresh(max));
-        }
-        drop(mailbox);
-        self.hops.take(&messages);
-        messages
-    }
-
-    fn take_fresh(&self, max: usize) -> Vec<Arc<Message>> {
-        let mut fresh = Vec::new();
-        // What all fits is taken at once; else a message at a time.
-        let step = if self.inbox.bytes() <= BATCH_BYTES_MAX {
-            max
-        } else {
-            1
-        };
-        let mut bytes = 0;
-        while fresh.len() < max && bytes < BATCH_BYTES_MAX {
-            let before = fresh.len();
-            if self.inbox.try_receive(step, &mut fresh) == 0 || step > 1 {
-                break;
-            }
-            bytes += fresh
-                .iter()
-                .skip(before)
-                .map(|message| message.size())
-                .sum::<u64>();
-        }
-        fresh
-    }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis())
-        .unwrap_or(u32::MAX)
-        .max(1)
 }

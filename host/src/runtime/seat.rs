@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::hops::Hops;
 use super::local_port::LocalPort;
 use super::mailbox::{Dead, Held, Mailbox};
+use super::place::Place;
 use super::tally::Counters;
-use crate::bus::{AttachError, Bus, Grant, Inbox, Message, Party, SubscribeError};
+use crate::bus::{AttachError, Bus, Grant, Message, Party, SubscribeError};
 use crate::capabilities::foreign_text::fit;
 use crate::names::{PartyName, PluginName, Topic};
 
@@ -50,16 +51,6 @@ pub struct Seat {
     pause: Mutex<Pause>,
 }
 
-/// What waits at a seat.
-pub(super) struct Place {
-    /// Keeps the name; may do nothing.
-    hold: Party,
-    pub(super) inbox: Inbox,
-    pub(super) mailbox: Mutex<Mailbox>,
-    pub(super) hops: Hops,
-    holder: Mutex<Weak<LocalPort>>,
-}
-
 /// How a seat changes hands.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Change<'a> {
@@ -84,14 +75,6 @@ impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seat")
             .field("plugin", &self.plugin)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place")
-            .field("inbox", &self.inbox)
             .finish_non_exhaustive()
     }
 }
