@@ -150,7 +150,8 @@ impl Generation {
     /// instance which trapped on being asked for its state cannot go on.
     ///
     /// As long as the predecessor is there to come back, no message is given up
-    /// because the successor dies of it.
+    /// because the successor dies of it. To be awaited to its end: an instance that
+    /// is dropped in a call is gone, though no message is.
     pub async fn take_over(&self, predecessor: Option<&Self>) -> Result<HandOver, TakeOverError> {
         let Some(predecessor) = predecessor else {
             self.join()?;

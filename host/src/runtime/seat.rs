@@ -229,7 +229,7 @@ impl Seat {
         let mut message = Message::new(self.dead_topic.clone(), original.payload.clone());
         message.content_type.clone_from(&original.content_type);
         message.properties = explained.into_iter().collect();
-        // Who lives on its own dead letters goes in a circle too.
+        // Who lives on its own dead letters goes round in a circle too.
         message.hops = original.hops.saturating_add(1).min(self.bus.hops_max());
         if let Err(error) = self.host.publish_lossy(message) {
             tracing::warn!(plugin = %self.plugin, error = %error, "dead letter lost");

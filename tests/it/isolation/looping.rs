@@ -30,7 +30,8 @@ async fn a_plugin_that_feeds_itself_stops_at_the_bound_and_it_is_said() {
             property("dead-letter-reason"),
             "it passed through more than 32 plugins: topics form a cycle"
         );
-        assert_eq!((&*letter.payload, letter.hops), (&b"33"[..], HOPS_MAX));
+        // Who listens to it may still say so.
+        assert_eq!((&*letter.payload, letter.hops), (&b"33"[..], 1));
         for round in 1..=HOPS_MAX {
             assert_eq!(rounds.message().await.hops, round);
         }

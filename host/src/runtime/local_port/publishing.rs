@@ -87,7 +87,12 @@ impl LocalPort {
         self.counters.looped.add(1);
         if self.cycle_rate.lock().take(1).0 > 0 {
             let max = self.seat.bus.hops_max();
-            let held = Held::fresh(Arc::new(message.clone()));
+            // Whoever tells an operator of it must be heard; there are few of these.
+            let told = Message {
+                hops: 0,
+                ..message.clone()
+            };
+            let held = Held::fresh(Arc::new(told));
             let reason = format!("it passed through more than {max} plugins: topics form a cycle");
             self.seat.bury(vec![Dead { held, reason }], &self.counters);
         }
