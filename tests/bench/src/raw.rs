@@ -56,6 +56,8 @@ enum Refusal {
     Malformed,
     #[component(name = "busy")]
     Busy(u32),
+    #[component(name = "too-many-hops")]
+    TooManyHops,
 }
 
 #[derive(Debug, Clone, Copy, ComponentType, Lower)]

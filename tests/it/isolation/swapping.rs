@@ -313,6 +313,46 @@ async fn a_predecessor_comes_back_with_what_its_successor_knows() {
     line.host.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_predecessor_had_in_hand_is_handed_to_its_successor() {
+    let line = Line::new();
+    let mut seen = line.host.listen("seen/count");
+    let brief =
+        Plugin::guest("swap_counts:traps-on-messages").limits(|limits| limits.restarts_max = 0);
+    let old = line.version(brief).await;
+    old.take_over(None).await.unwrap();
+    line.publish(0..5).await;
+    line.host.begin(&old);
+    line.host.given_up(PLUGIN).await;
+    line.publish(5..10).await;
+    let new = line.guest("swap_counts").await;
+    assert_eq!(line.swap(&old, &new).await.unwrap(), STATELESS);
+    all_of(&mut seen, 0..10).await;
+    assert_eq!(seen.arrived(), [""; 0]);
+    line.host.shut_down().await;
+}
+
+/// Where only one of two has a state there is none to hand over, and none is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_without_state_takes_over_none_and_hands_back_none() {
+    let line = Line::new();
+    let mut seen = line.host.listen("seen/count");
+    let mut echoes = line.host.listen("echo/#");
+    let old = line.begin("swap_counts").await;
+    line.publish(0..3).await;
+    all_of(&mut seen, 0..3).await;
+    let echo = Plugin::guest("echo").grants(|grants| grants.publish = filters(&["echo/#"]));
+    let echo = line.version(echo).await;
+    assert_eq!(line.swap(&old, &echo).await.unwrap(), STATELESS);
+    line.publish(3..4).await;
+    assert_eq!(echoes.next().await, "3");
+    // The instance that stopped goes on where it was.
+    assert_eq!(line.swap_back(&old, &echo).await, STATELESS);
+    line.publish(4..5).await;
+    assert_eq!(seen.next().await, "4 4");
+    line.host.shut_down().await;
+}
+
 /// A service that is told to stop and does not listen is aborted; what it had not
 /// acknowledged is handed to its successor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
