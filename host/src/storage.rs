@@ -6,6 +6,7 @@
 
 mod bucket;
 mod device_key;
+mod files;
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 
 pub use bucket::{Bucket, BucketError, KEY_BYTES_MAX};
 pub use device_key::DeviceKey;
+pub use files::{FILE_BYTES_MAX, FileError, FileStore};
 
 /// Bytes of cache and of journal that the store may hold.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -101,6 +103,11 @@ impl Storage {
         let bucket = Bucket::open(database, keyspace, name, bytes_max, used)?;
         in_use.insert(name.to_owned(), bucket.used());
         Ok(bucket)
+    }
+
+    /// The files that deployments were handed in with.
+    pub fn files(&self) -> Result<FileStore, FileError> {
+        FileStore::open(&self.directory.join("files"))
     }
 
     /// This device's own secret, made on first use.

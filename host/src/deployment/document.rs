@@ -13,7 +13,9 @@
 pub mod ceilings;
 pub mod component_source;
 pub mod fault;
+pub mod handed;
 pub mod place;
+pub mod probation;
 pub mod source;
 pub mod version;
 
@@ -38,7 +40,9 @@ use crate::spec::{BackendKind, Grants, Limits, Models, Target};
 use self::ceilings::Ceilings;
 use self::component_source::{ComponentSource, FilePath};
 use self::fault::{Checked, Collector, Faults, Location};
+use self::handed::Files;
 use self::place::{Place, Places};
+use self::probation::Probation;
 use self::reader::Reader;
 use self::shape::Shape;
 use self::source::Source;
@@ -61,6 +65,9 @@ pub struct Document {
     /// The models that plugins may be granted.
     #[schemars(default)]
     pub models: Models<Model>,
+    /// How long it is watched before it stays.
+    #[schemars(default)]
+    pub probation: Probation,
     #[serde(skip)]
     origin: Origin,
 }
@@ -133,11 +140,12 @@ pub struct Site {
 struct Origin {
     source: Arc<Source>,
     places: Places,
+    files: Files,
 }
 
 impl Document {
     /// The names that only a deployment document has at its top.
-    pub(crate) const FIELDS: [&str; 4] = ["name", "version", "plugins", "models"];
+    pub(crate) const FIELDS: [&str; 5] = ["name", "version", "plugins", "models", "probation"];
 
     /// Reads a document and judges it by the host it is for.
     ///
@@ -145,6 +153,19 @@ impl Document {
     ///
     /// All faults, in the order of the file, if any of them is an error.
     pub fn check(source: &Arc<Source>, site: &Site) -> Result<Checked<Self>, Faults> {
+        Self::check_with(source, site, Files::Beside)
+    }
+
+    /// The same for a document whose files are where `files` says.
+    ///
+    /// # Errors
+    ///
+    /// All faults, in the order of the file, if any of them is an error.
+    pub fn check_with(
+        source: &Arc<Source>,
+        site: &Site,
+        files: Files,
+    ) -> Result<Checked<Self>, Faults> {
         let mut faults = Collector::new(source);
         let mut places = Places::default();
         let Some(tree) = source.tree(&mut faults) else {
@@ -153,15 +174,18 @@ impl Document {
         let mut root = tree.into_inner();
         let schema = Self::schema();
         Shape::new(&schema, &mut faults, &mut places).prune(&mut root);
-        let parts = Reader::new(source, site, &places, &mut faults).read(root);
+        let parts = Reader::new(source, site, &places, &mut faults);
+        let parts = parts.with_files(&files).read(root);
         let document = parts.map(|parts| Self {
             name: parts.name,
             version: parts.version,
             plugins: parts.plugins,
             models: parts.models,
+            probation: parts.probation,
             origin: Origin {
                 source: Arc::clone(source),
                 places,
+                files,
             },
         });
         faults.finish(document)
@@ -181,6 +205,17 @@ impl Document {
     /// The file it was read from.
     pub fn file(&self) -> &Path {
         self.origin.source.file()
+    }
+
+    /// Where its files are.
+    pub fn files(&self) -> &Files {
+        &self.origin.files
+    }
+
+    /// Where the file is that `path` names, if it is there. `directories` are
+    /// looked through too, unless it was handed in.
+    pub fn find(&self, path: &FilePath, directories: &[PathBuf]) -> Option<PathBuf> {
+        self.origin.files.find(path, self.folder(), directories)
     }
 
     /// The folder that its paths are relative to.

@@ -13,6 +13,8 @@ pub(crate) struct File<'a> {
     /// What it is to the document.
     pub(crate) what: &'static str,
     pub(crate) path: &'a Path,
+    /// What faults call it.
+    pub(crate) shown: &'a Path,
     pub(crate) bytes_max: u64,
 }
 
@@ -22,7 +24,7 @@ impl File<'_> {
         let metadata = match fs_err::metadata(self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let path = self.path.to_string_lossy().into_owned();
+                let path = self.shown.to_string_lossy().into_owned();
                 let what = self.what;
                 return Some(FaultKind::MissingFile { what, path });
             }
@@ -53,7 +55,7 @@ impl File<'_> {
     fn compare(&self, found: Digest, expected: Digest) -> Option<FaultKind> {
         (found != expected).then(|| FaultKind::DigestMismatch {
             what: self.what,
-            path: self.path.to_string_lossy().into_owned(),
+            path: self.shown.to_string_lossy().into_owned(),
             found: found.to_string(),
             expected: expected.to_string(),
         })
@@ -62,7 +64,7 @@ impl File<'_> {
     fn unusable(&self, why: String) -> FaultKind {
         FaultKind::UnusableFile {
             what: self.what,
-            path: self.path.to_string_lossy().into_owned(),
+            path: self.shown.to_string_lossy().into_owned(),
             why,
         }
     }

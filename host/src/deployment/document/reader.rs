@@ -16,7 +16,9 @@ use crate::spec::{Grants, Models};
 
 use super::component_source::FilePath;
 use super::fault::{Collector, FaultKind};
+use super::handed::Files;
 use super::place::Places;
+use super::probation::Probation;
 use super::rules::{Granted, Rules};
 use super::source::Source;
 use super::version::Version;
@@ -29,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) version: Version,
     pub(crate) plugins: BTreeMap<PluginName, Plugin>,
     pub(crate) models: Models<Model>,
+    pub(crate) probation: Probation,
 }
 
 /// Reads one tree, after [`super::shape`] took out what does not fit.
@@ -50,11 +53,18 @@ impl<'a, 's> Reader<'a, 's> {
         }
     }
 
+    /// Its files are where `files` says.
+    pub(crate) fn with_files(mut self, files: &'a Files) -> Self {
+        self.rules.files = files;
+        self
+    }
+
     /// The parts, unless the name or version is wrong. A plugin or model that
     /// is wrong is left out and reported.
     pub(crate) fn read(mut self, mut root: DeTable<'_>) -> Option<Parts> {
         let name = self.field(&mut root, "name");
         let version = self.field(&mut root, "version");
+        let probation = self.field(&mut root, "probation").unwrap_or_default();
         let (models, declared) = self.models(table(&mut root, "models"));
         self.rules.models = declared;
         let plugins = self.plugins(table(&mut root, "plugins"));
@@ -64,6 +74,7 @@ impl<'a, 's> Reader<'a, 's> {
             version: version?,
             plugins,
             models,
+            probation,
         })
     }
 

@@ -11,6 +11,7 @@ use crate::spec::{Grants, Limits};
 
 use super::component_source::{ComponentSource, FilePath};
 use super::fault::{Collector, FaultKind};
+use super::handed::Files;
 use super::place::Places;
 use super::{Site, files, suggest};
 
@@ -59,6 +60,7 @@ pub(crate) struct Rules<'a, 's> {
     pub(crate) models: BTreeSet<ModelName>,
     site: &'a Site,
     folder: &'a Path,
+    pub(crate) files: &'a Files,
     places: &'a Places,
     models_granted: BTreeSet<String>,
     plugins: u64,
@@ -77,6 +79,7 @@ impl<'a, 's> Rules<'a, 's> {
             models: BTreeSet::new(),
             site,
             folder,
+            files: &Files::Beside,
             places,
             models_granted: BTreeSet::new(),
             plugins: 0,
@@ -202,11 +205,11 @@ impl<'a, 's> Rules<'a, 's> {
         match component {
             ComponentSource::File(path) => {
                 let directories = &self.site.plugin_directories;
-                let found = path.find(self.folder, directories);
-                let found = found.as_deref().unwrap_or(path.as_path());
+                let found = self.files.find(path, self.folder, directories);
                 let file = files::File {
                     what: "component",
-                    path: found,
+                    path: found.as_deref().unwrap_or(path.as_path()),
+                    shown: self.shown(path, found.as_deref()),
                     bytes_max: COMPONENT_BYTES_MAX,
                 };
                 self.file(&at, "component", &file, digest);
@@ -242,23 +245,35 @@ impl<'a, 's> Rules<'a, 's> {
     }
 
     pub(crate) fn model_file(&mut self, at: &str, path: &FilePath, digest: Option<Digest>) {
-        let path = path.within(self.folder);
+        let found = self.files.find(path, self.folder, &[]);
+        let found = found.unwrap_or_else(|| path.within(self.folder));
         let file = files::File {
             what: "model",
-            path: &path,
+            path: &found,
+            shown: self.shown(path, Some(&found)),
             bytes_max: MODEL_BYTES_MAX,
         };
         self.file(at, "path", &file, digest);
     }
 
     pub(crate) fn golden(&mut self, at: &str, path: &FilePath) {
-        let path = path.within(self.folder);
+        let found = self.files.find(path, self.folder, &[]);
+        let found = found.unwrap_or_else(|| path.within(self.folder));
         let file = files::File {
             what: "golden vector",
-            path: &path,
+            path: &found,
+            shown: self.shown(path, Some(&found)),
             bytes_max: MODEL_BYTES_MAX,
         };
         self.file(at, "golden", &file, None);
+    }
+
+    /// A file in the store is called what the document calls it.
+    fn shown<'p>(&self, path: &'p FilePath, found: Option<&'p Path>) -> &'p Path {
+        match self.files {
+            Files::Beside => found.unwrap_or(path.as_path()),
+            Files::Handed(..) => path.as_path(),
+        }
     }
 
     /// Reports at the digest what is wrong with it, else at the field.
