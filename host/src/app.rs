@@ -12,11 +12,14 @@ use tracing::warn;
 use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
-use crate::deployment::deployments::Deployments;
-use crate::deployment::document::{Document, Site};
+use crate::deployment::deployments::{Deployments, JournalError};
+use crate::deployment::document::Site;
 use crate::deployment::line::Line;
-use crate::deployment::{DeployError, Deployer, FindPlugin, Shipped};
-use crate::inference::{InferenceLimits, ModelStore};
+use crate::deployment::report::{DeploymentId, FaultReport, Phase};
+use crate::deployment::submission::{Submission, SubmitError};
+use crate::deployment::{Deployer, FindPlugin, Shipped};
+use crate::error_chain::ErrorChain;
+use crate::inference::InferenceLimits;
 use crate::names::{Digest, PluginName};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
@@ -36,6 +39,39 @@ pub enum BuildError {
     Trust(#[from] OpenError),
     #[error("cannot open the store of artifacts")]
     Registry(#[from] RegistryConfigError),
+    #[error("cannot tell what is deployed here")]
+    Journal(#[from] JournalError),
+}
+
+/// Why a deployment does not run: everything that is wrong.
+#[derive(Debug)]
+pub struct Refused(pub Vec<FaultReport>);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            let newline = if index > 0 { "\n" } else { "" };
+            write!(f, "{newline}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<SubmitError> for Refused {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Document(faults) => Self(faults),
+            error => Self(vec![FaultReport {
+                code: error.code().to_owned(),
+                message: ErrorChain(&error).to_string(),
+                plugin: None,
+                place: None,
+                help: None,
+            }]),
+        }
+    }
 }
 
 /// What a host runs.
@@ -77,19 +113,19 @@ impl App {
         let bus = Bus::new(config.bus.clone());
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         let supervisor = Supervisor::new(grace, observer(bus.host_party()));
-        let models = ModelStore::new(InferenceLimits {
+        let inference = InferenceLimits {
             slots: config.inference.slots_max,
             ..InferenceLimits::default()
-        });
+        };
         let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,
             cache: Arc::new(cache),
-            models: Arc::new(models),
+            inference,
             artifacts,
             gate: Arc::new(gate),
             supervisor: supervisor.clone(),
-            line: Line::new(bus.clone(), supervisor.clone(), storage, hosts),
+            line: Line::new(bus.clone(), supervisor.clone(), storage.clone(), hosts),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
             find: FindPlugin {
                 shipped: |name| {
@@ -102,10 +138,11 @@ impl App {
                 directories: config.plugin_directories.clone().into(),
             },
         };
+        let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
         Ok(Self {
             bus,
             supervisor,
-            deployments: Deployments::new(deployer, site(config)),
+            deployments,
             refresh: config.trust.as_ref().map(|trust| {
                 let seconds = trust.refresh_s.get();
                 Duration::from_secs(seconds.into())
@@ -129,20 +166,46 @@ impl App {
         &self.deployments
     }
 
-    /// Puts `document` into service. On a fault nothing of it runs.
-    pub async fn deploy(&self, document: &Document) -> Result<(), DeployError> {
-        self.deployments.start(document).await?;
-        if let Some(refresh) = self.refresh
-            && self.watching.set(()).is_ok()
-        {
-            self.supervisor
-                .start(watch_trust(self.deployments.deployer(), refresh));
-        }
+    /// Starts what is in force, and begins to take deployments.
+    pub async fn resume(&self) -> Result<(), JournalError> {
+        self.deployments.resume().await?;
+        self.watch_trust();
         Ok(())
     }
 
-    /// Stops everything, last started first.
+    /// Begins to take deployments with nothing in force, whatever ran before.
+    pub async fn begin_afresh(&self) -> Result<(), JournalError> {
+        self.deployments.begin_afresh().await?;
+        self.watch_trust();
+        Ok(())
+    }
+
+    /// Puts a document into service, and waits until its plugins run; whether it
+    /// stays is seen later. On a fault what ran before runs.
+    pub async fn deploy(&self, submission: Submission) -> Result<DeploymentId, Refused> {
+        let id = self.deployments.submit(submission).await?;
+        let runs = |phase| phase == Phase::Probation;
+        let report = self.deployments.reached(id, runs).await;
+        match report {
+            Some(report) if matches!(report.phase, Phase::Probation | Phase::Committed) => Ok(id),
+            Some(report) => Err(Refused(report.faults)),
+            None => Err(SubmitError::NoDeployment(id).into()),
+        }
+    }
+
+    fn watch_trust(&self) {
+        if let Some(refresh) = self.refresh
+            && self.watching.set(()).is_ok()
+        {
+            let unit = watch_trust(&self.deployments, refresh);
+            self.supervisor.start(unit);
+        }
+    }
+
+    /// Stops everything, last started first; before that, all work on
+    /// deployments, which would start again what stops.
     pub async fn shut_down(&self) {
+        self.deployments.stop().await;
         self.supervisor.shut_down().await;
     }
 }
@@ -165,7 +228,7 @@ pub fn shipped() -> BTreeMap<PluginName, Digest> {
 }
 
 /// Reads the trust repository again and again, and stops what is revoked.
-fn watch_trust(deployer: &Deployer, refresh: Duration) -> Unit {
+fn watch_trust(deployments: &Deployments, refresh: Duration) -> Unit {
     let policy = RestartPolicy {
         delay_min: refresh,
         delay_max: refresh,
@@ -173,9 +236,9 @@ fn watch_trust(deployer: &Deployer, refresh: Duration) -> Unit {
         window: refresh,
         when_lost: WhenLost::KeepHost,
     };
-    let deployer = deployer.clone();
+    let deployments = deployments.clone();
     Unit::new("trust", policy, move |context| {
-        let deployer = deployer.clone();
+        let deployments = deployments.clone();
         async move {
             context.ready();
             loop {
@@ -183,7 +246,7 @@ fn watch_trust(deployer: &Deployer, refresh: Duration) -> Unit {
                     () = context.stop.cancelled() => return Ok(()),
                     () = tokio::time::sleep(refresh) => {}
                 }
-                deployer.stop_revoked().await?;
+                deployments.stop_revoked().await?;
             }
         }
     })

@@ -84,6 +84,15 @@ impl Artifacts {
         })
     }
 
+    /// The same store, never filled.
+    pub fn offline(&self) -> Self {
+        let pull = false;
+        Self {
+            pull,
+            ..self.clone()
+        }
+    }
+
     /// The store itself.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{self, Mode};
+use crate::app;
 
 use failure::Outcome;
 
@@ -68,10 +68,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a deployment of signed and shipped plugins until it is interrupted.
-    Run(run::Args),
+    /// Run signed and shipped plugins until it is interrupted: what was deployed
+    /// before, and the document that is given.
+    Run(run::RunArgs),
     /// Run a deployment with components from files, signed for this run alone.
-    Dev(run::Args),
+    Dev(run::DevArgs),
     /// Check deployment and host files without running them.
     Check(check::CheckArgs),
     /// Make a key to sign with, or a timestamp authority.
@@ -115,8 +116,8 @@ pub fn main() -> ExitCode {
     };
     panics::log_bounded();
     match cli.command {
-        Command::Run(args) => run::run(&args, Mode::Production),
-        Command::Dev(args) => run::run(&args, Mode::Development),
+        Command::Run(args) => run::run(&args),
+        Command::Dev(args) => run::dev(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Keygen(args) => ended(keygen::run(&args)),
         Command::Publish(args) => ended(publish::run(&args)),

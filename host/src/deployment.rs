@@ -1,10 +1,11 @@
-//! Puts a deployment into service: bring, verify, admit, compile, start.
+//! Puts a deployment into service: pull, verify, admit, compile, prepare, swap,
+//! watch, and keep it or go back.
 //!
 //! Everything is verified, admitted and compiled before the first plugin is
-//! started; any fault leaves the host as it was, and all faults are reported
-//! together, each with its place in the document. How a plugin runs is the
-//! business of [`crate::runtime`]; what it may reach was decided in the
-//! document.
+//! touched; all faults of a step are reported together, each with its place in
+//! the document. Which step is taken when, and what is remembered of it, is in
+//! [`deployments`]. How a plugin runs is the business of [`crate::runtime`];
+//! what it may reach was decided in the document.
 
 pub mod deployments;
 pub mod document;
@@ -12,26 +13,22 @@ pub mod line;
 mod load;
 pub mod plan;
 pub mod report;
+mod stages;
 pub mod submission;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
 use selvedge_signing::Origin;
-use tracing::{error, info};
+use tracing::error;
 
-use document::Document;
 use document::fault::Location;
-use document::place::Place;
-use line::{Line, LineError, ReadyPlugin};
+use line::{Line, LineError};
 
 use crate::artifacts::Artifacts;
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, ModelStore};
+use crate::inference::{InferenceLimits, LoadError};
 use crate::names::{ModelName, PluginName};
-use crate::runtime::{CodeCache, Engine, PrepareError, Prepared};
-use crate::spec::InstanceSpec;
+use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
 use crate::trust::{Gate, GateError, OpenError};
 
@@ -98,6 +95,8 @@ impl DeployFault {
 pub struct Located {
     /// The place in the document.
     pub location: Location,
+    /// The plugin that it is about.
+    pub plugin: Option<PluginName>,
     /// What went wrong there.
     pub fault: DeployFault,
 }
@@ -108,7 +107,10 @@ pub struct DeployError(pub Vec<Located>);
 
 impl std::fmt::Display for DeployError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, Located { location, fault }) in self.0.iter().enumerate() {
+        for (index, located) in self.0.iter().enumerate() {
+            let Located {
+                location, fault, ..
+            } = located;
             let newline = if index > 0 { "\n" } else { "" };
             let (error, code) = (ErrorChain(fault), fault.code());
             write!(f, "{newline}{location}: error: {error} [{code}]")?;
@@ -127,7 +129,7 @@ impl std::error::Error for DeployError {}
 pub struct Deployer {
     pub engine: Engine,
     pub cache: Arc<CodeCache>,
-    pub models: Arc<ModelStore>,
+    pub inference: InferenceLimits,
     pub supervisor: Supervisor,
     pub find: FindPlugin,
     pub artifacts: Artifacts,
@@ -138,54 +140,6 @@ pub struct Deployer {
 }
 
 impl Deployer {
-    /// Makes everything that `document` names ready to run.
-    ///
-    /// # Errors
-    ///
-    /// All faults, each with its place.
-    pub async fn make_ready(
-        &self,
-        document: &Document,
-    ) -> Result<BTreeMap<PluginName, ReadyPlugin>, DeployError> {
-        let at = |place: Place<'_>, fault| {
-            let location = document.place_of(place);
-            Located { location, fault }
-        };
-        let mut faults = Vec::new();
-        for (name, model) in &document.models {
-            let loaded = load::model(document, model);
-            let loaded = loaded.map_err(|source| DeployFault::ModelFile {
-                model: name.clone(),
-                source,
-            });
-            let served = loaded.and_then(|source| {
-                let served = self.models.load(name.clone(), &source);
-                served.map_err(|source| DeployFault::Model {
-                    model: name.clone(),
-                    source,
-                })
-            });
-            faults.extend(served.err().map(|fault| at(Place::Model(name), fault)));
-        }
-        let mut ready = BTreeMap::new();
-        let mut preparing = stream::iter(&document.plugins)
-            .map(|(name, plugin)| async move { (name, self.prepare(document, name, plugin).await) })
-            .buffered(self.compile_threads_max);
-        while let Some((name, outcome)) = preparing.next().await {
-            match outcome {
-                Ok((prepared, origin)) => {
-                    ready.insert(name.clone(), ReadyPlugin { prepared, origin });
-                }
-                Err(fault) => faults.push(at(place_of(name, &fault), fault)),
-            }
-        }
-        if faults.is_empty() {
-            Ok(ready)
-        } else {
-            Err(DeployError(faults))
-        }
-    }
-
     /// Remembers what is about to run, on the disk before it does.
     pub async fn accept(&self, origins: Vec<Origin>) -> Result<(), DeployFault> {
         let gate = Arc::clone(&self.gate);
@@ -195,16 +149,19 @@ impl Deployer {
         accepted.map_err(DeployFault::Accept)
     }
 
-    /// Reads the trust repository again and stops what it revokes.
+    /// Reads the trust repository again.
     ///
     /// # Errors
     ///
-    /// If what was believed before can no longer be read. Nothing is stopped for
-    /// that: revocation is said, not guessed.
-    pub async fn stop_revoked(&self) -> Result<(), OpenError> {
+    /// If what was believed before can no longer be read.
+    pub async fn read_trust(&self) -> Result<(), OpenError> {
         let gate = Arc::clone(&self.gate);
         let refreshed = tokio::task::spawn_blocking(move || gate.refresh()).await;
-        refreshed.unwrap_or(Ok(()))?;
+        refreshed.unwrap_or(Ok(()))
+    }
+
+    /// Stops what the trust repository revokes; which, and why.
+    pub(crate) async fn take_off_revoked(&self) -> Vec<(PluginName, String)> {
         let revoked: Vec<_> = {
             let refused = |(plugin, origin): (PluginName, Arc<Origin>)| {
                 let refusal = self.gate.revoked(&origin)?;
@@ -213,6 +170,7 @@ impl Deployer {
             let running = self.line.origins().into_iter();
             running.filter_map(refused).collect()
         };
+        let mut taken_off = Vec::new();
         for (plugin, digest, refusal) in revoked {
             let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
             error!(
@@ -223,54 +181,8 @@ impl Deployer {
                 "plugin stopped: it is revoked"
             );
             self.line.take_off(&plugin).await;
+            taken_off.push((plugin, reason));
         }
-        Ok(())
-    }
-
-    async fn prepare(
-        &self,
-        document: &Document,
-        name: &PluginName,
-        plugin: &document::Plugin,
-    ) -> Result<(Prepared, Origin), DeployFault> {
-        let artifact = load::artifact(self, document, name, plugin).await;
-        let artifact = artifact.map_err(|source| DeployFault::Component {
-            plugin: name.clone(),
-            source,
-        })?;
-        let origin = artifact.origin();
-        info!(
-            plugin = name.as_str(),
-            digest = %origin.digest(),
-            package = %origin.package(),
-            plugin_version = %origin.version(),
-            publisher = origin.publisher(),
-            "plugin verified"
-        );
-        let spec = InstanceSpec {
-            plugin: name.clone(),
-            digest: artifact.origin().component_digest(),
-            config: plugin.config.clone(),
-            grants: plugin.grants.clone(),
-            limits: plugin.limits.clone(),
-        };
-        let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
-        let compile = move || {
-            let prepared = Prepared::new(&engine, &cache, spec, &artifact)?;
-            Ok::<_, PrepareError>((prepared, artifact.into_origin()))
-        };
-        let compiled = tokio::task::spawn_blocking(compile).await;
-        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
-    }
-}
-
-/// The part of the document that an operator would change to mend `fault`.
-fn place_of<'a>(plugin: &'a PluginName, fault: &DeployFault) -> Place<'a> {
-    match fault {
-        DeployFault::Component { .. } | DeployFault::Prepare(PrepareError::Compile { .. }) => {
-            Place::PluginField(plugin, "component")
-        }
-        DeployFault::Prepare(PrepareError::NotAdmitted(_)) => Place::PluginField(plugin, "grants"),
-        _ => Place::Plugin(plugin),
+        taken_off
     }
 }

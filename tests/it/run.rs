@@ -185,7 +185,7 @@ async fn arguments_that_make_no_sense_are_a_usage_error() {
     for arguments in [
         &[][..],
         &["walk"],
-        &["run"],
+        &["dev"],
         &["run", "a.toml", "b.toml"],
         &["run", "a.toml", "--fast"],
         &["keygen", "--no-password", "--password-file", "a"],

@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::files::{self, complain};
-use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, duration, log};
-use crate::app::{App, Mode, site};
+use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, duration, log, run};
+use crate::app::{App, Mode, Refused};
 use crate::bus::InboxLimits;
 use crate::config::{HostConfig, LogLevel};
 use crate::demo::{
     ASSETS, DURATION_MIN, Kind, Machines, ModbusServer, Options, Summary, WATCHED, watch,
 };
+use crate::deployment::document::source::Source;
+use crate::deployment::submission::SubmitError;
 use crate::error_chain::ErrorChain;
 use crate::spec::Overflow;
 use crate::supervisor::{RestartPolicy, Unit, WhenLost};
@@ -99,7 +101,7 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
     let folder = config.data_directory.join("demo");
     let text = machines.deployment_text();
     let path = write_deployment(&folder, &text).map_err(|error| failed(&error))?;
-    let document = files::document(&path, &site(config)).map_err(|faults| {
+    let source = files::read(&path).map_err(|faults| {
         complain(&faults);
         EXIT_CONFIG
     })?;
@@ -114,7 +116,7 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
     }
     let stop = CancellationToken::new();
     let deployed = tokio::select! {
-        deployed = app.deploy(&document) => deployed,
+        deployed = deploy(&app, config, source) => deployed,
         () = interrupts.next() => {
             stop.cancel();
             Ok(())
@@ -144,6 +146,15 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
         () = interrupts.next() => {}
     }
     summary.map_err(|error| failed(&error))
+}
+
+/// Nothing of an earlier demo runs, whose machines are gone.
+async fn deploy(app: &App, config: &HostConfig, source: Arc<Source>) -> Result<(), Refused> {
+    let begun = app.begin_afresh().await;
+    begun.map_err(|error| Refused::from(SubmitError::Journal(Box::new(error))))?;
+    let submission = run::submission(app, config, source).await?;
+    app.deploy(submission).await?;
+    Ok(())
 }
 
 fn machine_unit(kind: Kind, server: ModbusServer) -> Unit {

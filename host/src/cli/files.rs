@@ -7,24 +7,20 @@ use std::sync::Arc;
 use crate::config::HostConfig;
 use crate::deployment::document::fault::{Checked, Faults};
 use crate::deployment::document::source::Source;
-use crate::deployment::document::{Document, Site};
 
 /// The host's configuration at `path`; warnings go to standard error.
 pub(super) fn host_config(path: &Path) -> Result<HostConfig, Faults> {
     Ok(warned(HostConfig::check(&read(path)?)?))
 }
 
-/// The deployment at `path`; warnings go to standard error.
-pub(super) fn document(path: &Path, site: &Site) -> Result<Document, Faults> {
-    Ok(warned(Document::check(&read(path)?, site)?))
-}
-
-fn read(path: &Path) -> Result<Arc<Source>, Faults> {
+/// The text of the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Arc<Source>, Faults> {
     let source = Source::read(path).map_err(|fault| Faults(vec![fault]))?;
     Ok(Arc::new(source))
 }
 
-fn warned<T>(checked: Checked<T>) -> T {
+/// What was checked; its warnings go to standard error.
+pub(super) fn warned<T>(checked: Checked<T>) -> T {
     for warning in &checked.warnings {
         complain(warning);
     }

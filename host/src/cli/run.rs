@@ -1,26 +1,52 @@
-//! `selvedge run` and `selvedge dev`: a deployment, until it is interrupted.
+//! `selvedge run` and `selvedge dev`: a host, until it is interrupted.
 //!
-//! They differ in one thing: `dev` signs components from files itself, so that
-//! they pass the same check as any other.
+//! `run` goes on with what was deployed before, and takes in the document that it
+//! is given, if any. `dev` begins with nothing but its document, and signs
+//! components from files itself, so that they pass the same check as any other.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing::{error, info};
 
 use super::files::{self, complain};
 use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, log};
-use crate::app::{App, Mode, site};
+use crate::app::{App, Mode, Refused, site};
 use crate::config::HostConfig;
+use crate::deployment::deployments::JournalError;
 use crate::deployment::document::Document;
 use crate::deployment::document::fault::Faults;
+use crate::deployment::document::source::Source;
+use crate::deployment::report::Phase;
+use crate::deployment::submission::{Submission, SubmitError};
 use crate::error_chain::ErrorChain;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct RunArgs {
+    /// The deployment document; without it, the host goes on with what was
+    /// deployed before.
+    #[arg(value_name = "DEPLOYMENT")]
+    deployment: Option<PathBuf>,
+    #[command(flatten)]
+    host: HostArgs,
+    /// Ends the process at a step of a deployment, for tests: `before:swap`.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "POINT")]
+    abort_at: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DevArgs {
     /// The deployment document.
     #[arg(value_name = "DEPLOYMENT")]
     deployment: PathBuf,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct HostArgs {
     /// The host's configuration; without it, defaults.
     #[arg(long, value_name = "FILE")]
     host_config: Option<PathBuf>,
@@ -30,11 +56,26 @@ pub(super) struct Args {
     data_directory: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, mode: Mode) -> ExitCode {
-    match prepare(args, mode) {
-        Ok((config, document)) => {
+/// A document that was read and judged.
+type Read = Option<Arc<Source>>;
+
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    #[cfg(debug_assertions)]
+    if let Some(point) = &args.abort_at {
+        crate::deployment::deployments::fault_point::arm(point.clone());
+    }
+    start(args.deployment.as_ref(), &args.host, Mode::Production)
+}
+
+pub(super) fn dev(args: &DevArgs) -> ExitCode {
+    start(Some(&args.deployment), &args.host, Mode::Development)
+}
+
+fn start(deployment: Option<&PathBuf>, args: &HostArgs, mode: Mode) -> ExitCode {
+    match prepare(deployment, args, mode) {
+        Ok((config, source)) => {
             log::start(&config.log);
-            block_on(serve(&config, &document, mode))
+            block_on(serve(&config, source, mode))
         }
         Err(faults) => {
             complain(&faults);
@@ -43,7 +84,11 @@ pub(super) fn run(args: &Args, mode: Mode) -> ExitCode {
     }
 }
 
-fn prepare(args: &Args, mode: Mode) -> Result<(HostConfig, Document), Faults> {
+fn prepare(
+    deployment: Option<&PathBuf>,
+    args: &HostArgs,
+    mode: Mode,
+) -> Result<(HostConfig, Read), Faults> {
     let mut config = match &args.host_config {
         Some(path) => files::host_config(path)?,
         None if mode == Mode::Development => HostConfig {
@@ -55,11 +100,17 @@ fn prepare(args: &Args, mode: Mode) -> Result<(HostConfig, Document), Faults> {
     if let Some(directory) = &args.data_directory {
         config.data_directory.clone_from(directory);
     }
-    let document = files::document(&args.deployment, &site(&config))?;
-    Ok((config, document))
+    let judged = |path: &PathBuf| -> Result<_, Faults> {
+        let source = files::read(path)?;
+        // What is wrong with it is said before anything is touched.
+        files::warned(Document::check(&source, &site(&config))?);
+        Ok(source)
+    };
+    let source = deployment.map(judged).transpose()?;
+    Ok((config, source))
 }
 
-async fn serve(config: &HostConfig, document: &Document, mode: Mode) -> ExitCode {
+async fn serve(config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
     let mut interrupts = Interrupts::listen();
     let app = match App::build(config, mode) {
         Ok(app) => app,
@@ -68,16 +119,8 @@ async fn serve(config: &HostConfig, document: &Document, mode: Mode) -> ExitCode
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let work = async {
-        if let Err(refused) = app.deploy(document).await {
-            complain(&refused);
-            return ExitCode::from(EXIT_CONFIG);
-        }
-        app.supervisor().lost().await;
-        ExitCode::from(EXIT_FAILURE)
-    };
     let code = tokio::select! {
-        code = work => code,
+        code = work(&app, config, source, mode) => code,
         () = interrupts.next() => {
             info!("shutting down");
             ExitCode::SUCCESS
@@ -88,4 +131,61 @@ async fn serve(config: &HostConfig, document: &Document, mode: Mode) -> ExitCode
         // Asked twice, it does not wait for anyone.
         () = interrupts.next() => ExitCode::from(EXIT_FAILURE),
     }
+}
+
+/// Runs until the host cannot go on.
+async fn work(app: &App, config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
+    if let Err(error) = begin(app, mode).await {
+        error!(error = %ErrorChain(&error), "cannot start");
+        return ExitCode::from(EXIT_FAILURE);
+    }
+    let deploying = async {
+        let refused = deploy(app, config, source?).await.err()?;
+        if app.deployments().active().is_none() {
+            complain(&refused);
+            return Some(ExitCode::from(EXIT_CONFIG));
+        }
+        error!(error = %refused, "deployment does not run: what ran before goes on");
+        None
+    };
+    tokio::select! {
+        Some(code) = deploying => code,
+        () = app.supervisor().lost() => ExitCode::from(EXIT_FAILURE),
+    }
+}
+
+async fn begin(app: &App, mode: Mode) -> Result<(), JournalError> {
+    match mode {
+        Mode::Production => app.resume().await?,
+        Mode::Development => app.begin_afresh().await?,
+    }
+    info!("ready");
+    Ok(())
+}
+
+/// Puts a document into service, unless it is, and waits until it is certain
+/// whether it stays.
+async fn deploy(app: &App, config: &HostConfig, source: Arc<Source>) -> Result<(), Refused> {
+    let submission = submission(app, config, source).await?;
+    if app.deployments().is_active(&submission) {
+        return Ok(());
+    }
+    let id = app.deploy(submission).await?;
+    match app.deployments().ended(id).await {
+        Some(report) if report.phase == Phase::RolledBack => Err(Refused(report.faults)),
+        _ => Ok(()),
+    }
+}
+
+/// What is handed in for the document that was read.
+pub(super) async fn submission(
+    app: &App,
+    config: &HostConfig,
+    source: Arc<Source>,
+) -> Result<Submission, SubmitError> {
+    let store = app.deployments().files().clone();
+    let directories = config.plugin_directories.clone();
+    let read = move || Submission::of_source(&source, &directories, &store);
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| SubmitError::Journal(error.into()))?
 }

@@ -5,9 +5,10 @@
 //! that fails in the middle is undone before it is reported.
 
 mod occupant;
+mod operate;
 mod successor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,15 @@ use selvedge_signing::Origin;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use super::report::{DeploymentId, SwapReport};
+use super::report::SwapReport;
 use crate::bus::Bus;
 use crate::capabilities::keyvalue::KeyValue;
 use crate::capabilities::network::Hosts;
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelStore;
 use crate::names::PluginName;
-use crate::runtime::{CallError, Generation, Prepared, Seat, Surroundings, TakeOverError};
+use crate::runtime::{
+    CallError, Generation, HandOver, Prepared, Seat, Surroundings, TakeOverError,
+};
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{Supervisor, UnitState};
 
@@ -59,6 +61,11 @@ pub enum LineError {
     Deaf { plugin: PluginName },
     #[error("plugin `{plugin}` did not begin to work: {state}")]
     NotReady { plugin: PluginName, state: String },
+    #[error("it cannot be remembered of plugin `{plugin}`")]
+    NotRemembered {
+        plugin: PluginName,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("there is no plugin `{0}`")]
     Unknown(PluginName),
 }
@@ -72,6 +79,7 @@ impl LineError {
             Self::TakeOver { source, .. } => source.code(),
             Self::Deaf { .. } => "plugin-deaf",
             Self::NotReady { .. } => "plugin-not-ready",
+            Self::NotRemembered { .. } => "journal-failed",
             Self::Unknown(_) => "no-such-plugin",
         }
     }
@@ -84,6 +92,7 @@ impl LineError {
             | Self::TakeOver { plugin, .. }
             | Self::Deaf { plugin }
             | Self::NotReady { plugin, .. }
+            | Self::NotRemembered { plugin, .. }
             | Self::Unknown(plugin) => plugin,
         }
     }
@@ -125,40 +134,46 @@ impl Line {
     /// # Errors
     ///
     /// The first plugin that cannot be made. None was changed.
-    pub async fn warm_up(&self, ready: Ready) -> Result<Warm, LineError> {
-        let deployment = ready.deployment;
-        let successors = ready.plugins.into_iter().map(|(name, plugin)| {
-            let models = Arc::clone(&ready.models);
-            async move { self.successor(name, plugin, models, deployment).await }
+    pub async fn warm_up(&self, mut ready: Ready) -> Result<Warm, LineError> {
+        let plugins = std::mem::take(&mut ready.plugins);
+        let successors = plugins.into_iter().map(|(name, plugin)| {
+            let ready = &ready;
+            async move {
+                let successor = self.successor(name, plugin, ready)?;
+                let warmed = successor.generation.warm_up().await;
+                warmed.map_err(|source| LineError::WarmUp {
+                    plugin: successor.plugin().clone(),
+                    source,
+                })?;
+                Ok::<_, LineError>(successor)
+            }
         });
         let successors = stream::iter(successors).buffered(WARM_UPS_MAX);
+        let successors = successors.try_collect().await?;
+        let removed = ready.removed;
         Ok(Warm {
-            successors: successors.try_collect().await?,
-            removed: ready.removed,
+            successors,
+            removed,
         })
     }
 
-    async fn successor(
+    fn successor(
         &self,
         name: PluginName,
         plugin: ReadyPlugin,
-        models: Arc<ModelStore>,
-        deployment: DeploymentId,
+        ready: &Ready,
     ) -> Result<Occupant, LineError> {
         let seat = self.occupants().get(&name).map(|old| Arc::clone(&old.seat));
         let seat = seat.unwrap_or_else(|| Seat::new(&self.0.bus, name.clone()));
         let surroundings = Surroundings {
             keyvalue: self.keyvalue(&plugin.prepared)?,
-            models,
+            models: Arc::clone(&ready.models),
             hosts: Arc::clone(&self.0.hosts),
         };
         let generation = Generation::new(plugin.prepared, &seat, surroundings);
-        let warmed = generation.warm_up().await;
-        warmed.map_err(|source| LineError::WarmUp {
-            plugin: name,
-            source,
-        })?;
-        Ok(Occupant::new(seat, generation, plugin.origin, deployment))
+        let mut occupant = Occupant::new(seat, generation, plugin.origin, ready.deployment);
+        occupant.stopped = ready.stopped.contains(&name);
+        Ok(occupant)
     }
 
     fn keyvalue(&self, prepared: &Prepared) -> Result<Option<Arc<dyn KeyValue>>, LineError> {
@@ -184,10 +199,12 @@ impl Line {
     /// The first plugin that did not take over, once all that had is undone.
     pub async fn swap(&self, warm: Warm) -> Result<Swapped, LineError> {
         let mut swapped = Swapped::default();
+        let stopped = warm.successors.iter().filter(|it| it.stopped);
+        let stopped = stopped.map(|it| it.plugin().clone()).collect();
         match self.swap_all(warm, &mut swapped).await {
             Ok(()) => Ok(swapped),
             Err(error) => {
-                self.undo(swapped).await;
+                self.undo(swapped, &stopped).await;
                 Err(error)
             }
         }
@@ -200,6 +217,11 @@ impl Line {
             .into_iter()
             .partition(|successor| known.contains_key(successor.plugin()));
         for occupant in &added {
+            if occupant.stopped {
+                self.enter(occupant.clone());
+                swapped.changes.push(Change::Added(occupant.clone()));
+                continue;
+            }
             let taken = occupant.generation.take_over(None).await;
             taken.map_err(|source| LineError::TakeOver {
                 plugin: occupant.plugin().clone(),
@@ -211,7 +233,7 @@ impl Line {
         for successor in replacing {
             self.replace(successor, swapped).await?;
         }
-        for occupant in &added {
+        for occupant in added.iter().filter(|occupant| !occupant.stopped) {
             self.start(occupant).await?;
         }
         for plugin in warm.removed {
@@ -235,10 +257,15 @@ impl Line {
             return Err(LineError::Deaf { plugin });
         }
         let from = Some(&*predecessor.generation);
-        let handed_over = match successor.generation.take_over(from).await {
+        let handed_over = match Self::hand_over(&predecessor, &successor, from).await {
             Ok(handed_over) => handed_over,
             Err(source) => {
-                self.start_again(&predecessor).await;
+                if predecessor.stopped {
+                    predecessor.generation.leave();
+                    self.enter(predecessor);
+                } else {
+                    self.start_again(&predecessor).await;
+                }
                 return Err(LineError::TakeOver { plugin, source });
             }
         };
@@ -247,6 +274,11 @@ impl Line {
             predecessor,
             successor: successor.clone(),
         });
+        if successor.stopped {
+            // It has what its predecessor had, and rests.
+            successor.generation.leave();
+            return Ok(());
+        }
         self.start(&successor).await?;
         let pause = successor.seat.last_pause().unwrap_or_default();
         let report = SwapReport {
@@ -264,10 +296,23 @@ impl Line {
         Ok(())
     }
 
-    /// Puts everything back as it was before a swap, the last change first.
-    pub async fn undo(&self, swapped: Swapped) {
+    async fn hand_over(
+        predecessor: &Occupant,
+        successor: &Occupant,
+        from: Option<&Generation>,
+    ) -> Result<HandOver, TakeOverError> {
+        if predecessor.stopped {
+            // State is handed over by whoever has the seat.
+            predecessor.generation.return_from(None).await?;
+        }
+        successor.generation.take_over(from).await
+    }
+
+    /// Puts everything back as it was before a swap, the last change first. What
+    /// an operator `stopped` rests.
+    pub async fn undo(&self, swapped: Swapped, stopped: &BTreeSet<PluginName>) {
         for change in swapped.changes.into_iter().rev() {
-            if let Err(error) = self.undo_one(&change).await {
+            if let Err(error) = self.undo_one(&change, stopped).await {
                 let (plugin, code) = (error.plugin().as_str(), error.code());
                 let error = ErrorChain(&error).to_string();
                 error!(plugin, code, error, "plugin not brought back");
@@ -275,7 +320,11 @@ impl Line {
         }
     }
 
-    async fn undo_one(&self, change: &Change) -> Result<(), LineError> {
+    async fn undo_one(
+        &self,
+        change: &Change,
+        stopped: &BTreeSet<PluginName>,
+    ) -> Result<(), LineError> {
         let (back, from) = match change {
             Change::Added(occupant) => {
                 self.halt(occupant).await;
@@ -298,12 +347,19 @@ impl Line {
             plugin: back.plugin().clone(),
             source,
         })?;
+        let mut back = back.clone();
+        back.stopped = stopped.contains(back.plugin());
         self.enter(back.clone());
-        self.start(back).await
+        if back.stopped {
+            back.generation.leave();
+            return Ok(());
+        }
+        self.start(&back).await
     }
 
     /// A predecessor that keeps its seat goes on where it stopped.
     async fn start_again(&self, predecessor: &Occupant) {
+        self.enter(predecessor.clone());
         if let Err(error) = self.start(predecessor).await {
             let (plugin, error) = (
                 predecessor.plugin().as_str(),

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use selvedge_registry::Silent;
+use selvedge_registry::{Progress, Silent};
 use selvedge_signing::VerifiedArtifact;
 
 use super::Deployer;
 use super::document::component_source::{ComponentSource, FilePath};
+use super::document::handed::Files;
 use super::document::{Document, Model, Plugin};
 use crate::artifacts::ArtifactError;
 use crate::inference::{Golden, GoldenError, ModelSource};
 use crate::names::{Digest, PluginName};
+use crate::storage::FileError;
 use crate::trust::GateError;
 
 /// Bytes of a component, a model or a golden vector.
@@ -30,6 +32,8 @@ pub enum LoadFault {
     Missing(String),
     #[error("cannot read the file")]
     Read(#[from] std::io::Error),
+    #[error("cannot read the file that was handed in")]
+    Handed(#[from] FileError),
     #[error("{path} has more than {FILE_BYTES_MAX} bytes", path = path.display())]
     TooLarge { path: PathBuf },
     #[error("its digest is {found}, but the deployment asks for {expected}")]
@@ -69,7 +73,20 @@ impl fmt::Debug for FindPlugin {
     }
 }
 
-/// What `plugin` is made from, verified.
+/// Brings what `plugin` is made from to this device, without looking into it.
+pub(super) async fn bring(
+    deployer: &Deployer,
+    plugin: &Plugin,
+    progress: &dyn Progress,
+) -> Result<(), LoadFault> {
+    // What is shipped or was handed in is here.
+    if let ComponentSource::Artifact(reference) = &plugin.component {
+        drop(deployer.artifacts.obtain(reference, progress).await?);
+    }
+    Ok(())
+}
+
+/// What `plugin` is made from, out of what was brought, verified.
 pub(super) async fn artifact(
     deployer: &Deployer,
     document: &Document,
@@ -88,14 +105,19 @@ pub(super) async fn artifact(
             off_executor(move || Ok(gate.shipped(&shipped, component, manifest)?)).await?
         }
         ComponentSource::Artifact(reference) => {
-            let candidate = deployer.artifacts.obtain(&reference, &Silent).await?;
+            let store = deployer.artifacts.offline();
+            let candidate = store.obtain(&reference, &Silent).await?;
             off_executor(move || Ok(gate.admit(&reference, &candidate)?)).await?
         }
         ComponentSource::File(path) => {
-            let found = path.find(document.folder(), &deployer.find.directories);
-            let missing = || LoadFault::Missing(path.as_path().display().to_string());
-            let (found, name) = (found.ok_or_else(missing)?, name.clone());
-            off_executor(move || Ok(gate.development(&name, read(&found)?)?)).await?
+            let (name, files) = (name.clone(), document.files().clone());
+            let (folder, directories) = (document.folder().to_owned(), &deployer.find.directories);
+            let directories = Arc::clone(directories);
+            off_executor(move || {
+                let bytes = file(&files, &path, &folder, &directories)?;
+                Ok(gate.development(&name, bytes)?)
+            })
+            .await?
         }
     };
     let found = artifact.origin().component_digest();
@@ -113,9 +135,23 @@ async fn off_executor<T: Send + 'static>(
     done.map_err(|_| LoadFault::Interrupted)?
 }
 
-/// The model, with the vector that it must reproduce.
+/// A file that a document names, wherever it is.
+fn file(
+    files: &Files,
+    path: &FilePath,
+    folder: &Path,
+    directories: &[PathBuf],
+) -> Result<Bytes, LoadFault> {
+    let missing = || LoadFault::Missing(path.as_path().display().to_string());
+    match files {
+        Files::Beside => read(&path.find(folder, directories).ok_or_else(missing)?),
+        Files::Handed(store, _) => Ok(store.get(&files.digest(path).ok_or_else(missing)?)?),
+    }
+}
+
+/// The model, with the vector that it must reproduce. Blocks.
 pub(super) fn model(document: &Document, model: &Model) -> Result<ModelSource, LoadFault> {
-    let from = |path: &FilePath| read(&path.within(document.folder()));
+    let from = |path: &FilePath| file(document.files(), path, document.folder(), &[]);
     let (bytes, digest) = checked(from(&model.path)?, model.digest)?;
     let golden = model
         .golden

@@ -6,7 +6,7 @@
 //! can attach one could otherwise keep everyone from pulling.
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use selvedge_artifact::{Descriptor, Digest, Manifest, Reference, from_both_ends, media_type};
 
 use super::blobs::Fetch;
@@ -118,8 +118,12 @@ impl Client {
                 progress: pull.progress,
             })
             .collect();
-        futures::stream::iter(&fetches)
-            .map(|fetch| self.fetch(fetch))
+        // Boxed, so that the whole can be seen to be `Send`.
+        let fetching: Vec<_> = fetches
+            .iter()
+            .map(|fetch| self.fetch(fetch).boxed())
+            .collect();
+        futures::stream::iter(fetching)
             .buffer_unordered(BLOBS_AT_ONCE)
             .try_fold(0, |sum, received| async move { Ok(sum + received) })
             .await

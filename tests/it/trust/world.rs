@@ -162,6 +162,8 @@ impl World {
         for (index, reference) in references.iter().enumerate() {
             text += &format!("[plugins.p{index}]\ncomponent = \"{reference}\"\n{GRANTS}");
         }
+        // So that none of these stays, and each refusal ends the host.
+        text += "[probation]\nseconds = 3600\n";
         self.write(name, text);
     }
 

@@ -84,6 +84,11 @@ impl Source {
         &self.file
     }
 
+    /// All of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The place of the byte at `offset`.
     pub(crate) fn locate(&self, offset: usize) -> Location {
         let line = self.lines.partition_point(|start| *start <= offset).max(1);

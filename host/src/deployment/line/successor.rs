@@ -1,6 +1,6 @@
 //! What takes a place, on its way there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use selvedge_signing::Origin;
@@ -26,6 +26,8 @@ pub struct Ready {
     pub plugins: BTreeMap<PluginName, ReadyPlugin>,
     /// To be taken off.
     pub removed: Vec<PluginName>,
+    /// Those that an operator stopped: they take their places and rest.
+    pub stopped: BTreeSet<PluginName>,
     /// The models of the deployment.
     pub models: Arc<ModelStore>,
 }
@@ -35,6 +37,14 @@ pub struct Ready {
 pub struct Warm {
     pub(super) successors: Vec<Occupant>,
     pub(super) removed: Vec<PluginName>,
+}
+
+impl Warm {
+    /// By whose word the successors run.
+    pub fn origins(&self) -> Vec<Arc<Origin>> {
+        let origin = |successor: &Occupant| Arc::clone(&successor.origin);
+        self.successors.iter().map(origin).collect()
+    }
 }
 
 /// What a swap did: kept until it is certain that it stays. Dropping it lets go

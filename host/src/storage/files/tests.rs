@@ -72,5 +72,8 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
     let gone = folder.path().to_owned();
     drop(folder);
     let error = store.put(b"x").unwrap_err();
-    assert!(error.to_string().contains(gone.to_str().unwrap()), "{error}");
+    assert!(
+        error.to_string().contains(gone.to_str().unwrap()),
+        "{error}"
+    );
 }

@@ -1,0 +1,546 @@
+//! One deployment, from its first phase to its end.
+//!
+//! Each phase is on the disk before its work begins. Until the swap it can be
+//! broken off at any moment and nothing has changed; from the swap on it ends
+//! committed or undone. What was undone is remembered as rolled back, whether
+//! this process lives to write it or the next one finds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use selvedge_signing::Origin;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::journal::JournalError;
+use super::probation::{Failing, Judge, rhythm};
+use super::state::State;
+use super::watch::Watch;
+use super::{Deployments, Running, fault_point};
+use crate::deployment::document::Document;
+use crate::deployment::document::fault::plain;
+use crate::deployment::document::place::Place;
+use crate::deployment::line::{Ready, ReadyPlugin, Swapped, Warm};
+use crate::deployment::plan::{Change, Plan};
+use crate::deployment::report::{
+    DeploymentId, DeploymentReport, Event, FaultReport, Installed, Phase,
+};
+use crate::deployment::{DeployFault, Located};
+use crate::error_chain::ErrorChain;
+use crate::inference::ModelStore;
+use crate::names::PluginName;
+
+/// Why a deployment does not go on.
+enum Break {
+    Faults(Vec<FaultReport>),
+    /// A newer one is to take its place.
+    Superseded,
+    /// The host stops.
+    Stopping,
+}
+
+/// What there is to do.
+struct Work {
+    document: Arc<Document>,
+    plan: Plan,
+    /// To be made: new, changed, or not at work though they should be.
+    changed: BTreeSet<PluginName>,
+    removed: Vec<PluginName>,
+}
+
+/// What is ready to take over.
+struct Successors {
+    warm: Warm,
+    models: Arc<ModelStore>,
+}
+
+impl From<JournalError> for Break {
+    fn from(error: JournalError) -> Self {
+        Self::Faults(vec![of_journal(&error)])
+    }
+}
+
+pub(super) fn of_journal(error: &JournalError) -> FaultReport {
+    FaultReport {
+        code: "journal-failed".to_owned(),
+        message: ErrorChain(error).to_string(),
+        plugin: None,
+        place: None,
+        help: None,
+    }
+}
+
+/// A fault as it is told.
+pub(super) fn told(located: &Located) -> FaultReport {
+    FaultReport {
+        code: located.fault.code().to_owned(),
+        message: ErrorChain(&located.fault).to_string(),
+        plugin: located.plugin.clone(),
+        place: Some(located.location.to_string()),
+        help: located.fault.hint(),
+    }
+}
+
+fn all_told(faults: &[Located]) -> Break {
+    Break::Faults(faults.iter().map(told).collect())
+}
+
+/// One deployment under way.
+pub(super) struct Attempt<'a> {
+    pub(super) deployments: &'a Deployments,
+    pub(super) id: DeploymentId,
+    /// The host stops.
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Attempt<'_> {
+    /// Goes on until it has ended, or the host stops.
+    pub(super) async fn run(&self) {
+        match self.go().await {
+            Ok(()) => {}
+            Err(Break::Faults(faults)) => self.end("fail", Phase::Failed, faults).await,
+            Err(Break::Superseded) => {
+                self.end("supersede", Phase::Superseded, Vec::new()).await;
+            }
+            Err(Break::Stopping) => {
+                let id = self.id;
+                let ledger = &self.deployments.0.ledger;
+                let put_back = move |state: &mut State| state.put_back(id);
+                ledger.write_or_hold("fail", put_back).await;
+            }
+        }
+    }
+
+    async fn go(&self) -> Result<(), Break> {
+        let work = self.unless(self.look()).await??;
+        if !work.plan.changes_anything() && work.changed.is_empty() && self.is_known(&work) {
+            let plugins = self.unchanged(&work);
+            self.commit(move |report| report.plugins = plugins).await?;
+            self.deployments.set_running(Running {
+                document: work.document,
+                models: self.deployments.models(),
+            });
+            return Ok(());
+        }
+        let deployer = &self.deployments.0.deployer;
+        let (document, changed) = (&*work.document, &work.changed);
+        let news = &self.deployments.0.news;
+        let pulled = deployer.pull(document, changed, |plugin| {
+            Box::new(news.pull(self.id, plugin))
+        });
+        let faults = self.unless(pulled).await?;
+        if !faults.is_empty() {
+            return Err(all_told(&faults));
+        }
+        self.verify(&work).await?;
+        self.admit(&work).await?;
+        let (plugins, models) = self.compile(&work).await?;
+        self.put_in_service(work, plugins, models).await
+    }
+
+    /// What the document changes.
+    async fn look(&self) -> Result<Work, Break> {
+        let kept = self.deployments.0.ledger.read(|state| {
+            let kept = state.documents.get(&self.id);
+            kept.map(Arc::clone)
+        });
+        let kept = kept.ok_or_else(|| {
+            Break::Faults(vec![super::state::interrupted("its document is gone")])
+        })?;
+        let document = self.deployments.check(&kept).await;
+        let document = Arc::new(document.map_err(Break::Faults)?);
+        let running = self.deployments.running();
+        let running = running.as_ref().map(|running| &*running.document);
+        let plan = super::compare::compare(running, &document);
+        let occupants = self.deployments.0.deployer.line.occupants();
+        let down = self.deployments.down();
+        let names = document.plugins.keys();
+        let untouched = |name: &PluginName| {
+            let changes = plan.plugins.iter();
+            let change = changes.filter(|change| change.plugin == *name);
+            let same = change.map(|it| it.change).all(|it| it == Change::Untouched);
+            same && occupants.contains_key(name) && !down.contains(name)
+        };
+        let changed = names.filter(|name| !untouched(name)).cloned().collect();
+        let gone = occupants.into_keys();
+        let removed = gone
+            .filter(|name| !document.plugins.contains_key(name))
+            .collect();
+        Ok(Work {
+            document,
+            plan,
+            changed,
+            removed,
+        })
+    }
+
+    /// Whether nothing but the number of the deployment in force is new.
+    fn is_known(&self, work: &Work) -> bool {
+        work.removed.is_empty()
+            && self
+                .deployments
+                .0
+                .ledger
+                .read(|state| state.active.is_some())
+    }
+
+    async fn verify(&self, work: &Work) -> Result<(), Break> {
+        self.enter("verify", Phase::Verify, |_| {}).await?;
+        let deployer = &self.deployments.0.deployer;
+        let verified = deployer.verify(&work.document, &work.changed);
+        let (origins, faults) = self.unless(verified).await?;
+        if !faults.is_empty() {
+            return Err(all_told(&faults));
+        }
+        let mut plugins = self.unchanged(work);
+        for (name, origin) in origins {
+            let component = component(&work.document, &name);
+            plugins.insert(name, installed(component, &origin));
+        }
+        let plan = work.plan.clone();
+        let models = work.document.models.iter().filter_map(|(name, model)| {
+            let digest = work.document.files().digest(&model.path);
+            Some((name.clone(), digest.or(model.digest)?))
+        });
+        let models = models.collect();
+        let told = move |report: &mut DeploymentReport| {
+            report.plugins = plugins;
+            report.models = models;
+            report.plan = Some(plan);
+        };
+        self.enter("admit", Phase::Admit, told).await
+    }
+
+    /// Needs are compared with grants and policy where components are linked;
+    /// what can be said before that is said here.
+    #[expect(clippy::unused_async, reason = "components are read by waiting")]
+    async fn admit(&self, _: &Work) -> Result<(), Break> {
+        Ok(())
+    }
+
+    async fn compile(
+        &self,
+        work: &Work,
+    ) -> Result<(BTreeMap<PluginName, ReadyPlugin>, Arc<ModelStore>), Break> {
+        self.enter("compile", Phase::Compile, |_| {}).await?;
+        let deployer = &self.deployments.0.deployer;
+        let news = &self.deployments.0.news;
+        let done = |plugin: &PluginName| news.compiled(self.id, plugin);
+        let compiled = deployer.compile(&work.document, &work.changed, done);
+        let models = self.deployments.models_for(&work.document, &work.plan);
+        let both = async { (models.await, compiled.await) };
+        let (models, (plugins, mut faults)) = self.unless(both).await?;
+        match models {
+            Ok(models) if faults.is_empty() => Ok((plugins, models)),
+            Ok(_) => Err(all_told(&faults)),
+            Err(mut of_models) => {
+                of_models.append(&mut faults);
+                Err(all_told(&of_models))
+            }
+        }
+    }
+
+    /// Everything is there: successors are made, take over and are watched.
+    async fn put_in_service(
+        &self,
+        work: Work,
+        plugins: BTreeMap<PluginName, ReadyPlugin>,
+        models: Arc<ModelStore>,
+    ) -> Result<(), Break> {
+        self.enter("prepare", Phase::Prepare, |_| {}).await?;
+        let inner = &self.deployments.0;
+        // Operators stop and start plugins before it or after it.
+        let changing = inner.changing.lock().await;
+        let ready = Ready {
+            deployment: self.id,
+            plugins,
+            removed: work.removed.clone(),
+            stopped: inner.ledger.read(|state| state.stopped.clone()),
+            models: Arc::clone(&models),
+        };
+        fault_point::before("warm-up");
+        let warm = self.unless(inner.deployer.line.warm_up(ready)).await?;
+        fault_point::after("warm-up");
+        let of_document = |fault| Located::of_document(&work.document, fault);
+        let warm = warm.map_err(|error| all_told(&[of_document(error.into())]))?;
+        self.enter("swap", Phase::Swap, |_| {}).await?;
+        let successors = Successors { warm, models };
+        let swapped = self.swap(&work, successors).await;
+        drop(changing);
+        let (swapped, watch, running) = match swapped {
+            Ok(swapped) => swapped,
+            Err(faults) => {
+                self.end("roll-back", Phase::RolledBack, faults).await;
+                return Ok(());
+            }
+        };
+        self.watch_over(&work, swapped, watch, running).await;
+        Ok(())
+    }
+
+    /// Lets the successors take over; on a fault everything is as it was.
+    async fn swap(
+        &self,
+        work: &Work,
+        successors: Successors,
+    ) -> Result<(Swapped, (Watch, Judge), Running), Vec<FaultReport>> {
+        let inner = &self.deployments.0;
+        let at = |fault: DeployFault| vec![told(&Located::of_document(&work.document, fault))];
+        let before: Vec<_> = inner.deployer.line.origins().into_values().collect();
+        let accepted = successors.warm.origins();
+        let stay = inner.deployer.line.origins().into_iter();
+        let stay = stay.filter(|(name, _)| {
+            let named = work.document.plugins.contains_key(name);
+            named && !work.changed.contains(name)
+        });
+        let accepted = accepted.into_iter().chain(stay.map(|(_, origin)| origin));
+        let supervisor = &inner.deployer.supervisor;
+        let line = &inner.deployer.line;
+        let watch = Watch::begin(&inner.bus, line, supervisor, work.changed.clone());
+        let mut watch = watch.map_err(|error| {
+            let message = ErrorChain(&error).to_string();
+            vec![super::state::interrupted(&message)]
+        })?;
+        fault_point::before("accept");
+        inner
+            .deployer
+            .accept(accepted.map(|origin| (*origin).clone()).collect())
+            .await
+            .map_err(at)?;
+        fault_point::after("accept");
+        let predecessors = watch.predecessors();
+        fault_point::before("take-over");
+        let swapped = line.swap(successors.warm).await;
+        fault_point::after("take-over");
+        let swapped = match swapped {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                self.accept_again(&before).await;
+                return Err(at(error.into()));
+            }
+        };
+        let (watched, begin) = (watch.watched(&predecessors), watch.fares());
+        let judge = Judge::new(work.document.probation, watched, begin);
+        let running = Running {
+            document: Arc::clone(&work.document),
+            models: successors.models,
+        };
+        Ok((swapped, (watch, judge), running))
+    }
+
+    /// The deployment runs: it is watched, and kept or undone.
+    async fn watch_over(
+        &self,
+        work: &Work,
+        swapped: Swapped,
+        (mut watch, judge): (Watch, Judge),
+        running: Running,
+    ) {
+        let reports = swapped.reports.clone();
+        let told = reports.clone();
+        let entered = self.enter("probation", Phase::Probation, move |report| {
+            report.swaps = told
+        });
+        if let Err(fault) = entered.await {
+            return self.undo(swapped, fault).await;
+        }
+        for swap in reports {
+            let deployment = self.id;
+            self.deployments
+                .0
+                .news
+                .tell(Event::Swapped { deployment, swap });
+        }
+        let (name, version) = (
+            work.document.name.as_str(),
+            work.document.version.to_string(),
+        );
+        info!(
+            deployment = name,
+            deployment_version = version,
+            id = self.id.0,
+            "deployment started"
+        );
+        let kept = match watch.during_swap() {
+            failing if failing.is_empty() => self.probation(&work, &mut watch, judge).await,
+            failing => Err(failing_of(&work.document, &failing)),
+        };
+        let kept = match kept {
+            Ok(()) => self.commit(|_| {}).await,
+            Err(broken) => Err(broken),
+        };
+        match kept {
+            Ok(()) => {
+                self.deployments.set_running(running);
+                // Only now may the predecessors go.
+                drop(swapped);
+            }
+            // The next start finds that it was not kept, and goes back.
+            Err(Break::Stopping) => {}
+            Err(broken) => self.undo(swapped, broken).await,
+        }
+    }
+
+    /// Watches until it is certain that the deployment may stay.
+    async fn probation(
+        &self,
+        work: &Work,
+        watch: &mut Watch,
+        mut judge: Judge,
+    ) -> Result<(), Break> {
+        let (whole, look) = rhythm(work.document.probation);
+        let end = Instant::now() + whole;
+        let ledger = &self.deployments.0.ledger;
+        while Instant::now() < end {
+            let stopped = || ledger.read(|state| state.stopped.clone());
+            let next = end.min(Instant::now() + look);
+            let failing = self
+                .unless(timeout_at(next, watch.failure(stopped)))
+                .await?;
+            let failing = failing.unwrap_or_else(|_| judge.look(&watch.fares()));
+            if !failing.is_empty() {
+                return Err(failing_of(&work.document, &failing));
+            }
+        }
+        self.unless(std::future::ready(())).await
+    }
+
+    /// Puts everything back, and remembers that it was.
+    async fn undo(&self, swapped: Swapped, broken: Break) {
+        let inner = &self.deployments.0;
+        let changing = inner.changing.lock().await;
+        let stopped = inner.ledger.read(|state| state.stopped.clone());
+        fault_point::before("undo");
+        inner.deployer.line.undo(swapped, &stopped).await;
+        fault_point::after("undo");
+        drop(changing);
+        let origins = inner.deployer.line.origins().into_values();
+        self.accept_again(&origins.collect::<Vec<_>>()).await;
+        // What was revoked meanwhile must not come back with the others.
+        self.deployments.take_off_revoked().await;
+        match broken {
+            Break::Superseded => self.end("supersede", Phase::Superseded, Vec::new()).await,
+            Break::Faults(faults) => self.end("roll-back", Phase::RolledBack, faults).await,
+            Break::Stopping => {}
+        }
+    }
+
+    /// What ran before runs again: it is what the device accepted last.
+    async fn accept_again(&self, origins: &[Arc<Origin>]) {
+        let origins = origins.iter().map(|origin| Origin::clone(origin)).collect();
+        let accepted = self.deployments.0.deployer.accept(origins).await;
+        if let Err(error) = accepted {
+            let (code, error) = (error.code(), ErrorChain(&error).to_string());
+            error!(code, error, "what runs again was not remembered");
+        }
+    }
+
+    /// It stays.
+    async fn commit(
+        &self,
+        also: impl FnOnce(&mut DeploymentReport) + Send + 'static,
+    ) -> Result<(), Break> {
+        let (id, now) = (self.id, Timestamp::now());
+        let commit = move |state: &mut State| {
+            state.change(id, also);
+            state.end(id, Phase::Committed, Vec::new(), now);
+        };
+        self.deployments.0.ledger.write("commit", commit).await?;
+        info!(id = id.0, "deployment committed");
+        self.deployments.ended_now(id).await;
+        Ok(())
+    }
+
+    /// It ends otherwise.
+    async fn end(&self, step: &'static str, phase: Phase, faults: Vec<FaultReport>) {
+        for fault in &faults {
+            warn!(
+                id = self.id.0,
+                code = fault.code,
+                error = fault.message,
+                "deployment failed"
+            );
+        }
+        self.deployments.end(self.id, step, phase, faults).await;
+    }
+
+    /// Goes on to `phase`, which is on the disk before its work begins.
+    async fn enter(
+        &self,
+        step: &'static str,
+        phase: Phase,
+        also: impl FnOnce(&mut DeploymentReport) + Send + 'static,
+    ) -> Result<(), Break> {
+        let id = self.id;
+        let enter = move |state: &mut State| {
+            state.enter(id, phase);
+            state.change(id, also);
+        };
+        self.deployments.0.ledger.write(step, enter).await?;
+        self.deployments.tell(id);
+        Ok(())
+    }
+
+    /// Waits for `work`, unless the host stops or a newer deployment comes first.
+    async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, Break> {
+        let mut superseded = self.deployments.0.superseded.subscribe();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Break::Stopping),
+            // The sender lives as long as the deployments.
+            _ = superseded.wait_for(|id| *id >= self.id.0) => Err(Break::Superseded),
+            done = work => Ok(done),
+        }
+    }
+
+    /// The plugins that nothing is done to, as they run.
+    fn unchanged(&self, work: &Work) -> BTreeMap<PluginName, Installed> {
+        let origins = self.deployments.0.deployer.line.origins().into_iter();
+        let named = |name: &PluginName| {
+            work.document.plugins.contains_key(name) && !work.changed.contains(name)
+        };
+        let origins = origins.filter(|(name, _)| named(name));
+        let installed = origins.map(|(name, origin)| {
+            let installed = installed(component(&work.document, &name), &origin);
+            (name, installed)
+        });
+        installed.collect()
+    }
+}
+
+fn failing_of(document: &Document, failing: &[Failing]) -> Break {
+    let told = |failing: &Failing| FaultReport {
+        code: failing.code().to_owned(),
+        message: plain(&failing.to_string()),
+        plugin: Some(failing.plugin().clone()),
+        place: Some(
+            document
+                .place_of(Place::Plugin(failing.plugin()))
+                .to_string(),
+        ),
+        help: None,
+    };
+    Break::Faults(failing.iter().map(told).collect())
+}
+
+/// Where a plugin comes from, as the document says.
+pub(super) fn component(document: &Document, name: &PluginName) -> String {
+    let plugin = document.plugins.get(name);
+    plugin
+        .map(|plugin| plugin.component.clone().into())
+        .unwrap_or_default()
+}
+
+pub(super) fn installed(component: String, origin: &Origin) -> Installed {
+    Installed {
+        component,
+        package: origin.package().to_string(),
+        version: origin.version().to_string(),
+        publisher: origin.publisher().to_owned(),
+        artifact: origin.digest(),
+        digest: origin.component_digest(),
+    }
+}

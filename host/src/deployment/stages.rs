@@ -1,0 +1,245 @@
+//! What is done to a deployment before it touches what runs.
+//!
+//! Each stage goes through all plugins that it is asked for and finds all that
+//! is wrong. Components are not kept between stages, for all together may be
+//! larger than the memory: they are read and verified again, so what is compiled
+//! is what was verified.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use selvedge_registry::Progress;
+use selvedge_signing::{Origin, VerifiedArtifact};
+use tracing::info;
+
+use super::document::place::Place;
+use super::document::{Document, Plugin};
+use super::line::ReadyPlugin;
+use super::{DeployFault, Deployer, Located, load};
+use crate::inference::ModelStore;
+use crate::names::PluginName;
+use crate::runtime::{PrepareError, Prepared};
+use crate::spec::InstanceSpec;
+
+/// Artifacts brought at once.
+const PULLS_MAX: usize = 4;
+
+/// What came out of a stage for each plugin, and what went wrong.
+pub(super) type Staged<T> = (BTreeMap<PluginName, T>, Vec<Located>);
+
+impl Located {
+    /// `fault` of `plugin`, at the place to mend it.
+    pub(super) fn of_plugin(document: &Document, name: &PluginName, fault: DeployFault) -> Self {
+        Self {
+            location: document.place_of(place_of(name, &fault)),
+            plugin: Some(name.clone()),
+            fault,
+        }
+    }
+
+    /// `fault` of no plugin in particular, or of one that it names.
+    pub(super) fn of_document(document: &Document, fault: DeployFault) -> Self {
+        match &fault {
+            DeployFault::Line(error) => {
+                let plugin = error.plugin().clone();
+                Self::of_plugin(document, &plugin, fault)
+            }
+            DeployFault::ModelFile { model, .. } | DeployFault::Model { model, .. } => Self {
+                location: document.place_of(Place::Model(model)),
+                plugin: None,
+                fault,
+            },
+            _ => Self {
+                location: document.place_of(Place::Document),
+                plugin: None,
+                fault,
+            },
+        }
+    }
+}
+
+impl Deployer {
+    /// Brings what the plugins are made from to this device.
+    pub(super) async fn pull(
+        &self,
+        document: &Document,
+        plugins: &BTreeSet<PluginName>,
+        progress: impl Fn(&PluginName) -> Box<dyn Progress>,
+    ) -> Vec<Located> {
+        let mut work = Work::new();
+        for (name, plugin) in wanted(document, plugins) {
+            let progress = progress(name);
+            let bring = async move {
+                let brought = load::bring(self, plugin, &*progress).await;
+                brought.map_err(|source| DeployFault::Component {
+                    plugin: name.clone(),
+                    source,
+                })
+            };
+            work.push((name, bring.boxed()));
+        }
+        each(document, work, PULLS_MAX, |_| {}).await.1
+    }
+
+    /// Says by whose word the plugins may run.
+    pub(super) async fn verify(
+        &self,
+        document: &Document,
+        plugins: &BTreeSet<PluginName>,
+    ) -> Staged<Origin> {
+        let mut work = Work::new();
+        for (name, plugin) in wanted(document, plugins) {
+            let verify = async move {
+                let artifact = self.verified(document, name, plugin).await?;
+                let origin = artifact.into_origin();
+                info!(
+                    plugin = name.as_str(),
+                    digest = %origin.digest(),
+                    package = %origin.package(),
+                    plugin_version = %origin.version(),
+                    publisher = origin.publisher(),
+                    "plugin verified"
+                );
+                Ok(origin)
+            };
+            work.push((name, verify.boxed()));
+        }
+        each(document, work, self.compile_threads_max, |_| {}).await
+    }
+
+    /// Makes native code of the plugins, and links it.
+    pub(super) async fn compile(
+        &self,
+        document: &Document,
+        plugins: &BTreeSet<PluginName>,
+        done: impl Fn(&PluginName),
+    ) -> Staged<ReadyPlugin> {
+        let mut work = Work::new();
+        for (name, plugin) in wanted(document, plugins) {
+            work.push((name, self.ready(document, name, plugin).boxed()));
+        }
+        each(document, work, self.compile_threads_max, done).await
+    }
+
+    async fn verified(
+        &self,
+        document: &Document,
+        name: &PluginName,
+        plugin: &Plugin,
+    ) -> Result<VerifiedArtifact, DeployFault> {
+        let artifact = load::artifact(self, document, name, plugin).await;
+        artifact.map_err(|source| DeployFault::Component {
+            plugin: name.clone(),
+            source,
+        })
+    }
+
+    async fn ready(
+        &self,
+        document: &Document,
+        name: &PluginName,
+        plugin: &Plugin,
+    ) -> Result<ReadyPlugin, DeployFault> {
+        let artifact = self.verified(document, name, plugin).await?;
+        let spec = InstanceSpec {
+            plugin: name.clone(),
+            digest: artifact.origin().component_digest(),
+            config: plugin.config.clone(),
+            grants: plugin.grants.clone(),
+            limits: plugin.limits.clone(),
+        };
+        let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
+        let compile = move || {
+            let prepared = Prepared::new(&engine, &cache, spec, &artifact)?;
+            let origin = artifact.into_origin();
+            Ok::<_, PrepareError>(ReadyPlugin { prepared, origin })
+        };
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
+    }
+
+    /// The models of a deployment, each tried out. Those that run keep theirs.
+    pub(super) async fn models(
+        &self,
+        document: &Arc<Document>,
+    ) -> Result<Arc<ModelStore>, Vec<Located>> {
+        let models = Arc::new(ModelStore::new(self.inference.clone()));
+        let asked = Arc::clone(document);
+        let (document, store) = (Arc::clone(document), Arc::clone(&models));
+        let load = move || {
+            let mut faults = Vec::new();
+            for (name, model) in &document.models {
+                let model_name = || name.clone();
+                let loaded = load::model(&document, model);
+                let loaded = loaded.map_err(|source| DeployFault::ModelFile {
+                    model: model_name(),
+                    source,
+                });
+                let served = loaded.and_then(|source| {
+                    let served = store.load(name.clone(), &source);
+                    served.map_err(|source| DeployFault::Model {
+                        model: model_name(),
+                        source,
+                    })
+                });
+                let fault = served.err();
+                faults.extend(fault.map(|fault| Located::of_document(&document, fault)));
+            }
+            faults
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
+        match loaded {
+            Ok(faults) if faults.is_empty() => Ok(models),
+            Ok(faults) => Err(faults),
+            Err(_) => Err(vec![Located::of_document(&asked, DeployFault::Interrupted)]),
+        }
+    }
+}
+
+/// What is to be done for each plugin.
+type Work<'a, T> = Vec<(&'a PluginName, BoxFuture<'a, Result<T, DeployFault>>)>;
+
+fn wanted<'a>(
+    document: &'a Document,
+    plugins: &BTreeSet<PluginName>,
+) -> impl Iterator<Item = (&'a PluginName, &'a Plugin)> {
+    let all = document.plugins.iter();
+    all.filter(|(name, _)| plugins.contains(*name))
+}
+
+/// Does all of `work`, so much at once.
+async fn each<T>(
+    document: &Document,
+    work: Work<'_, T>,
+    at_once: usize,
+    done: impl Fn(&PluginName),
+) -> Staged<T> {
+    let (names, work): (Vec<_>, Vec<_>) = work.into_iter().unzip();
+    let mut outcomes = stream::iter(work).buffered(at_once.max(1));
+    let (mut ready, mut faults) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        match outcomes.next().await {
+            Some(Ok(outcome)) => {
+                done(name);
+                ready.insert(name.clone(), outcome);
+            }
+            Some(Err(fault)) => faults.push(Located::of_plugin(document, name, fault)),
+            None => break,
+        }
+    }
+    drop(outcomes);
+    (ready, faults)
+}
+
+/// The part of the document that an operator would change to mend `fault`.
+fn place_of<'a>(plugin: &'a PluginName, fault: &DeployFault) -> Place<'a> {
+    match fault {
+        DeployFault::Component { .. } | DeployFault::Prepare(PrepareError::Compile { .. }) => {
+            Place::PluginField(plugin, "component")
+        }
+        DeployFault::Prepare(PrepareError::NotAdmitted(_)) => Place::PluginField(plugin, "grants"),
+        _ => Place::Plugin(plugin),
+    }
+}
