@@ -8,6 +8,7 @@
 )]
 
 mod demo;
+mod deployments;
 mod gateway;
 mod guests;
 mod isolation;

@@ -61,7 +61,7 @@ component = "shipped:window"
     #[test]
     fn inline_tables_are_edited_too() {
         let text = "plugins = { hot = { component = \"a.wasm\", digest = \"x\" } }\n";
-        let expected = "plugins = { hot = { component = \"shipped:b\" } }\n";
+        let expected = "plugins = { hot = { component = \"shipped:b\"} }\n";
         let edited = with_component(text, "hot", "shipped:b");
         assert_eq!(edited.as_deref(), Some(expected));
     }

@@ -1,0 +1,10 @@
+//! Deployments: what becomes of them, of what ran before, and of both when the
+//! host ends in the middle.
+
+mod ends;
+mod kept;
+mod killed;
+mod operated;
+mod probation;
+mod waits;
+mod world;

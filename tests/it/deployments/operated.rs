@@ -1,0 +1,78 @@
+//! Plugins that operators stop, start and restart.
+
+use super::world::{Device, Line};
+
+fn line(version: u32, mode: &str) -> Line {
+    Line::new(version)
+        .plugin("a", "handles", mode)
+        .plugin("b", "echo", "")
+}
+
+#[tokio::test]
+async fn a_stopped_plugin_stays_stopped_until_it_is_started() {
+    let device = Device::new();
+    let host = device.start().await;
+    host.commit(&line(1, "traps-on-poison")).await;
+    let a = "a".parse().unwrap();
+    host.deployments().stop_plugin(&a).await.unwrap();
+    assert_eq!(host.plugins(), ["a stopped", "b running"]);
+    assert!(host.plugin("a").stopped_by_operator);
+    // Not even by a new version of it, nor by going back to the old one.
+    let id = host.begin(&line(2, "is-slow").probation(1)).await;
+    assert_eq!(host.plugin("a").deployment, id);
+    assert_eq!(host.plugins(), ["a stopped", "b running"]);
+    host.ended(id).await;
+    host.stop().await;
+
+    let host = device.start().await;
+    assert_eq!(host.plugins(), ["a stopped", "b running"]);
+    host.deployments().start_plugin(&a).await.unwrap();
+    host.answer("a", "seen/is-slow").await;
+    assert!(!host.plugin("a").stopped_by_operator);
+    host.stop().await;
+
+    let host = device.start().await;
+    assert_eq!(host.plugins(), ["a running", "b running"]);
+    host.assert_whole().await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_a_plugin_in_a_probation_is_no_failure() {
+    let device = Device::new();
+    let host = device.start().await;
+    let id = host.begin(&line(1, "traps-on-poison").probation(2)).await;
+    host.deployments()
+        .stop_plugin(&"b".parse().unwrap())
+        .await
+        .unwrap();
+    let report = host.ended(id).await;
+    assert_eq!(report.faults, []);
+    assert_eq!(host.plugins(), ["a running", "b stopped"]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_gave_up_is_started_again() {
+    let device = Device::new();
+    let host = device.start().await;
+    host.commit(&line(1, "traps-on-poison")).await;
+    let a = "a".parse().unwrap();
+    let given_up = async || {
+        for _ in 0..4 {
+            host.publish("in/a/x", "poison");
+        }
+        host.until("given up", |host| host.plugin("a").state == "given-up")
+            .await;
+        assert!(host.plugin("a").error.is_some());
+    };
+    given_up().await;
+    host.deployments().start_plugin(&a).await.unwrap();
+    host.until("at work", |host| host.plugin("a").state == "running")
+        .await;
+    host.deployments().restart_plugin(&a).await.unwrap();
+    assert_eq!(host.plugins(), ["a running", "b running"]);
+    let unknown = host.deployments().stop_plugin(&"z".parse().unwrap()).await;
+    assert_eq!(unknown.unwrap_err().code(), "no-such-plugin");
+    host.stop().await;
+}
