@@ -18,12 +18,15 @@ fn document(version: u32, seconds: u32) -> String {
 version = "{version}.0.0"
 [plugins.first]
 component = "shipped:window"
+config = {{ step_ms = 100, length = 30, hop = 5, max_gap_ms = 1000, wait_ms = 300, series = [{{ record = "speed", features = ["mean"] }}] }}
 grants = {{ subscribe = ["telemetry/#"], publish = ["feature/#"] }}
 [plugins.second]
 component = "shipped:window"
+config = {{ step_ms = 100, length = 30, hop = 5, max_gap_ms = 1000, wait_ms = 300, series = [{{ record = "speed", features = ["mean"] }}] }}
 grants = {{ subscribe = ["telemetry/{version}/#"], publish = ["feature/#"] }}
 [plugins.v{version}]
 component = "shipped:window"
+config = {{ step_ms = 100, length = 30, hop = 5, max_gap_ms = 1000, wait_ms = 300, series = [{{ record = "speed", features = ["mean"] }}] }}
 grants = {{ subscribe = ["telemetry/#"], publish = ["feature/#"] }}
 [probation]
 seconds = {seconds}

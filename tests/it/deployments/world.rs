@@ -224,6 +224,19 @@ impl Host {
         batch.remove(0)
     }
 
+    /// Makes a plugin fail until it is given up, and leaves nothing behind: each
+    /// message that kills it is a dead letter before the next one comes.
+    pub(super) async fn kill(&self, plugin: &str, poison: &str) {
+        let mut dead = self.listen(&format!("$selvedge/dead-letter/{plugin}"));
+        for _ in 0..2 {
+            self.publish(&format!("in/{plugin}/x"), poison);
+            let letter = timeout(DEADLINE, dead.receive(1, &mut Vec::new())).await;
+            letter.unwrap_or_else(|_| panic!("`{plugin}` took its poison"));
+        }
+        self.until("given up", |host| host.plugin(plugin).state == "given-up")
+            .await;
+    }
+
     /// Waits until something holds.
     pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let held = timeout(DEADLINE, async {

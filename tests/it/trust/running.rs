@@ -73,6 +73,8 @@ async fn without_a_policy_that_is_believed_only_shipped_plugins_run() {
     let timestamp = world.find("site/repository", "timestamp.json");
     fs_err::write(&timestamp, b"{}").unwrap();
     let shipped = "name = \"line\"\nversion = \"1.0.0\"\n[plugins.window]\ncomponent = \"shipped:window\"\n\
+        config = { step_ms = 100, length = 30, hop = 5, max_gap_ms = 1000, wait_ms = 300, \
+        series = [{ record = \"speed\", features = [\"mean\"] }] }\n\
         grants.subscribe = [\"telemetry/#\"]\ngrants.publish = [\"feature/#\"]\n";
     world.write("shipped.toml", shipped);
     let ended = world.runs_without_network("shipped.toml").await;
