@@ -22,7 +22,7 @@ mod state;
 mod submit;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,6 +76,8 @@ struct Inner {
     superseded: changes::Sender<u64>,
     stopping: CancellationToken,
     running: Mutex<Option<Running>>,
+    /// Plugins that an operator stopped or started since the last swap.
+    operated: Mutex<BTreeSet<PluginName>>,
     /// Plugins that should be at work and have no place on the line.
     absent: Mutex<BTreeMap<PluginName, Absent>>,
 }
@@ -120,6 +122,7 @@ impl Deployments {
             superseded: changes::channel(0).0,
             stopping: CancellationToken::new(),
             running: Mutex::default(),
+            operated: Mutex::default(),
             absent: Mutex::default(),
         })))
     }
@@ -281,6 +284,20 @@ impl Deployments {
             .lock()
             .retain(|name, _| names.contains_key(name) && !occupants.contains_key(name));
         *self.0.running.lock() = Some(running);
+    }
+
+    /// Says of plugins that are no longer on the line that they are missing.
+    fn miss(&self) {
+        let (Some(running), Some(active)) = (self.running(), self.active()) else {
+            return;
+        };
+        let occupants = self.0.deployer.line.occupants();
+        let names = running.document.plugins.keys();
+        for name in names.filter(|name| !occupants.contains_key(*name)) {
+            if !self.0.absent.lock().contains_key(name) {
+                self.absent(active.id, name, "it could not be brought back");
+            }
+        }
     }
 
     /// The models of what runs.

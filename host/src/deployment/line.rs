@@ -7,8 +7,9 @@
 mod occupant;
 mod operate;
 mod successor;
+mod undo;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +25,7 @@ use crate::capabilities::keyvalue::KeyValue;
 use crate::capabilities::network::Hosts;
 use crate::error_chain::ErrorChain;
 use crate::names::PluginName;
-use crate::runtime::{
-    CallError, Generation, HandOver, Prepared, Seat, Surroundings, TakeOverError,
-};
+use crate::runtime::{CallError, Generation, Prepared, Seat, Surroundings, TakeOverError};
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{Supervisor, UnitState};
 
@@ -294,67 +293,6 @@ impl Line {
         );
         swapped.reports.push(report);
         Ok(())
-    }
-
-    async fn hand_over(
-        predecessor: &Occupant,
-        successor: &Occupant,
-        from: Option<&Generation>,
-    ) -> Result<HandOver, TakeOverError> {
-        if predecessor.stopped {
-            // State is handed over by whoever has the seat.
-            predecessor.generation.return_from(None).await?;
-        }
-        successor.generation.take_over(from).await
-    }
-
-    /// Puts everything back as it was before a swap, the last change first. What
-    /// an operator `stopped` rests.
-    pub async fn undo(&self, swapped: Swapped, stopped: &BTreeSet<PluginName>) {
-        for change in swapped.changes.into_iter().rev() {
-            if let Err(error) = self.undo_one(&change, stopped).await {
-                let (plugin, code) = (error.plugin().as_str(), error.code());
-                let error = ErrorChain(&error).to_string();
-                error!(plugin, code, error, "plugin not brought back");
-            }
-        }
-    }
-
-    async fn undo_one(
-        &self,
-        change: &Change,
-        stopped: &BTreeSet<PluginName>,
-    ) -> Result<(), LineError> {
-        let (back, from) = match change {
-            Change::Added(occupant) => {
-                self.halt(occupant).await;
-                occupant.generation.leave();
-                self.0.occupants.lock().remove(occupant.plugin());
-                return Ok(());
-            }
-            Change::Replaced {
-                predecessor,
-                successor,
-            } => (predecessor, Some(successor)),
-            Change::Removed(occupant) => (occupant, None),
-        };
-        if let Some(successor) = from {
-            self.halt(successor).await;
-        }
-        let from = from.map(|successor| &*successor.generation);
-        let returned = back.generation.return_from(from).await;
-        returned.map_err(|source| LineError::TakeOver {
-            plugin: back.plugin().clone(),
-            source,
-        })?;
-        let mut back = back.clone();
-        back.stopped = stopped.contains(back.plugin());
-        self.enter(back.clone());
-        if back.stopped {
-            back.generation.leave();
-            return Ok(());
-        }
-        self.start(&back).await
     }
 
     /// A predecessor that keeps its seat goes on where it stopped.

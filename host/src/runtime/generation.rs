@@ -210,7 +210,6 @@ impl Generation {
 
     /// Drops the instance and its state: the next run makes a new one. What waits
     /// stays. Not while it runs.
-    #[expect(clippy::unused_self, reason = "each run makes an instance of its own")]
     pub fn discard(&self) {}
 
     /// Runs until told to stop, at a batch boundary, or until it fails. Must

@@ -105,7 +105,7 @@ impl FileStore {
         let path = self.path(&digest);
         let mut used = self.0.bytes_used.lock();
         let old = match fs_err::metadata(&path) {
-            Ok(_) if self.get(&digest).is_ok() => return self.renew(&path).map(|()| digest),
+            Ok(_) if self.get(&digest).is_ok() && self.renew(&digest) => return Ok(digest),
             Ok(damaged) => damaged.len(),
             Err(_) => 0,
         };
@@ -135,10 +135,12 @@ impl FileStore {
         Ok(fs_err::File::open(folder)?.sync_all()?)
     }
 
-    /// As if it had just been handed in.
-    fn renew(&self, path: &Path) -> Result<(), FileError> {
-        let file = fs_err::OpenOptions::new().write(true).open(path)?;
-        Ok(file.file().set_modified(SystemTime::now())?)
+    /// Keeps a file as if it had just been put; false if it is not there.
+    pub fn renew(&self, digest: &Digest) -> bool {
+        let file = fs_err::OpenOptions::new()
+            .write(true)
+            .open(self.path(digest));
+        file.is_ok_and(|file| file.file().set_modified(SystemTime::now()).is_ok())
     }
 
     /// The file of that digest, checked.

@@ -55,7 +55,7 @@ async fn only_what_changed_is_touched() {
     let host = device.start().await;
     let first = echo(1).plugin("b", "handles", "traps-on-poison");
     let first = host.commit(&first).await;
-    let mut states = host.listen("$selvedge/state/plugin/a");
+    let states = host.listen("$selvedge/state/plugin/a");
     let second = echo(2)
         .plugin("b", "handles", "is-slow")
         .plugin("c", "echo", "");

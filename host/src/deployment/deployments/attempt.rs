@@ -5,33 +5,31 @@
 //! committed or undone. What was undone is remembered as rolled back, whether
 //! this process lives to write it or the next one finds it.
 
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use selvedge_signing::Origin;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::journal::JournalError;
-use super::probation::{Failing, Judge, rhythm};
 use super::state::State;
-use super::watch::Watch;
-use super::{Deployments, Running, fault_point};
+use super::{Deployments, Running};
+use crate::deployment::Located;
 use crate::deployment::document::Document;
-use crate::deployment::document::fault::plain;
-use crate::deployment::document::place::Place;
-use crate::deployment::line::{Ready, ReadyPlugin, Swapped, Warm};
+use crate::deployment::line::ReadyPlugin;
 use crate::deployment::plan::{Change, Plan};
-use crate::deployment::report::{
-    DeploymentId, DeploymentReport, Event, FaultReport, Installed, Phase,
-};
-use crate::deployment::{DeployFault, Located};
+use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Installed, Phase};
 use crate::error_chain::ErrorChain;
 use crate::inference::ModelStore;
 use crate::names::PluginName;
+
+/// Characters of one fault.
+const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// Why a deployment does not go on.
 enum Break {
@@ -49,12 +47,6 @@ struct Work {
     /// To be made: new, changed, or not at work though they should be.
     changed: BTreeSet<PluginName>,
     removed: Vec<PluginName>,
-}
-
-/// What is ready to take over.
-struct Successors {
-    warm: Warm,
-    models: Arc<ModelStore>,
 }
 
 impl From<JournalError> for Break {
@@ -77,11 +69,18 @@ pub(super) fn of_journal(error: &JournalError) -> FaultReport {
 pub(super) fn told(located: &Located) -> FaultReport {
     FaultReport {
         code: located.fault.code().to_owned(),
-        message: ErrorChain(&located.fault).to_string(),
+        message: cut(&ErrorChain(&located.fault).to_string()),
         plugin: located.plugin.clone(),
         place: Some(located.location.to_string()),
         help: located.fault.hint(),
     }
+}
+
+/// Foreign text in it is long enough to be understood, and one line.
+fn cut(message: &str) -> String {
+    let chars = message.chars().take(MESSAGE_CHARS_MAX);
+    let line = chars.map(|char| if char.is_control() { ' ' } else { char });
+    line.collect()
 }
 
 fn all_told(faults: &[Located]) -> Break {
@@ -243,201 +242,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// Everything is there: successors are made, take over and are watched.
-    async fn put_in_service(
-        &self,
-        work: Work,
-        plugins: BTreeMap<PluginName, ReadyPlugin>,
-        models: Arc<ModelStore>,
-    ) -> Result<(), Break> {
-        self.enter("prepare", Phase::Prepare, |_| {}).await?;
-        let inner = &self.deployments.0;
-        // Operators stop and start plugins before it or after it.
-        let changing = inner.changing.lock().await;
-        let ready = Ready {
-            deployment: self.id,
-            plugins,
-            removed: work.removed.clone(),
-            stopped: inner.ledger.read(|state| state.stopped.clone()),
-            models: Arc::clone(&models),
-        };
-        fault_point::before("warm-up");
-        let warm = self.unless(inner.deployer.line.warm_up(ready)).await?;
-        fault_point::after("warm-up");
-        let of_document = |fault| Located::of_document(&work.document, fault);
-        let warm = warm.map_err(|error| all_told(&[of_document(error.into())]))?;
-        self.enter("swap", Phase::Swap, |_| {}).await?;
-        let successors = Successors { warm, models };
-        let swapped = self.swap(&work, successors).await;
-        drop(changing);
-        let (swapped, watch, running) = match swapped {
-            Ok(swapped) => swapped,
-            Err(faults) => {
-                self.end("roll-back", Phase::RolledBack, faults).await;
-                return Ok(());
-            }
-        };
-        self.watch_over(&work, swapped, watch, running).await;
-        Ok(())
-    }
-
-    /// Lets the successors take over; on a fault everything is as it was.
-    async fn swap(
-        &self,
-        work: &Work,
-        successors: Successors,
-    ) -> Result<(Swapped, (Watch, Judge), Running), Vec<FaultReport>> {
-        let inner = &self.deployments.0;
-        let at = |fault: DeployFault| vec![told(&Located::of_document(&work.document, fault))];
-        let before: Vec<_> = inner.deployer.line.origins().into_values().collect();
-        let accepted = successors.warm.origins();
-        let stay = inner.deployer.line.origins().into_iter();
-        let stay = stay.filter(|(name, _)| {
-            let named = work.document.plugins.contains_key(name);
-            named && !work.changed.contains(name)
-        });
-        let accepted = accepted.into_iter().chain(stay.map(|(_, origin)| origin));
-        let supervisor = &inner.deployer.supervisor;
-        let line = &inner.deployer.line;
-        let watch = Watch::begin(&inner.bus, line, supervisor, work.changed.clone());
-        let mut watch = watch.map_err(|error| {
-            let message = ErrorChain(&error).to_string();
-            vec![super::state::interrupted(&message)]
-        })?;
-        fault_point::before("accept");
-        inner
-            .deployer
-            .accept(accepted.map(|origin| (*origin).clone()).collect())
-            .await
-            .map_err(at)?;
-        fault_point::after("accept");
-        let predecessors = watch.predecessors();
-        fault_point::before("take-over");
-        let swapped = line.swap(successors.warm).await;
-        fault_point::after("take-over");
-        let swapped = match swapped {
-            Ok(swapped) => swapped,
-            Err(error) => {
-                self.accept_again(&before).await;
-                return Err(at(error.into()));
-            }
-        };
-        let (watched, begin) = (watch.watched(&predecessors), watch.fares());
-        let judge = Judge::new(work.document.probation, watched, begin);
-        let running = Running {
-            document: Arc::clone(&work.document),
-            models: successors.models,
-        };
-        Ok((swapped, (watch, judge), running))
-    }
-
-    /// The deployment runs: it is watched, and kept or undone.
-    async fn watch_over(
-        &self,
-        work: &Work,
-        swapped: Swapped,
-        (mut watch, judge): (Watch, Judge),
-        running: Running,
-    ) {
-        let reports = swapped.reports.clone();
-        let told = reports.clone();
-        let entered = self.enter("probation", Phase::Probation, move |report| {
-            report.swaps = told
-        });
-        if let Err(fault) = entered.await {
-            return self.undo(swapped, fault).await;
-        }
-        for swap in reports {
-            let deployment = self.id;
-            self.deployments
-                .0
-                .news
-                .tell(Event::Swapped { deployment, swap });
-        }
-        let (name, version) = (
-            work.document.name.as_str(),
-            work.document.version.to_string(),
-        );
-        info!(
-            deployment = name,
-            deployment_version = version,
-            id = self.id.0,
-            "deployment started"
-        );
-        let kept = match watch.during_swap() {
-            failing if failing.is_empty() => self.probation(&work, &mut watch, judge).await,
-            failing => Err(failing_of(&work.document, &failing)),
-        };
-        let kept = match kept {
-            Ok(()) => self.commit(|_| {}).await,
-            Err(broken) => Err(broken),
-        };
-        match kept {
-            Ok(()) => {
-                self.deployments.set_running(running);
-                // Only now may the predecessors go.
-                drop(swapped);
-            }
-            // The next start finds that it was not kept, and goes back.
-            Err(Break::Stopping) => {}
-            Err(broken) => self.undo(swapped, broken).await,
-        }
-    }
-
-    /// Watches until it is certain that the deployment may stay.
-    async fn probation(
-        &self,
-        work: &Work,
-        watch: &mut Watch,
-        mut judge: Judge,
-    ) -> Result<(), Break> {
-        let (whole, look) = rhythm(work.document.probation);
-        let end = Instant::now() + whole;
-        let ledger = &self.deployments.0.ledger;
-        while Instant::now() < end {
-            let stopped = || ledger.read(|state| state.stopped.clone());
-            let next = end.min(Instant::now() + look);
-            let failing = self
-                .unless(timeout_at(next, watch.failure(stopped)))
-                .await?;
-            let failing = failing.unwrap_or_else(|_| judge.look(&watch.fares()));
-            if !failing.is_empty() {
-                return Err(failing_of(&work.document, &failing));
-            }
-        }
-        self.unless(std::future::ready(())).await
-    }
-
-    /// Puts everything back, and remembers that it was.
-    async fn undo(&self, swapped: Swapped, broken: Break) {
-        let inner = &self.deployments.0;
-        let changing = inner.changing.lock().await;
-        let stopped = inner.ledger.read(|state| state.stopped.clone());
-        fault_point::before("undo");
-        inner.deployer.line.undo(swapped, &stopped).await;
-        fault_point::after("undo");
-        drop(changing);
-        let origins = inner.deployer.line.origins().into_values();
-        self.accept_again(&origins.collect::<Vec<_>>()).await;
-        // What was revoked meanwhile must not come back with the others.
-        self.deployments.take_off_revoked().await;
-        match broken {
-            Break::Superseded => self.end("supersede", Phase::Superseded, Vec::new()).await,
-            Break::Faults(faults) => self.end("roll-back", Phase::RolledBack, faults).await,
-            Break::Stopping => {}
-        }
-    }
-
-    /// What ran before runs again: it is what the device accepted last.
-    async fn accept_again(&self, origins: &[Arc<Origin>]) {
-        let origins = origins.iter().map(|origin| Origin::clone(origin)).collect();
-        let accepted = self.deployments.0.deployer.accept(origins).await;
-        if let Err(error) = accepted {
-            let (code, error) = (error.code(), ErrorChain(&error).to_string());
-            error!(code, error, "what runs again was not remembered");
-        }
-    }
-
     /// It stays.
     async fn commit(
         &self,
@@ -509,21 +313,6 @@ impl Attempt<'_> {
         });
         installed.collect()
     }
-}
-
-fn failing_of(document: &Document, failing: &[Failing]) -> Break {
-    let told = |failing: &Failing| FaultReport {
-        code: failing.code().to_owned(),
-        message: plain(&failing.to_string()),
-        plugin: Some(failing.plugin().clone()),
-        place: Some(
-            document
-                .place_of(Place::Plugin(failing.plugin()))
-                .to_string(),
-        ),
-        help: None,
-    };
-    Break::Faults(failing.iter().map(told).collect())
 }
 
 /// Where a plugin comes from, as the document says.

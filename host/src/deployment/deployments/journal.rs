@@ -56,8 +56,11 @@ pub(super) struct Journal {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: DeserializeOwned"))]
 struct Record<T> {
     version: u32,
+    /// Must be there, also where it may be null.
+    #[serde(deserialize_with = "T::deserialize")]
     value: T,
 }
 
@@ -66,7 +69,12 @@ pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 
 impl Journal {
     pub(super) fn open(storage: &Storage) -> Result<Self, JournalError> {
-        let bucket = storage.bucket(BUCKET, BYTES_MAX)?;
+        Self::within(storage, BYTES_MAX)
+    }
+
+    /// The same with another quota.
+    pub(super) fn within(storage: &Storage, bytes_max: u64) -> Result<Self, JournalError> {
+        let bucket = storage.bucket(BUCKET, bytes_max)?;
         Ok(Self { bucket })
     }
 

@@ -48,7 +48,10 @@ struct Book {
 impl Ledger {
     /// Reads what is remembered. Blocks.
     pub(super) fn open(storage: &Storage) -> Result<Self, JournalError> {
-        let journal = Journal::open(storage)?;
+        Self::of(Journal::open(storage)?)
+    }
+
+    fn of(journal: Journal) -> Result<Self, JournalError> {
         let (state, unreadable) = journal.read()?;
         let mut told = Vec::new();
         for record in unreadable {

@@ -54,6 +54,7 @@ impl Deployments {
     }
 
     async fn remember(&self, plugin: &PluginName, stopped: bool) -> Result<(), LineError> {
+        self.0.operated.lock().insert(plugin.clone());
         let name = plugin.clone();
         let written = self.0.ledger.write("operate", move |state| {
             if stopped {

@@ -88,10 +88,13 @@ impl Deployments {
         reports
     }
 
-    /// Plugins that should be at work and gave up.
+    /// Plugins that should be at work, and gave up or stopped by themselves.
     pub(super) fn down(&self) -> BTreeSet<PluginName> {
         let reports = self.plugins().into_iter();
-        let down = reports.filter(|report| report.state == GIVEN_UP);
+        let down = reports.filter(|report| {
+            let stopped = report.state == STOPPED && !report.stopped_by_operator;
+            report.state == GIVEN_UP || stopped
+        });
         down.map(|report| report.plugin).collect()
     }
 
@@ -128,6 +131,7 @@ impl Deployments {
 }
 
 const GIVEN_UP: &str = "given-up";
+const STOPPED: &str = "stopped";
 
 fn report(
     occupant: &Occupant,
@@ -139,7 +143,7 @@ fn report(
         Some(UnitState::Starting) => ("starting", None),
         Some(UnitState::BackingOff { error, .. }) => ("backing-off", Some(error.clone())),
         Some(UnitState::GivenUp { error }) => (GIVEN_UP, Some(error.clone())),
-        Some(UnitState::Stopped) | None => ("stopped", None),
+        Some(UnitState::Stopped) | None => (STOPPED, None),
     };
     let prepared = occupant.generation.prepared();
     let limits = &prepared.spec().limits;

@@ -17,6 +17,8 @@ pub const REPORTS_MAX: usize = 200;
 /// Deployments whose documents and files are kept, besides the one in force, the
 /// one before it, and those to come.
 pub const DOCUMENTS_MAX: usize = 20;
+/// Faults of one deployment; the first tell enough.
+const FAULTS_MAX: usize = 100;
 /// Times that a deployment is begun which the end of the host interrupts before
 /// it changes anything.
 pub(super) const ATTEMPTS_MAX: u32 = 2;
@@ -45,6 +47,9 @@ pub(super) struct UnderWay {
     pub(super) phase: Phase,
     /// From 1.
     pub(super) attempt: u32,
+    /// A newer one is to take its place.
+    #[serde(default)]
+    pub(super) superseded: bool,
 }
 
 /// A document as it was handed in.
@@ -82,18 +87,18 @@ impl State {
     /// Begins with what comes first: what was under way when the host ended,
     /// else the first in line.
     pub(super) fn begin(&mut self) -> Option<DeploymentId> {
-        let attempt = match self.under_way {
-            Some(under_way) => under_way.attempt,
-            None => 1,
+        let under_way = match self.under_way {
+            Some(under_way) => under_way,
+            None => UnderWay {
+                id: self.queue.pop_front()?,
+                phase: Phase::Pull,
+                attempt: 1,
+                superseded: false,
+            },
         };
-        let id = match self.under_way {
-            Some(under_way) => under_way.id,
-            None => self.queue.pop_front()?,
-        };
-        let phase = Phase::Pull;
-        self.under_way = Some(UnderWay { id, phase, attempt });
-        self.change(id, |report| report.phase = phase);
-        Some(id)
+        self.under_way = Some(under_way);
+        self.enter(under_way.id, Phase::Pull);
+        Some(under_way.id)
     }
 
     /// The deployment under way enters `phase`. Nothing, if it is another one.
@@ -118,9 +123,10 @@ impl State {
         &mut self,
         id: DeploymentId,
         phase: Phase,
-        faults: Vec<FaultReport>,
+        mut faults: Vec<FaultReport>,
         now: Timestamp,
     ) {
+        faults.truncate(FAULTS_MAX);
         let over = self.reports.get(&id).is_none_or(|it| it.phase.is_final());
         if over || !phase.is_final() {
             return;
@@ -136,6 +142,13 @@ impl State {
             self.active = Some(id);
         }
         self.trim();
+    }
+
+    /// The deployment under way is to make place; which it is.
+    pub(super) fn supersede(&mut self) -> Option<DeploymentId> {
+        let under_way = self.under_way.as_mut()?;
+        under_way.superseded = true;
+        Some(under_way.id)
     }
 
     /// Ends all that wait in line.
@@ -170,19 +183,22 @@ impl State {
     pub(super) fn recover(&mut self, now: Timestamp) {
         let newest = self.reports.keys().chain(self.documents.keys()).max();
         self.last = self.last.max(newest.map_or(0, |id| id.0));
-        if let Some(under_way) = &mut self.under_way {
-            let UnderWay { id, phase, attempt } = *under_way;
-            let swapped = phase.has_swapped();
-            if swapped {
+        if let Some(under_way) = self.under_way {
+            let id = under_way.id;
+            if under_way.superseded {
+                self.end(id, Phase::Superseded, Vec::new(), now);
+            } else if under_way.phase.has_swapped() {
                 let why = "the host ended before the deployment was kept";
                 self.end(id, Phase::RolledBack, vec![interrupted(why)], now);
-            } else if attempt >= ATTEMPTS_MAX {
+            } else if under_way.attempt >= ATTEMPTS_MAX {
                 let why = "the host ended each time that the deployment was begun";
                 self.end(id, Phase::Failed, vec![interrupted(why)], now);
             } else {
-                under_way.attempt += 1;
-                under_way.phase = Phase::Pull;
-                self.change(id, |report| report.phase = Phase::Pull);
+                self.under_way = Some(UnderWay {
+                    attempt: under_way.attempt + 1,
+                    ..under_way
+                });
+                self.enter(id, Phase::Pull);
             }
         }
         let known = |id: &DeploymentId| self.documents.contains_key(id);
@@ -241,4 +257,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -208,7 +208,7 @@ impl Deployments {
         let mut files = BTreeMap::new();
         for path in named {
             let digest = submission.files.get(&path).copied();
-            match digest.filter(|digest| self.0.files.find(digest).is_some()) {
+            match digest.filter(|digest| self.0.files.renew(digest)) {
                 Some(digest) => drop(files.insert(path, digest)),
                 None => {
                     let path = plain(&path);
@@ -251,7 +251,7 @@ fn take_in(
     match (when_busy, busy) {
         (WhenBusy::Refuse, Some(busy)) => return Err(SubmitError::Busy(busy)),
         (WhenBusy::Supersede, _) => {
-            taken.victim = under_way;
+            taken.victim = state.supersede();
             taken.ended = state.supersede_queue(report.requested_at);
         }
         _ if state.queue.len() >= QUEUE_MAX => return Err(SubmitError::TooMany(QUEUE_MAX)),

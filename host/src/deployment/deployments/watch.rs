@@ -142,23 +142,24 @@ impl Watch {
         failing.into_values().collect()
     }
 
-    /// What fails from now on; resolves when something does. Those that an
-    /// operator `stopped` are not at work, and that is well.
+    /// What fails from now on; resolves when something does. That those stop
+    /// which are `operated` on is well.
     pub(super) async fn failure(
         &mut self,
-        stopped: impl Fn() -> BTreeSet<PluginName>,
+        operated: impl Fn() -> BTreeSet<PluginName>,
     ) -> Vec<Failing> {
         loop {
             let mut batch = Vec::new();
             self.states.receive(BATCH, &mut batch).await;
-            let (stopped, occupants) = (stopped(), self.line.occupants());
+            let (operated, occupants) = (operated(), self.line.occupants());
             let states = batch.iter().filter_map(|message| self.state(message));
             let failing = states.filter_map(|(plugin, state)| {
-                // Who was taken off is not at work either.
-                if stopped.contains(&plugin) || !occupants.contains_key(&plugin) {
+                // Who was taken off is not at work, and that is well.
+                if !occupants.contains_key(&plugin) {
                     return None;
                 }
                 match state.state.as_str() {
+                    "stopped" if operated.contains(&plugin) => None,
                     "stopped" => Some(Failing::Stopped { plugin }),
                     "backing-off" | "given-up" => {
                         let error = state.error;
