@@ -210,7 +210,10 @@ impl Generation {
 
     /// Drops the instance and its state: the next run makes a new one. What waits
     /// stays. Not while it runs.
-    pub fn discard(&self) {}
+    pub fn discard(&self) {
+        drop(self.parked.lock().take());
+        drop(self.handed_on.lock().take());
+    }
 
     /// Runs until told to stop, at a batch boundary, or until it fails. Must
     /// have the seat. `ready` is called once it can be called.

@@ -155,7 +155,7 @@ async fn history_is_bounded_and_what_can_be_gone_back_to_is_kept() {
     let first = host.commit(&Line::new(1).plugin("a", "echo", "")).await;
     let kept = host.commit(&Line::new(2).plugin("a", "echo", "x")).await;
     fs_err::write(device.folder().join("none.wasm"), b"no component").unwrap();
-    for version in 0..REPORTS_MAX as u32 {
+    for version in 0..u32::try_from(REPORTS_MAX).unwrap() {
         let report = host
             .deploy(&Line::new(version).plugin("a", "none", ""))
             .await;
