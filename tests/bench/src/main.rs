@@ -34,6 +34,7 @@ mod raw;
 mod report;
 mod signed;
 mod sigstore;
+mod swap;
 mod trust;
 mod world;
 
@@ -61,6 +62,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("nn", nn::measure),
     ("trust", trust::measure),
     ("pull", pull::measure),
+    ("swap", swap::measure),
 ];
 
 fn main() -> ExitCode {

@@ -13,6 +13,8 @@ pub(crate) enum Figure {
     Nanos(f64),
     /// Less is better.
     Bytes(f64),
+    /// Less is better: what should not happen, counted.
+    Count(f64),
 }
 
 /// What a figure is held to.
@@ -38,7 +40,10 @@ pub(crate) struct Row {
 impl Figure {
     fn value(self) -> f64 {
         match self {
-            Self::PerSecond(value) | Self::Nanos(value) | Self::Bytes(value) => value,
+            Self::PerSecond(value)
+            | Self::Nanos(value)
+            | Self::Bytes(value)
+            | Self::Count(value) => value,
         }
     }
 
@@ -46,14 +51,14 @@ impl Figure {
     fn cost_over(self, raw: Self) -> f64 {
         match self {
             Self::PerSecond(rate) => raw.value() / rate,
-            Self::Nanos(value) | Self::Bytes(value) => value / raw.value(),
+            Self::Nanos(value) | Self::Bytes(value) | Self::Count(value) => value / raw.value(),
         }
     }
 
     fn is_as_good_as(self, other: Self) -> bool {
         match self {
             Self::PerSecond(rate) => rate >= other.value(),
-            Self::Nanos(value) | Self::Bytes(value) => value <= other.value(),
+            Self::Nanos(value) | Self::Bytes(value) | Self::Count(value) => value <= other.value(),
         }
     }
 }
@@ -73,6 +78,7 @@ impl fmt::Display for Figure {
             Self::Nanos(nanos) => {
                 scaled(nanos, [(1.0, "ns"), (1e3, "us"), (1e6, "ms"), (1e9, "s")])
             }
+            Self::Count(count) => return write!(f, "{count}"),
             Self::Bytes(bytes) => {
                 let (kib, mib) = (1024.0, 1024.0 * 1024.0);
                 scaled(

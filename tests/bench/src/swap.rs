@@ -1,24 +1,25 @@
 //! Deployments under load: a stateful plugin is replaced again and again while
 //! messages pass, and every message is looked for at the other end.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
 use selvedge::app::{App, Mode};
-use selvedge::bus::{Grant, InboxLimits, Message};
+use selvedge::bus::{Grant, Inbox, InboxLimits, Message, Party};
 use selvedge::config::HostConfig;
 use selvedge::deployment::report::{DeploymentReport, Phase};
+use selvedge::deployment::submission::Submission;
 use selvedge::spec::Overflow;
+use selvedge::supervisor::Unit;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::Outcome;
 use crate::guests::Guests;
-use crate::measure::{all_cores, median};
+use crate::measure::{all_cores, each, median, rate};
 use crate::pace::{Latency, once};
 use crate::report::{Bar, Figure, Row};
 
@@ -30,6 +31,10 @@ const STATE_BYTES: usize = 1 << 20;
 /// Messages published in one go, each millisecond.
 const BURST: u64 = RATE_PER_S / 1_000;
 const PAYLOAD_BYTES: usize = 256;
+
+/// From one swap to the next; and until all that was published has arrived.
+const BETWEEN: Duration = Duration::from_millis(20);
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// Plugins of the deployment of which one changes.
 const MANY: usize = 100;
@@ -67,7 +72,7 @@ impl Host {
             ..HostConfig::default()
         };
         let app = App::build(&config, Mode::Development)?;
-        app.resume().await;
+        app.resume().await?;
         Ok(Self { app, folder })
     }
 
@@ -78,7 +83,8 @@ impl Host {
     /// Deploys `text` and waits until that is over.
     async fn deploy(&self, text: &str) -> Outcome<DeploymentReport> {
         let deployments = self.app.deployments();
-        let submission = deployments.submission_of_file(&self.file(), text).await?;
+        fs_err::write(self.file(), text)?;
+        let submission = Submission::of_file(&self.file(), &[], deployments.files())?;
         let id = deployments.submit(submission).await?;
         let report = timeout(PATIENCE, deployments.ended(id)).await?;
         let report = report.ok_or("the deployment is forgotten")?;
@@ -94,30 +100,38 @@ impl Host {
 struct Seen {
     received: AtomicU64,
     lost: AtomicU64,
-    doubled_or_reordered: AtomicU64,
-    state_lost: AtomicU64,
+    strayed: AtomicU64,
+    forgotten: AtomicU64,
 }
 
-async fn under_load(guests: &Guests) -> Outcome<Vec<Row>> {
-    let host = Host::start(guests, &["bench_state"]).await?;
-    host.deploy(&stateful(0)).await?;
-    let bus = host.app.bus();
-    let limits = InboxLimits {
-        messages_max: 65_536,
-        bytes_max: 256 << 20,
-        overflow: Overflow::Block,
-    };
-    let grant = Grant {
-        publish: vec!["bench/in".parse()?],
-        subscribe: vec!["bench/out".parse()?],
-    };
-    let party = bus.attach("bench".parse()?, grant)?;
-    let inbox = party.subscribe(&["bench/out".parse()?], limits)?;
-    let published = Arc::new(AtomicU64::new(0));
-    let seen = Arc::new(Seen::default());
-    let stop = Arc::new(AtomicU64::new(0));
-    let sink = {
-        let seen = Arc::clone(&seen);
+/// Messages that are published at a pace and looked at where they arrive.
+#[derive(Debug, Clone, Default)]
+struct Load {
+    published: Arc<AtomicU64>,
+    seen: Arc<Seen>,
+    over: CancellationToken,
+}
+
+impl Load {
+    fn start(&self, host: &Host) -> Outcome<()> {
+        let grant = Grant {
+            publish: vec!["bench/in".parse()?],
+            subscribe: vec!["bench/out".parse()?],
+        };
+        let limits = InboxLimits {
+            messages_max: 65_536,
+            bytes_max: 256 << 20,
+            overflow: Overflow::Block,
+        };
+        let party = host.app.bus().attach("bench".parse()?, grant)?;
+        let inbox = party.subscribe(&["bench/out".parse()?], limits)?;
+        host.app.supervisor().start(self.sink(inbox));
+        host.app.supervisor().start(self.source(party));
+        Ok(())
+    }
+
+    fn sink(&self, inbox: Inbox) -> Unit {
+        let seen = Arc::clone(&self.seen);
         once("bench-sink", inbox, move |context, mut inbox| {
             let seen = Arc::clone(&seen);
             async move {
@@ -131,32 +145,54 @@ async fn under_load(guests: &Guests) -> Outcome<Vec<Row>> {
                 }
             }
         })
-    };
-    let source = {
-        let (published, stop) = (Arc::clone(&published), Arc::clone(&stop));
+    }
+
+    fn source(&self, party: Party) -> Unit {
+        let load = self.clone();
         once("bench-source", party, move |_, party| {
-            let (published, stop) = (Arc::clone(&published), Arc::clone(&stop));
+            let load = load.clone();
             async move {
                 let mut ticks = interval(Duration::from_millis(1));
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-                while stop.load(Ordering::Relaxed) == 0 {
+                while !load.over.is_cancelled() {
                     ticks.tick().await;
                     for _ in 0..BURST {
-                        let number = published.load(Ordering::Relaxed) + 1;
-                        let mut payload = vec![0; PAYLOAD_BYTES];
-                        let stamp = payload.first_chunk_mut().ok_or("too short")?;
-                        *stamp = number.to_le_bytes();
-                        let message = Message::new("bench/in".parse()?, payload);
-                        party.publish_waiting(message).await?;
-                        published.store(number, Ordering::Relaxed);
+                        load.publish(&party).await?;
                     }
                 }
                 Ok(())
             }
         })
-    };
-    host.app.supervisor().start(sink);
-    host.app.supervisor().start(source);
+    }
+
+    async fn publish(&self, party: &Party) -> Outcome<()> {
+        let number = self.published.load(Ordering::Relaxed) + 1;
+        let mut payload = vec![0; PAYLOAD_BYTES];
+        let stamp = payload.first_chunk_mut().ok_or("too short")?;
+        *stamp = number.to_le_bytes();
+        let message = Message::new("bench/in".parse()?, payload);
+        party.publish_waiting(message).await?;
+        self.published.store(number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What went wrong, counted.
+    fn faults(&self) -> [(&'static str, u64); 3] {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let missing = count(&self.published).saturating_sub(count(&self.seen.received));
+        [
+            ("lost", missing + count(&self.seen.lost)),
+            ("doubled or reordered", count(&self.seen.strayed)),
+            ("without the state before", count(&self.seen.forgotten)),
+        ]
+    }
+}
+
+async fn under_load(guests: &Guests) -> Outcome<Vec<Row>> {
+    let host = Host::start(guests, &["bench_state"]).await?;
+    host.deploy(&stateful(0)).await?;
+    let load = Load::default();
+    load.start(&host)?;
     let began = Instant::now();
     let mut pauses = Histogram::<u64>::new(3)?;
     let mut commits = Vec::new();
@@ -165,39 +201,38 @@ async fn under_load(guests: &Guests) -> Outcome<Vec<Row>> {
         let report = host.deploy(&stateful(round)).await?;
         commits.push(nanos(started.elapsed()));
         let swap = report.swaps.first().ok_or("nothing was swapped")?;
-        if swap.state_bytes.is_none_or(|bytes| bytes < STATE_BYTES as u64) {
+        if swap
+            .state_bytes
+            .is_none_or(|bytes| bytes < STATE_BYTES as u64)
+        {
             return Err(format!("no state was handed over: {swap:?}").into());
         }
         pauses.record(swap.pause_us.max(1) * 1_000)?;
-        sleep(Duration::from_millis(20)).await;
+        sleep(BETWEEN).await;
     }
-    stop.store(1, Ordering::Relaxed);
+    let received = load.seen.received.load(Ordering::Relaxed);
     let took = began.elapsed();
-    sleep(Duration::from_millis(500)).await;
-    let total = published.load(Ordering::Relaxed);
-    let received = seen.received.load(Ordering::Relaxed);
+    load.over.cancel();
+    sleep(SETTLED).await;
     host.app.shut_down().await;
-    let faults = [
-        ("lost", total - received.min(total) + seen.lost.load(Ordering::Relaxed)),
-        ("doubled or reordered", seen.doubled_or_reordered.load(Ordering::Relaxed)),
-        ("without the state before", seen.state_lost.load(Ordering::Relaxed)),
-    ];
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    let count = |value: u64| Figure::Count(value as f64);
-    let mut rows: Vec<_> = faults
+    let mut rows: Vec<_> = load
+        .faults()
         .into_iter()
         .map(|(what, value)| {
-            let what = format!("{SWAPS} swaps at 50 k/s, 1 MiB of state: messages {what}");
+            let what = format!("{SWAPS} swaps at 50 k/s with 1 MiB of state: messages {what}");
             Row::new(what, count(value)).bar(Bar::Figure(Figure::Count(0.0)))
         })
         .collect();
-    let rate = Figure::PerSecond(received as f64 / took.as_secs_f64());
     let pause = Latency::of(&pauses);
+    let (p50, p99) = (Figure::Nanos(pause.p50), Figure::Nanos(pause.p99));
     rows.extend([
-        Row::new("messages a second while swapping", rate),
-        Row::new("pause of a swap, p50", Figure::Nanos(pause.p50)),
-        Row::new("pause of a swap, p99", Figure::Nanos(pause.p99)).bar(Bar::Figure(Figure::Nanos(5e6))),
-        Row::new("deploy to committed, cached plugin", Figure::Nanos(median(commits))),
+        Row::new("messages meanwhile", rate(each(took, received.try_into()?))),
+        Row::new("pause of a swap, p50", p50),
+        Row::new("pause of a swap, p99", p99).bar(Bar::Figure(Figure::Nanos(5e6))),
+        Row::new(
+            "deploy to committed, cached plugin",
+            Figure::Nanos(median(commits)),
+        ),
     ]);
     Ok(rows)
 }
@@ -206,7 +241,10 @@ impl Seen {
     /// Messages carry their number; the plugin appends how many it has counted.
     fn look_at(&self, message: &Message) {
         let expected = self.received.load(Ordering::Relaxed) + 1;
-        let number = message.payload.first_chunk().map(|n| u64::from_le_bytes(*n));
+        let number = message
+            .payload
+            .first_chunk()
+            .map(|n| u64::from_le_bytes(*n));
         let counted = message.payload.last_chunk().map(|n| u64::from_le_bytes(*n));
         match number {
             Some(number) if number == expected => {}
@@ -214,13 +252,14 @@ impl Seen {
                 self.lost.fetch_add(number - expected, Ordering::Relaxed);
             }
             _ => {
-                self.doubled_or_reordered.fetch_add(1, Ordering::Relaxed);
+                self.strayed.fetch_add(1, Ordering::Relaxed);
             }
         }
         if counted != number {
-            self.state_lost.fetch_add(1, Ordering::Relaxed);
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
-        self.received.fetch_max(number.unwrap_or(expected), Ordering::Relaxed);
+        self.received
+            .fetch_max(number.unwrap_or(expected), Ordering::Relaxed);
     }
 }
 
@@ -242,7 +281,10 @@ async fn one_of_many(guests: &Guests) -> Outcome<Vec<Row>> {
     let &[one, many] = medians.as_slice() else {
         return Err("two were measured".into());
     };
-    let row = Row::new("deployment of 100 plugins, one changed (raw: of one)", Figure::Nanos(many));
+    let row = Row::new(
+        "deployment of 100 plugins, one changed (raw: of one)",
+        Figure::Nanos(many),
+    );
     Ok(vec![row.raw(Figure::Nanos(one))])
 }
 
@@ -263,15 +305,18 @@ fn many(plugins: usize, round: usize) -> String {
     let mut text = format!("name = 'many'\nversion = '1.0.{round}'\nprobation.seconds = 0\n");
     for index in 0..plugins {
         let round = if index == 0 { round } else { 0 };
-        // Writing to a string does not fail.
-        drop(write!(
-            text,
+        text += &format!(
             "[plugins.p{index}]\ncomponent = 'bench_pass.wasm'\n\
              config = {{ to = 'out/{index}', round = {round} }}\n\
              grants = {{ subscribe = ['in/{index}'], publish = ['out/{index}'] }}\n"
-        ));
+        );
     }
     text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn count(value: u64) -> Figure {
+    Figure::Count(value as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ns")]

@@ -16,7 +16,9 @@ impl Lifecycle for State {
     fn init(config: &Config) -> Result<Self, String> {
         let to = config.get("to").ok_or("`to` is missing")?.to_owned();
         let ballast = config.get("ballast_bytes").unwrap_or("0");
-        let ballast: usize = ballast.parse().map_err(|_| "`ballast_bytes` is no number")?;
+        let ballast: usize = ballast
+            .parse()
+            .map_err(|_| "`ballast_bytes` is no number")?;
         Ok(Self {
             to,
             count: 0,
