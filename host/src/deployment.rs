@@ -101,29 +101,6 @@ pub struct Located {
     pub fault: DeployFault,
 }
 
-/// Why a deployment was not put into service: every fault found.
-#[derive(Debug)]
-pub struct DeployError(pub Vec<Located>);
-
-impl std::fmt::Display for DeployError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, located) in self.0.iter().enumerate() {
-            let Located {
-                location, fault, ..
-            } = located;
-            let newline = if index > 0 { "\n" } else { "" };
-            let (error, code) = (ErrorChain(fault), fault.code());
-            write!(f, "{newline}{location}: error: {error} [{code}]")?;
-            if let Some(hint) = fault.hint() {
-                write!(f, "\n  help: {hint}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for DeployError {}
-
 /// What deployments are made ready with.
 #[derive(Debug, Clone)]
 pub struct Deployer {

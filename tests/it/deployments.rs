@@ -2,6 +2,7 @@
 //! host ends in the middle.
 
 mod ends;
+mod full;
 mod kept;
 mod killed;
 mod operated;

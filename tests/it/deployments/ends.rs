@@ -7,7 +7,7 @@ use selvedge::storage::Storage;
 
 use super::world::{Device, Line};
 
-fn line(version: u32, mode: &str) -> Line {
+fn line(version: usize, mode: &str) -> Line {
     Line::new(version)
         .plugin("a", "handles", mode)
         .plugin("b", "echo", "")
@@ -51,6 +51,38 @@ async fn a_probation_that_the_end_of_the_host_cuts_short_has_failed() {
     assert!(kept < next);
     host.assert_whole().await;
     host.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_stops_in_order_goes_on_or_back_whatever_it_was_doing() {
+    use Phase::{Admit, Compile, Prepare, Probation, Pull, Queued, Swap, Verify};
+
+    for phase in [
+        Queued, Pull, Verify, Admit, Compile, Prepare, Swap, Probation,
+    ] {
+        let device = Device::new();
+        let host = device.start().await;
+        let kept = host.commit(&line(1, "traps-on-poison")).await;
+        let next = line(2, "is-slow").probation(1);
+        let next = host.submit(&next, WhenBusy::Queue).await.unwrap();
+        host.deployments().reached(next, |it| it == phase).await;
+        host.stop().await;
+        let host = device.start().await;
+        let report = host.ended(next).await;
+        host.assert_whole().await;
+        match report.phase {
+            Phase::Committed => assert_eq!(host.active(), Some(next)),
+            Phase::RolledBack => {
+                assert_eq!(report.faults[0].code, "interrupted");
+                assert_eq!(host.active(), Some(kept));
+            }
+            other => panic!("{phase:?} ended as {other:?}: {:?}", report.faults),
+        }
+        if phase == Probation {
+            assert_eq!(host.active(), Some(kept));
+        }
+        host.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -155,7 +187,7 @@ async fn history_is_bounded_and_what_can_be_gone_back_to_is_kept() {
     let first = host.commit(&Line::new(1).plugin("a", "echo", "")).await;
     let kept = host.commit(&Line::new(2).plugin("a", "echo", "x")).await;
     fs_err::write(device.folder().join("none.wasm"), b"no component").unwrap();
-    for version in 0..u32::try_from(REPORTS_MAX).unwrap() {
+    for version in 0..REPORTS_MAX {
         let report = host
             .deploy(&Line::new(version).plugin("a", "none", ""))
             .await;

@@ -6,7 +6,7 @@ use selvedge::deployment::submission::SubmitError;
 
 use super::world::{Device, Line};
 
-fn echo(version: u32) -> Line {
+fn echo(version: usize) -> Line {
     Line::new(version).plugin("a", "echo", "")
 }
 

@@ -2,7 +2,7 @@
 
 use super::world::{Device, Line};
 
-fn line(version: u32, mode: &str) -> Line {
+fn line(version: usize, mode: &str) -> Line {
     Line::new(version)
         .plugin("a", "handles", mode)
         .plugin("b", "echo", "")

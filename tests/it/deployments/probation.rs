@@ -6,7 +6,7 @@ use selvedge::deployment::submission::{SubmitError, WhenBusy};
 
 use super::world::{Device, Line};
 
-fn good(version: u32) -> Line {
+fn good(version: usize) -> Line {
     Line::new(version)
         .plugin("a", "handles", "traps-on-poison")
         .plugin("b", "echo", "")

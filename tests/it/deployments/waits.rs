@@ -6,7 +6,7 @@ use selvedge::deployment::submission::{SubmitError, WhenBusy};
 
 use super::world::{Device, Line};
 
-fn line(version: u32, mode: &str) -> Line {
+fn line(version: usize, mode: &str) -> Line {
     Line::new(version).plugin("a", "handles", mode)
 }
 
@@ -20,7 +20,7 @@ async fn a_deployment_waits_is_refused_or_takes_over_as_asked() {
     assert!(matches!(refused, Err(SubmitError::Busy(id)) if id == watched));
     let mut waiting = Vec::new();
     for version in 0..QUEUE_MAX {
-        let line = line(10 + u32::try_from(version).unwrap(), "rejects");
+        let line = line(10 + version, "rejects");
         waiting.push(host.submit(&line, WhenBusy::Queue).await.unwrap());
     }
     let too_many = host.submit(&line(3, "rejects"), WhenBusy::Queue).await;

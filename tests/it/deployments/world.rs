@@ -36,13 +36,13 @@ pub(super) struct Host {
 
 /// A document of plugins by name, each a guest in a mode.
 pub(super) struct Line {
-    version: u32,
+    version: usize,
     plugins: String,
     probation: String,
 }
 
 impl Line {
-    pub(super) fn new(version: u32) -> Self {
+    pub(super) fn new(version: usize) -> Self {
         Self {
             version,
             plugins: String::new(),
