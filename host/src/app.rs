@@ -19,7 +19,7 @@ use crate::deployment::report::{DeploymentId, FaultReport, Phase};
 use crate::deployment::submission::{Submission, SubmitError};
 use crate::deployment::{Deployer, FindPlugin, Shipped};
 use crate::error_chain::ErrorChain;
-use crate::inference::InferenceLimits;
+use crate::inference::{InferenceLimits, ModelStore};
 use crate::names::{Digest, PluginName};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
@@ -113,15 +113,15 @@ impl App {
         let bus = Bus::new(config.bus.clone());
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         let supervisor = Supervisor::new(grace, observer(bus.host_party()));
-        let inference = InferenceLimits {
+        let models = ModelStore::new(InferenceLimits {
             slots: config.inference.slots_max,
             ..InferenceLimits::default()
-        };
+        });
         let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,
             cache: Arc::new(cache),
-            inference,
+            models: Arc::new(models),
             artifacts,
             gate: Arc::new(gate),
             supervisor: supervisor.clone(),

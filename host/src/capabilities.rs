@@ -33,7 +33,7 @@ use nn::{NnCtx, NnLimits, NnView};
 use port::Port;
 use rate::Rate;
 
-use crate::inference::ModelStore;
+use crate::inference::ModelSet;
 use crate::spec::InstanceSpec;
 
 pub use admit::{AdmitError, admit, admit_by_policy};
@@ -61,7 +61,7 @@ pub struct PluginState {
 pub struct Services {
     pub port: Arc<dyn Port>,
     pub keyvalue: Option<Arc<dyn KeyValue>>,
-    pub models: Arc<ModelStore>,
+    pub models: Arc<ModelSet>,
     pub hosts: Arc<network::Hosts>,
 }
 

@@ -26,7 +26,7 @@ use line::{Line, LineError};
 
 use crate::artifacts::Artifacts;
 use crate::error_chain::ErrorChain;
-use crate::inference::{InferenceLimits, LoadError};
+use crate::inference::{LoadError, ModelStore};
 use crate::names::{ModelName, PluginName};
 use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
@@ -46,6 +46,8 @@ pub enum DeployFault {
     ModelFile { model: ModelName, source: LoadFault },
     #[error("model `{model}` is not fit to serve")]
     Model { model: ModelName, source: LoadError },
+    #[error("the models cannot serve together")]
+    Models(#[source] LoadError),
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error(transparent)]
@@ -70,7 +72,7 @@ impl DeployFault {
             } => error.code(),
             Self::Component { .. } => "component-not-loaded",
             Self::ModelFile { .. } => "model-not-loaded",
-            Self::Model { source, .. } => source.code(),
+            Self::Model { source, .. } | Self::Models(source) => source.code(),
             Self::Prepare(source) => source.code(),
             Self::Line(source) => source.code(),
             Self::Interrupted => "interrupted",
@@ -106,7 +108,7 @@ pub struct Located {
 pub struct Deployer {
     pub engine: Engine,
     pub cache: Arc<CodeCache>,
-    pub inference: InferenceLimits,
+    pub models: Arc<ModelStore>,
     pub supervisor: Supervisor,
     pub find: FindPlugin,
     pub artifacts: Artifacts,

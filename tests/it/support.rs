@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use selvedge::bus::{Bus, BusLimits, Inbox, InboxLimits, Message, Party, PartyStatus};
 use selvedge::capabilities::keyvalue::KeyValue;
-use selvedge::inference::{InferenceLimits, ModelStore};
+use selvedge::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
 use selvedge::names::TopicFilter;
 use selvedge::runtime::{
     Ceilings, CodeCache, Engine, Generation, PrepareError, Prepared, Seat, Surroundings,
@@ -99,7 +100,8 @@ type States = BTreeMap<String, Vec<UnitState>>;
 pub(crate) struct Host {
     pub(crate) bus: Bus,
     pub(crate) hosts: BTreeMap<String, IpAddr>,
-    pub(crate) models: Arc<ModelStore>,
+    models: Mutex<Arc<ModelSet>>,
+    model_store: Arc<ModelStore>,
     party: Party,
     engine: Engine,
     cache: Arc<CodeCache>,
@@ -150,7 +152,8 @@ impl Host {
             party: bus.host_party(),
             bus,
             hosts: BTreeMap::new(),
-            models: Arc::new(ModelStore::new(InferenceLimits::default())),
+            models: Mutex::default(),
+            model_store: Arc::new(ModelStore::new(InferenceLimits::default())),
             engine: Engine::new(Ceilings {
                 instances_max,
                 memory_bytes_max: 64 << 20,
@@ -212,10 +215,25 @@ impl Host {
         let bucket = (quota > 0).then(|| self.storage.bucket(plugin.name, quota).unwrap());
         let surroundings = Surroundings {
             keyvalue: bucket.map(|bucket| Arc::new(bucket) as Arc<dyn KeyValue>),
-            models: Arc::clone(&self.models),
+            models: self.models(),
             hosts: Arc::new(self.hosts.clone()),
         };
         Ok(Generation::new(prepared, seat, surroundings))
+    }
+
+    /// Puts a model into service for whatever is started from now on.
+    pub(crate) async fn serve(&self, name: &str, source: ModelSource) {
+        let store = Arc::clone(&self.model_store);
+        let prepare = move || store.prepare(&source).unwrap();
+        let model = tokio::task::spawn_blocking(prepare).await.unwrap();
+        let mut models = self.models.lock();
+        let change = (name.parse().unwrap(), Some(model));
+        *models = self.model_store.change(&models, [change]).unwrap();
+    }
+
+    /// The models in service.
+    pub(crate) fn models(&self) -> Arc<ModelSet> {
+        Arc::clone(&self.models.lock())
     }
 
     fn unit(name: String, generation: Arc<Generation>) -> Unit {

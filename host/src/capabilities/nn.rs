@@ -28,7 +28,7 @@ use self::errors::code_of;
 use self::resources::Usage;
 pub use self::resources::{Context, Graph, GuestTensor, NnLimits, QuotaError};
 use crate::error_chain::ErrorChain;
-use crate::inference::{ModelStore, RunError, Tensor};
+use crate::inference::{ModelSet, RunError, Tensor};
 use crate::names::ModelName;
 
 mod bindings {
@@ -53,17 +53,17 @@ type Fallible<T> = wasmtime::Result<Result<T, Resource<GuestError>>>;
 /// What one plugin instance holds of inference.
 #[derive(Debug)]
 pub struct NnCtx {
-    store: Arc<ModelStore>,
+    models: Arc<ModelSet>,
     granted: Vec<ModelName>,
     usage: Usage,
     deadline: Option<Instant>,
 }
 
 impl NnCtx {
-    /// Grants the models named in `granted`, whether or not they are loaded.
-    pub fn new(store: Arc<ModelStore>, granted: Vec<ModelName>, limits: NnLimits) -> Self {
+    /// Grants those of `models` that are named in `granted`, which may name others.
+    pub fn new(models: Arc<ModelSet>, granted: Vec<ModelName>, limits: NnLimits) -> Self {
         Self {
-            store,
+            models,
             granted,
             usage: Usage::new(limits),
             deadline: None,
@@ -148,28 +148,23 @@ impl graph::Host for NnView<'_> {
     }
 
     fn load_by_name(&mut self, name: String) -> Fallible<Resource<Graph>> {
-        let Some(model) = self.granted(&name) else {
+        let Some(granted) = self.granted(&name) else {
             let shown: String = name.chars().take(64).collect();
             let text = format!("model `{shown}` is not granted to this plugin");
             return self.fail(wit_errors::ErrorCode::Security, text);
         };
-        if self.ctx.store.get(&model).is_none() {
-            let text = format!("model `{model}` is not loaded");
+        let Some(model) = self.ctx.models.get(&granted).map(Arc::clone) else {
+            let text = format!("model `{granted}` is not loaded");
             return self.fail(wit_errors::ErrorCode::NotFound, text);
-        }
+        };
         self.ctx.usage.enter()?;
         Ok(Ok(self.table.push(Graph { model })?))
     }
 }
 
 impl graph::HostGraph for NnView<'_> {
-    /// Takes the version in service now; it is kept as long as the context.
     fn init_execution_context(&mut self, graph: Resource<Graph>) -> Fallible<Resource<Context>> {
-        let name = self.table.get(&graph)?.model.clone();
-        let Some(model) = self.ctx.store.get(&name) else {
-            let text = format!("model `{name}` is not loaded any more");
-            return self.fail(wit_errors::ErrorCode::NotFound, text);
-        };
+        let model = Arc::clone(&self.table.get(&graph)?.model);
         self.ctx.usage.enter()?;
         Ok(Ok(self.table.push(Context { model })?))
     }

@@ -35,13 +35,13 @@ use tracing::warn;
 use super::document::handed::Files;
 use super::document::source::Source;
 use super::document::{Document, Site};
-use super::plan::Plan;
+use super::plan::{Change, Plan};
 use super::report::{DeploymentId, DeploymentReport, Event, FaultReport, Phase};
 use super::submission::SubmitError;
 use super::{Deployer, Located};
 use crate::bus::Bus;
 use crate::error_chain::ErrorChain;
-use crate::inference::{InferenceLimits, ModelStore};
+use crate::inference::ModelSet;
 use crate::names::PluginName;
 use crate::storage::{FileStore, Storage};
 use crate::trust::OpenError;
@@ -86,7 +86,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Running {
     document: Arc<Document>,
-    models: Arc<ModelStore>,
+    models: Arc<ModelSet>,
 }
 
 /// Why a plugin has no place on the line.
@@ -301,22 +301,23 @@ impl Deployments {
     }
 
     /// The models of what runs.
-    fn models(&self) -> Arc<ModelStore> {
+    pub fn models(&self) -> Arc<ModelSet> {
         let running = self.running();
-        let models = running.map(|running| running.models);
-        models.unwrap_or_else(|| Arc::new(ModelStore::new(InferenceLimits::default())))
+        running.map(|running| running.models).unwrap_or_default()
     }
 
-    /// The models of a deployment: those that run, if `plan` changes none.
+    /// The models of a deployment: those that `plan` does not touch are those that
+    /// run.
     async fn models_for(
         &self,
         document: &Arc<Document>,
         plan: &Plan,
-    ) -> Result<Arc<ModelStore>, Vec<Located>> {
-        match self.running() {
-            Some(running) if plan.models.is_empty() => Ok(running.models),
-            _ => self.0.deployer.models(document).await,
-        }
+    ) -> Result<Arc<ModelSet>, Vec<Located>> {
+        let touched = plan.models.iter();
+        let touched = touched.filter(|model| model.change != Change::Untouched);
+        let changed = touched.map(|model| model.model.clone()).collect();
+        let deployer = &self.0.deployer;
+        deployer.models(document, self.models(), changed).await
     }
 
     /// A deployment ends, also if the disk does not take it.

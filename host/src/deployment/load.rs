@@ -10,13 +10,13 @@ use bytes::Bytes;
 use selvedge_registry::{Progress, Silent};
 use selvedge_signing::VerifiedArtifact;
 
-use super::Deployer;
 use super::document::component_source::{ComponentSource, FilePath};
 use super::document::handed::Files;
 use super::document::{Document, Model, Plugin};
+use super::{DeployFault, Deployer};
 use crate::artifacts::ArtifactError;
-use crate::inference::{Golden, GoldenError, ModelSource};
-use crate::names::{Digest, PluginName};
+use crate::inference::{self, Golden, GoldenError, ModelSource, ModelStore};
+use crate::names::{Digest, ModelName, PluginName};
 use crate::storage::FileError;
 use crate::trust::GateError;
 
@@ -187,4 +187,22 @@ fn read(path: &Path) -> Result<Bytes, LoadFault> {
         });
     }
     Ok(bytes.into())
+}
+
+/// The model, loaded and tried out. Computes for a while.
+pub(super) fn prepared(
+    document: &Document,
+    name: &ModelName,
+    asked: &Model,
+    store: &ModelStore,
+) -> Result<Arc<inference::Model>, DeployFault> {
+    let source = model(document, asked).map_err(|source| DeployFault::ModelFile {
+        model: name.clone(),
+        source,
+    })?;
+    let prepared = store.prepare(&source);
+    prepared.map_err(|source| DeployFault::Model {
+        model: name.clone(),
+        source,
+    })
 }

@@ -18,8 +18,8 @@ use super::document::place::Place;
 use super::document::{Document, Plugin};
 use super::line::ReadyPlugin;
 use super::{DeployFault, Deployer, Located, load};
-use crate::inference::ModelStore;
-use crate::names::PluginName;
+use crate::inference::ModelSet;
+use crate::names::{ModelName, PluginName};
 use crate::runtime::{PrepareError, Prepared};
 use crate::spec::InstanceSpec;
 
@@ -160,41 +160,37 @@ impl Deployer {
         Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
     }
 
-    /// The models of a deployment, each tried out. Those that run keep theirs.
+    /// The models of a deployment: those that `changed` names are loaded and tried
+    /// out, the others are those of `before`.
     pub(super) async fn models(
         &self,
         document: &Arc<Document>,
-    ) -> Result<Arc<ModelStore>, Vec<Located>> {
-        let models = Arc::new(ModelStore::new(self.inference.clone()));
+        before: Arc<ModelSet>,
+        changed: BTreeSet<ModelName>,
+    ) -> Result<Arc<ModelSet>, Vec<Located>> {
         let asked = Arc::clone(document);
-        let (document, store) = (Arc::clone(document), Arc::clone(&models));
+        let (document, store) = (Arc::clone(document), Arc::clone(&self.models));
         let load = move || {
-            let mut faults = Vec::new();
-            for (name, model) in &document.models {
-                let model_name = || name.clone();
-                let loaded = load::model(&document, model);
-                let loaded = loaded.map_err(|source| DeployFault::ModelFile {
-                    model: model_name(),
-                    source,
-                });
-                let served = loaded.and_then(|source| {
-                    let served = store.load(name.clone(), &source);
-                    served.map_err(|source| DeployFault::Model {
-                        model: model_name(),
-                        source,
-                    })
-                });
-                let fault = served.err();
-                faults.extend(fault.map(|fault| Located::of_document(&document, fault)));
+            let (mut faults, mut changes) = (Vec::new(), Vec::new());
+            for name in changed {
+                let model = document.models.get(&name);
+                match model.map(|model| load::prepared(&document, &name, model, &store)) {
+                    Some(Ok(model)) => changes.push((name, Some(model))),
+                    Some(Err(fault)) => faults.push(Located::of_document(&document, fault)),
+                    None => changes.push((name, None)),
+                }
             }
-            faults
+            if !faults.is_empty() {
+                return Err(faults);
+            }
+            store.change(&before, changes).map_err(|source| {
+                let fault = DeployFault::Models(source);
+                vec![Located::of_document(&document, fault)]
+            })
         };
         let loaded = tokio::task::spawn_blocking(load).await;
-        match loaded {
-            Ok(faults) if faults.is_empty() => Ok(models),
-            Ok(faults) => Err(faults),
-            Err(_) => Err(vec![Located::of_document(&asked, DeployFault::Interrupted)]),
-        }
+        let interrupted = || vec![Located::of_document(&asked, DeployFault::Interrupted)];
+        loaded.map_err(|_| interrupted())?
     }
 }
 

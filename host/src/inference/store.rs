@@ -1,67 +1,38 @@
-//! The models in service, by name.
+//! Makes models: loads them, tries them out, and says which may serve together.
 //!
-//! A look-up gives the current version and keeps it: replacing a model never
-//! touches a run in progress, and whoever asks next gets the successor.
+//! Keeps none of them. Which models serve is said by a [`ModelSet`]; what all
+//! models share is here: backends, limits, and the slots that they run in.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
-use serde::Serialize;
-
-use super::backend::{Backend, Device, ModelSource, Port};
+use super::backend::{Backend, Device, ModelSource};
 use super::errors::{LoadError, panic_message};
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
-use super::run_stats::RunStatus;
+use super::model_set::ModelSet;
 use super::slots::Slots;
 use super::tract::Tract;
 use crate::names::{Digest, ModelName};
-use crate::spec::{BackendKind, Target};
+use crate::spec::Target;
 
-type Models = BTreeMap<ModelName, Arc<Model>>;
-
-/// All models of the host.
+/// What all models of the host share.
 pub struct ModelStore {
     limits: InferenceLimits,
     backends: Vec<Box<dyn Backend>>,
     slots: Arc<Slots>,
-    /// Held while a model takes its place, not while it is loaded.
-    changing: Mutex<()>,
-    models: ArcSwap<Models>,
 }
 
 impl std::fmt::Debug for ModelStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.models.load().iter()).finish()
+        let backends = self.backends.iter().map(|backend| backend.kind());
+        f.debug_list().entries(backends).finish()
     }
 }
 
-/// What is told of one model.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelStatus {
-    pub model: ModelName,
-    pub digest: Digest,
-    pub backend: BackendKind,
-    /// Where it was to run.
-    pub target: Target,
-    /// Where it does run.
-    pub device: Device,
-    /// It was to run on a graphics processor if there is one, and there is none.
-    pub degraded: bool,
-    /// Seconds since the Unix epoch.
-    pub loaded_at_s: u64,
-    pub inputs: Vec<Port>,
-    pub outputs: Vec<Port>,
-    #[serde(flatten)]
-    pub runs: RunStatus,
-}
-
 impl ModelStore {
-    /// A store without models, with the backends that are built in.
+    /// A store with the backends that are built in.
     pub fn new(limits: InferenceLimits) -> Self {
         Self::with_backends(limits, vec![Box::new(Tract)])
     }
@@ -71,69 +42,36 @@ impl ModelStore {
             slots: Arc::new(Slots::new(&limits)),
             limits,
             backends,
-            changing: Mutex::default(),
-            models: ArcSwap::default(),
         }
     }
 
-    /// Loads a model, tries it out and puts it into service under `name`, in
-    /// place of the version there. Whatever fails, that version stays.
+    /// The set after `before`: each change puts a model in, or takes the one of
+    /// that name out. What is not named stays, and is not loaded again.
     ///
-    /// Computes for a while: not to be called on an executor's thread.
-    pub fn load(&self, name: ModelName, source: &ModelSource) -> Result<(), LoadError> {
-        self.check_room(&name, &self.models.load())?;
-        let model = Arc::new(self.prepare(source)?);
-        let _changing = self.changing.lock();
-        let mut models = Models::clone(&self.models.load());
-        self.check_room(&name, &models)?;
-        models.insert(name, model);
-        self.models.store(Arc::new(models));
-        Ok(())
-    }
-
-    /// Takes a model out of service. Runs in progress end as they would.
-    pub fn unload(&self, name: &ModelName) -> bool {
-        let _changing = self.changing.lock();
-        let mut models = Models::clone(&self.models.load());
-        let found = models.remove(name).is_some();
-        self.models.store(Arc::new(models));
-        found
-    }
-
-    /// The version in service.
-    pub fn get(&self, name: &ModelName) -> Option<Arc<Model>> {
-        self.models.load().get(name).map(Arc::clone)
-    }
-
-    pub fn status(&self) -> Vec<ModelStatus> {
-        let models = self.models.load();
-        let status = |(name, model): (&ModelName, &Arc<Model>)| {
-            let since_epoch = model.loaded_at().duration_since(SystemTime::UNIX_EPOCH);
-            ModelStatus {
-                model: name.clone(),
-                digest: model.digest(),
-                backend: model.backend(),
-                target: model.target(),
-                device: model.device(),
-                degraded: model.degraded(),
-                loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
-                inputs: model.inputs().to_vec(),
-                outputs: model.outputs().to_vec(),
-                runs: model.run_status(),
-            }
-        };
-        models.iter().map(status).collect()
-    }
-
-    fn check_room(&self, name: &ModelName, models: &Models) -> Result<(), LoadError> {
+    /// # Errors
+    ///
+    /// If more models than may be would serve together.
+    pub fn change(
+        &self,
+        before: &ModelSet,
+        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+    ) -> Result<Arc<ModelSet>, LoadError> {
+        let set = before.with(changes);
         let max = self.limits.models_max.get();
-        if models.len() >= max && !models.contains_key(name) {
+        if set.names().len() > max {
             return Err(LoadError::TooMany { max });
         }
-        Ok(())
+        Ok(Arc::new(set))
     }
 
-    fn prepare(&self, source: &ModelSource) -> Result<Model, LoadError> {
+    /// Loads a model and tries it out. Nobody can run it before it is in a set.
+    ///
+    /// Computes for a while: not to be called on an executor's thread.
+    pub fn prepare(&self, source: &ModelSource) -> Result<Arc<Model>, LoadError> {
+        self.load(source).map(Arc::new)
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Model, LoadError> {
         let bytes = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
         let max = self.limits.model_bytes_max.get();
         if bytes > max {

@@ -11,8 +11,8 @@ use super::onnx_writer::{
     BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, INT32, INT64, Onnx, UINT8, autoencoder, double,
 };
 use super::{
-    Golden, GoldenError, InferenceLimits, LoadError, Model, ModelSource, ModelStore, RunError,
-    Tensor, TensorKind,
+    Golden, GoldenError, InferenceLimits, LoadError, Model, ModelSet, ModelSource, ModelStore,
+    RunError, Tensor, TensorKind,
 };
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendKind, Target};
@@ -36,9 +36,7 @@ fn store() -> ModelStore {
 }
 
 fn load(bytes: Bytes) -> Result<Arc<Model>, LoadError> {
-    let store = store();
-    store.load(name(), &source(bytes))?;
-    Ok(store.get(&name()).unwrap())
+    store().prepare(&source(bytes))
 }
 
 fn tensor(dimensions: &[u32], kind: TensorKind, values: &[f64]) -> Tensor {
@@ -213,20 +211,21 @@ fn a_graphics_processor_is_never_silently_replaced() {
             target,
             ..source(autoencoder())
         };
-        store.load(name(), &source)
+        store.prepare(&source)
+    };
+    let status = |model| {
+        let set = store.change(&ModelSet::default(), [(name(), Some(model))]);
+        serde_json::to_value(set.unwrap().status()).unwrap()
     };
     let error = load(Target::Gpu).unwrap_err();
     assert!(matches!(error, LoadError::NoDevice { .. }));
-    assert!(store.get(&name()).is_none());
 
-    load(Target::GpuPreferred).unwrap();
-    let status = serde_json::to_value(store.status()).unwrap();
-    assert_eq!(status[0]["target"], "gpu-preferred");
-    assert_eq!(status[0]["device"], "cpu");
-    assert_eq!(status[0]["degraded"], true);
+    let status_of_less = status(load(Target::GpuPreferred).unwrap());
+    assert_eq!(status_of_less[0]["target"], "gpu-preferred");
+    assert_eq!(status_of_less[0]["device"], "cpu");
+    assert_eq!(status_of_less[0]["degraded"], true);
 
-    load(Target::Cpu).unwrap();
-    let status = serde_json::to_value(store.status()).unwrap();
+    let status = status(load(Target::Cpu).unwrap());
     assert_eq!(status[0]["degraded"], false);
     assert_eq!(
         status[0]["inputs"][0]["shape"],
@@ -235,30 +234,33 @@ fn a_graphics_processor_is_never_silently_replaced() {
 }
 
 #[tokio::test]
-async fn a_new_version_leaves_the_old_one_to_those_who_hold_it() {
+async fn another_set_leaves_the_one_before_as_it_is() {
     let store = store();
-    store.load(name(), &source(double(FLOAT, &["1"]))).unwrap();
-    let old = store.get(&name()).unwrap();
-    store.load(name(), &source(autoencoder())).unwrap();
+    let kept: ModelName = "kept".parse().unwrap();
+    let model = |bytes| Some(store.prepare(&source(bytes)).unwrap());
+    let old = [
+        (name(), model(double(FLOAT, &["1"]))),
+        (kept.clone(), model(autoencoder())),
+    ];
+    let old = store.change(&ModelSet::default(), old).unwrap();
+    let new = [(name(), model(autoencoder()))];
+    let new = store.change(&old, new).unwrap();
 
-    assert_ne!(store.get(&name()).unwrap().digest(), old.digest());
-    run(&old, vec![("x", zeros(&[1]))]).await.unwrap();
+    let of_old = old.get(&name()).unwrap();
+    assert_ne!(new.get(&name()).unwrap().digest(), of_old.digest());
+    run(of_old, vec![("x", zeros(&[1]))]).await.unwrap();
+    // What stays is not loaded again.
+    let (before, after) = (old.get(&kept).unwrap(), new.get(&kept).unwrap());
+    assert!(Arc::ptr_eq(before, after));
 
-    // A version that does not load changes nothing.
-    store
-        .load(name(), &source(Bytes::from_static(b"\x07")))
-        .unwrap_err();
-    assert_eq!(
-        store.get(&name()).unwrap().digest(),
-        Digest::of(&autoencoder())
-    );
-    assert!(store.unload(&name()));
-    assert!(store.get(&name()).is_none());
+    let without = store.change(&new, [(name(), None)]).unwrap();
+    assert_eq!(without.names().collect::<Vec<_>>(), [&kept]);
+    assert_eq!(new.names().len(), 2);
 }
 
 #[test]
 fn the_limits_on_models_hold() {
-    let small = |limits| ModelStore::new(limits).load(name(), &source(autoencoder()));
+    let small = |limits| ModelStore::new(limits).prepare(&source(autoencoder()));
     let defaults = InferenceLimits::default;
     let error = small(InferenceLimits {
         model_bytes_max: 1_000.try_into().unwrap(),
@@ -283,16 +285,18 @@ fn the_limits_on_models_hold() {
         models_max: 1.try_into().unwrap(),
         ..defaults()
     });
-    store.load(name(), &source(autoencoder())).unwrap();
-    store.load(name(), &source(autoencoder())).unwrap();
-    let error = store.load("other".parse().unwrap(), &source(autoencoder()));
+    let model = store.prepare(&source(autoencoder())).unwrap();
+    let with = |set: &ModelSet, name| store.change(set, [(name, Some(Arc::clone(&model)))]);
+    let one = with(&ModelSet::default(), name()).unwrap();
+    let one = with(&one, name()).unwrap();
+    let error = with(&one, "other".parse().unwrap());
     assert!(matches!(error, Err(LoadError::TooMany { max: 1 })));
 
     let wrong = ModelSource {
         digest: Digest::of(b"another"),
         ..source(autoencoder())
     };
-    let error = store.load(name(), &wrong);
+    let error = store.prepare(&wrong);
     assert!(matches!(error, Err(LoadError::WrongDigest { .. })));
 }
 
@@ -305,7 +309,7 @@ fn with_golden(expected: &str) -> Result<(), LoadError> {
         golden: Some(Golden::parse(golden.as_bytes()).unwrap()),
         ..source(double(FLOAT, &["n"]))
     };
-    store().load(name(), &source)
+    store().prepare(&source).map(drop)
 }
 
 #[test]

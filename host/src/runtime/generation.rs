@@ -23,13 +23,13 @@ use crate::capabilities::keyvalue::KeyValue;
 use crate::capabilities::network::Hosts;
 use crate::capabilities::port::Port;
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelStore;
+use crate::inference::ModelSet;
 
 /// What a plugin reaches beside the bus.
 #[derive(Clone)]
 pub struct Surroundings {
     pub keyvalue: Option<Arc<dyn KeyValue>>,
-    pub models: Arc<ModelStore>,
+    pub models: Arc<ModelSet>,
     pub hosts: Arc<Hosts>,
 }
 

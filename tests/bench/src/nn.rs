@@ -1,11 +1,12 @@
 //! A small model through `wasi:nn` against the same model called natively.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use selvedge::bus::Message;
 use selvedge::demo::ASSETS;
-use selvedge::inference::{ModelSource, Tensor, TensorKind};
+use selvedge::inference::{InferenceLimits, ModelSource, ModelStore, Tensor, TensorKind};
 use selvedge::names::Digest;
 use selvedge::spec::{BackendKind, Target};
 use serde_json::json;
@@ -29,7 +30,7 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
     let bytes = Bytes::from_static(bytes.ok_or("no such model")?.1);
     one_core()?.block_on(async {
         let directory = tempfile::tempdir()?;
-        let world = World::new(directory.path(), 2)?;
+        let mut world = World::new(directory.path(), 2)?;
         let source = ModelSource {
             digest: Digest::of(&bytes),
             bytes,
@@ -37,7 +38,10 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
             target: Target::Cpu,
             golden: None,
         };
-        world.models.load("pump".parse()?, &source)?;
+        let store = ModelStore::new(InferenceLimits::default());
+        let model = store.prepare(&source)?;
+        let change = ("pump".parse()?, Some(Arc::clone(&model)));
+        world.models = store.change(&world.models, [change])?;
         let role = Role {
             name: "infer",
             from: &["infer"],
@@ -50,7 +54,6 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
         let mut instance = prepared.instantiate(services).await?;
         instance.init().await?;
         let batch = [Message::new(topic("infer")?, RUNS.to_string()).into()];
-        let model = world.models.get(&"pump".parse()?).ok_or("no model")?;
         let values = vec![0.5; VALUES as usize];
         let input = Tensor::of_values(vec![1, VALUES], TensorKind::Fp32, &values)?;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use selvedge::bus::{Bus, BusLimits, Grant, Inbox, InboxLimits, Party};
 use selvedge::capabilities::Services;
 use selvedge::capabilities::port::Port;
-use selvedge::inference::{InferenceLimits, ModelStore};
+use selvedge::inference::ModelSet;
 use selvedge::names::{Topic, TopicFilter};
 use selvedge::runtime::{
     Ceilings, CodeCache, Engine, Generation, LocalPort, Prepared, Seat, Surroundings,
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) cache: CodeCache,
     pub(crate) bus: Bus,
     pub(crate) supervisor: Supervisor,
-    pub(crate) models: Arc<ModelStore>,
+    pub(crate) models: Arc<ModelSet>,
     /// Signs and verifies what is measured, as `selvedge dev` does.
     gate: Gate,
 }
@@ -68,7 +68,7 @@ impl World {
             cache: CodeCache::open(directory.join("compiled"), key)?,
             bus: Bus::new(limits),
             supervisor: Supervisor::new(Duration::from_secs(5), Arc::new(|_, _| {})),
-            models: Arc::new(ModelStore::new(InferenceLimits::default())),
+            models: Arc::default(),
             gate: Gate::open(&storage, None, true)?,
         })
     }

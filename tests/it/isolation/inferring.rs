@@ -1,7 +1,6 @@
 //! Guests that feed models what they do not take.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use selvedge::inference::{Dim, ModelSource, Port};
 use selvedge::names::Digest;
@@ -21,10 +20,8 @@ async fn load(host: &Host, name: &str) -> String {
         target: Target::Cpu,
         golden: None,
     };
-    let (models, name) = (Arc::clone(&host.models), name.parse().unwrap());
-    let load = move || models.load(name, &source).unwrap();
-    tokio::task::spawn_blocking(load).await.unwrap();
-    let model = host.models.status().remove(0);
+    host.serve(name, source).await;
+    let model = host.models().status().remove(0);
     let Port { name, shape, .. } = &model.inputs[0];
     let Some(Dim::Fixed(count)) = shape.last() else {
         panic!("a model of windows of one length: {shape:?}")

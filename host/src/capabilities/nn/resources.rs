@@ -6,15 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::inference::{Model, Tensor, TensorError, TensorKind};
-use crate::names::ModelName;
 
-/// The resource `graph`: a model by name, whichever version is in service.
+/// The resource `graph`: a model that is granted.
 #[derive(Debug)]
 pub struct Graph {
-    pub(super) model: ModelName,
+    pub(super) model: Arc<Model>,
 }
 
-/// The resource `graph-execution-context`: one version of a model.
+/// The resource `graph-execution-context`: the same, to be run.
 #[derive(Debug)]
 pub struct Context {
     pub(super) model: Arc<Model>,

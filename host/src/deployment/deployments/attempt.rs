@@ -25,7 +25,7 @@ use crate::deployment::line::ReadyPlugin;
 use crate::deployment::plan::{Change, Plan};
 use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Installed, Phase};
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelStore;
+use crate::inference::ModelSet;
 use crate::names::PluginName;
 
 /// Characters of one fault.
@@ -223,7 +223,7 @@ impl Attempt<'_> {
     async fn compile(
         &self,
         work: &Work,
-    ) -> Result<(BTreeMap<PluginName, ReadyPlugin>, Arc<ModelStore>), Break> {
+    ) -> Result<(BTreeMap<PluginName, ReadyPlugin>, Arc<ModelSet>), Break> {
         self.enter("compile", Phase::Compile, |_| {}).await?;
         let deployer = &self.deployments.0.deployer;
         let news = &self.deployments.0.news;

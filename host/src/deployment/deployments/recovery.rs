@@ -116,7 +116,8 @@ impl Deployments {
     async fn start_plugins(&self, id: DeploymentId, document: &Arc<Document>) -> Vec<FaultReport> {
         let deployer = &self.0.deployer;
         let mut faults: Vec<Located> = Vec::new();
-        let models = match deployer.models(document).await {
+        let all = document.models.keys().cloned().collect();
+        let models = match deployer.models(document, Arc::default(), all).await {
             Ok(models) => models,
             Err(mut of_models) => {
                 faults.append(&mut of_models);

@@ -7,7 +7,7 @@ use selvedge_signing::Origin;
 
 use super::Occupant;
 use crate::deployment::report::{DeploymentId, SwapReport};
-use crate::inference::ModelStore;
+use crate::inference::ModelSet;
 use crate::names::PluginName;
 use crate::runtime::Prepared;
 
@@ -29,7 +29,7 @@ pub struct Ready {
     /// Those that an operator stopped: they take their places and rest.
     pub stopped: BTreeSet<PluginName>,
     /// The models of the deployment.
-    pub models: Arc<ModelStore>,
+    pub models: Arc<ModelSet>,
 }
 
 /// The same, with instances that wait to take over.

@@ -1,8 +1,8 @@
 //! Model files that were made to break the host.
 
 use super::{
-    FLOAT, INT64, LoadError, Onnx, RunError, TensorKind, autoencoder, double, load, name, run,
-    source, store, tensor, zeros,
+    FLOAT, INT64, LoadError, Onnx, RunError, TensorKind, autoencoder, double, load, run, source,
+    store, tensor, zeros,
 };
 
 #[test]
@@ -22,12 +22,12 @@ fn damaged_models_never_break_the_host() {
         damaged.push(bytes);
     }
     for bytes in &damaged {
-        refused += u32::from(store.load(name(), &source(bytes.clone().into())).is_err());
+        refused += u32::from(store.prepare(&source(bytes.clone().into())).is_err());
     }
     assert!(damaged.len() > 600, "{}", damaged.len());
     assert!(refused > 200, "{refused} of {}", damaged.len());
     // Still in order afterwards.
-    store.load(name(), &source(whole)).unwrap();
+    store.prepare(&source(whole)).unwrap();
 }
 
 #[test]

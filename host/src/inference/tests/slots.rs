@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{
     FLOAT, InferenceLimits, LoadError, Model, ModelSource, ModelStore, Onnx, RunError, Target,
-    Tensor, load, name, source, zeros,
+    Tensor, load, source, zeros,
 };
 use crate::inference::{Backend, Control, Device, Dim, Graph, Port, TensorKind};
 use crate::spec::BackendKind;
@@ -92,10 +92,8 @@ fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
 }
 
 fn model(store: &ModelStore, file: &'static str) -> Arc<Model> {
-    let name = file.parse::<crate::names::ModelName>().unwrap();
     let bytes = bytes::Bytes::from_static(file.as_bytes());
-    store.load(name.clone(), &source(bytes)).unwrap();
-    store.get(&name).unwrap()
+    store.prepare(&source(bytes)).unwrap()
 }
 
 async fn ask(model: &Arc<Model>, what: u8, within: Duration) -> Result<(), RunError> {
@@ -186,7 +184,7 @@ async fn a_panic_in_a_backend_is_an_error() {
     );
     ask(&model, WORKS, LONG).await.unwrap();
 
-    let error = store.load(name(), &source("panic".into())).unwrap_err();
+    let error = store.prepare(&source("panic".into())).unwrap_err();
     assert!(matches!(error, LoadError::Panicked { .. }), "{error:?}");
 }
 
@@ -197,8 +195,7 @@ fn a_graphics_processor_is_used_where_there_is_one() {
         target: Target::GpuPreferred,
         ..source("model".into())
     };
-    store.load(name(), &source).unwrap();
-    let model = store.get(&name()).unwrap();
+    let model = store.prepare(&source).unwrap();
     assert_eq!((model.device(), model.degraded()), (Device::Gpu, false));
 }
 

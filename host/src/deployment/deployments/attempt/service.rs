@@ -23,13 +23,13 @@ use crate::deployment::line::{Ready, ReadyPlugin, Swapped, Warm};
 use crate::deployment::report::{Event, FaultReport, Phase};
 use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelStore;
+use crate::inference::ModelSet;
 use crate::names::PluginName;
 
 /// What is ready to take over.
 struct Successors {
     warm: Warm,
-    models: Arc<ModelStore>,
+    models: Arc<ModelSet>,
 }
 
 impl Attempt<'_> {
@@ -38,7 +38,7 @@ impl Attempt<'_> {
         &self,
         work: Work,
         plugins: BTreeMap<PluginName, ReadyPlugin>,
-        models: Arc<ModelStore>,
+        models: Arc<ModelSet>,
     ) -> Result<(), Break> {
         self.enter("prepare", Phase::Prepare, |_| {}).await?;
         let inner = &self.deployments.0;

@@ -1,0 +1,89 @@
+//! The models that serve together: by name, and never changed.
+//!
+//! Whoever holds a set has its versions for as long as it likes; what comes
+//! after it is another set, in which a model that stays is the same model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::backend::{Device, Port};
+use super::model::Model;
+use super::run_stats::RunStatus;
+use crate::names::{Digest, ModelName};
+use crate::spec::{BackendKind, Target};
+
+/// Models by name. Made by [`ModelStore::change`](super::ModelStore::change);
+/// the default is empty.
+#[derive(Clone, Debug, Default)]
+pub struct ModelSet(BTreeMap<ModelName, Arc<Model>>);
+
+/// What is told of one model.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    pub model: ModelName,
+    pub digest: Digest,
+    pub backend: BackendKind,
+    /// Where it was to run.
+    pub target: Target,
+    /// Where it does run.
+    pub device: Device,
+    /// It was to run on a graphics processor if there is one, and there is none.
+    pub degraded: bool,
+    /// Seconds since the Unix epoch.
+    pub loaded_at_s: u64,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    #[serde(flatten)]
+    pub runs: RunStatus,
+}
+
+impl ModelSet {
+    /// This set with `changes`: each puts a model in, or takes the one of that
+    /// name out. All others are the same models.
+    pub(super) fn with(
+        &self,
+        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+    ) -> Self {
+        let mut models = self.0.clone();
+        for (name, model) in changes {
+            match model {
+                Some(model) => models.insert(name, model),
+                None => models.remove(&name),
+            };
+        }
+        Self(models)
+    }
+
+    /// The model of that name.
+    pub fn get(&self, name: &ModelName) -> Option<&Arc<Model>> {
+        self.0.get(name)
+    }
+
+    /// The names of all, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &ModelName> {
+        self.0.keys()
+    }
+
+    /// How each of them fares, by name.
+    pub fn status(&self) -> Vec<ModelStatus> {
+        let status = |(name, model): (&ModelName, &Arc<Model>)| {
+            let since_epoch = model.loaded_at().duration_since(SystemTime::UNIX_EPOCH);
+            ModelStatus {
+                model: name.clone(),
+                digest: model.digest(),
+                backend: model.backend(),
+                target: model.target(),
+                device: model.device(),
+                degraded: model.degraded(),
+                loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
+                inputs: model.inputs().to_vec(),
+                outputs: model.outputs().to_vec(),
+                runs: model.run_status(),
+            }
+        };
+        self.0.iter().map(status).collect()
+    }
+}
