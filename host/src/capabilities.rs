@@ -36,7 +36,7 @@ use rate::Rate;
 use crate::inference::ModelSet;
 use crate::spec::InstanceSpec;
 
-pub use admit::{AdmitError, admit, admit_by_policy};
+pub use admit::{AdmitError, admit, admit_by_policy, grant_for, interface_of, is_admitted};
 pub use limiter::Limiter;
 
 /// What one instance holds of the host: one field for each capability.

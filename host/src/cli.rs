@@ -2,7 +2,6 @@
 
 mod bundle;
 pub mod check;
-mod component;
 mod demo;
 mod directories;
 mod duration;

@@ -1,11 +1,14 @@
 //! Makes instances from components, and runs them within their limits.
 //!
-//! A component becomes native code once ([`precompiled`]), a [`Prepared`] plugin
+//! A component is read and admitted ([`Admitted`]) before anything else, becomes
+//! native code once ([`precompiled`]), a [`Prepared`] plugin
 //! once per specification, and an [`Instance`] each time it is started. Every
 //! way into a guest yields each millisecond and ends at its deadline. What a
 //! guest may call is decided in `capabilities`; which plugins there are is
 //! decided in `deployment`.
 
+mod admission;
+pub mod component;
 mod engine;
 mod exports;
 mod generation;
@@ -23,6 +26,7 @@ mod seat;
 mod state;
 mod tally;
 
+pub use admission::Admitted;
 pub use engine::{Ceilings, Engine, EngineError};
 pub use exports::Exports;
 pub use generation::{Generation, HandOver, Surroundings, TakeOverError};

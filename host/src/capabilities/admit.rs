@@ -29,6 +29,11 @@ pub enum AdmitError {
         plugin: PluginName,
         other: &'static str,
     },
+    #[error("plugin `{plugin}` exports `{export}` with another type than the contract's")]
+    Mistyped {
+        plugin: PluginName,
+        export: &'static str,
+    },
 }
 
 impl AdmitError {
@@ -40,6 +45,7 @@ impl AdmitError {
             Self::DeniedByPolicy { .. } => "import-denied-by-policy",
             Self::NothingExported { .. } => "nothing-exported",
             Self::MixedExports { .. } => "mixed-exports",
+            Self::Mistyped { .. } => "export-mistyped",
             Self::InboxWithoutService { .. } => "inbox-without-service",
         }
     }
@@ -75,6 +81,28 @@ pub fn admit<'a>(
         }
     };
     imports.filter_map(refuse).collect()
+}
+
+/// The interface of an import, without its version: `wasi:io/poll`.
+pub fn interface_of(import: &str) -> &str {
+    parts(import).1
+}
+
+/// Whether an import is offered and covered by `grants`.
+pub fn is_admitted(import: &str, grants: &Grants) -> bool {
+    match need(import) {
+        Need::Nothing => true,
+        Need::Grant(_, granted) => granted(grants),
+        Need::Unknown => false,
+    }
+}
+
+/// The grant that an import needs, if it needs one: the name of its list.
+pub fn grant_for(import: &str) -> Option<&'static str> {
+    match need(import) {
+        Need::Grant(grant, _) => grant.split('`').next(),
+        Need::Nothing | Need::Unknown => None,
+    }
 }
 
 /// Every import that is not in `allowed`: interfaces without version, or whole

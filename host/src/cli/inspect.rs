@@ -10,11 +10,11 @@ use selvedge_artifact::{ComponentSummary, Manifest, Reference, WasmConfig, media
 use selvedge_signing::SignatureBundle;
 use serde::Serialize;
 
-use super::component;
 use super::failure::{Failure, Outcome};
 use super::output::{Table, json};
 use super::registry_options::RegistryOptions;
 use super::verify;
+use crate::runtime::component;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -17,7 +17,8 @@ use super::output::{json, say};
 use super::progress::Bars;
 use super::registry_options::RegistryOptions;
 use super::signing_options::{Signer, SigningOptions};
-use super::{component, sign, wait};
+use super::{sign, wait};
+use crate::runtime::component;
 
 const EXAMPLES: &str = "\
 Examples:

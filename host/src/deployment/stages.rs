@@ -232,7 +232,8 @@ async fn each<T>(
 /// The part of the document that an operator would change to mend `fault`.
 fn place_of<'a>(plugin: &'a PluginName, fault: &DeployFault) -> Place<'a> {
     match fault {
-        DeployFault::Component { .. } | DeployFault::Prepare(PrepareError::Compile { .. }) => {
+        DeployFault::Component { .. }
+        | DeployFault::Prepare(PrepareError::Component { .. } | PrepareError::Compile { .. }) => {
             Place::PluginField(plugin, "component")
         }
         DeployFault::Prepare(PrepareError::NotAdmitted(_)) => Place::PluginField(plugin, "grants"),

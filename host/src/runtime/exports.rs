@@ -2,6 +2,7 @@
 
 use wasmtime::component::{Component, ComponentExportIndex};
 
+use super::component::CONTRACT;
 use crate::capabilities::AdmitError;
 use crate::names::PluginName;
 
@@ -24,17 +25,18 @@ impl std::fmt::Debug for Exports {
 
 impl Exports {
     pub(super) fn of(component: &Component) -> Self {
-        let function = |interface: &str, function: &str| {
-            let interface = component.get_export_index(None, interface)?;
-            component.get_export_index(Some(&interface), function)
+        let function = |name: &str| {
+            let of_contract = CONTRACT.iter().find(|function| function.name == name)?;
+            let interface = component.get_export_index(None, of_contract.interface)?;
+            component.get_export_index(Some(&interface), name)
         };
         Self {
-            init: function("selvedge:plugin/lifecycle@0.1.0", "init"),
-            handle: function("selvedge:bus/subscriber@0.1.0", "handle"),
-            tick: function("selvedge:plugin/ticker@0.1.0", "tick"),
-            run: function("selvedge:plugin/service@0.1.0", "run"),
-            snapshot: function("selvedge:plugin/stateful@0.1.0", "snapshot"),
-            restore: function("selvedge:plugin/stateful@0.1.0", "restore"),
+            init: function("init"),
+            handle: function("handle"),
+            tick: function("tick"),
+            run: function("run"),
+            snapshot: function("snapshot"),
+            restore: function("restore"),
         }
     }
 
@@ -57,28 +59,29 @@ impl Exports {
             .filter_map(|(name, is)| is.then_some(name))
             .collect()
     }
+}
 
-    /// Whether the host knows what to do with this; `inbox` is imported or not.
-    pub(super) fn admit(&self, plugin: &PluginName, inbox: bool) -> Result<(), AdmitError> {
-        let plugin = plugin.clone();
-        if inbox && self.run.is_none() {
-            return Err(AdmitError::InboxWithoutService { plugin });
-        }
-        match (
-            self.run.is_some(),
-            self.handle.is_some(),
-            self.tick.is_some(),
-        ) {
-            (false, false, false) => Err(AdmitError::NothingExported { plugin }),
-            (true, true, _) => Err(AdmitError::MixedExports {
-                plugin,
-                other: "subscriber",
-            }),
-            (true, _, true) => Err(AdmitError::MixedExports {
-                plugin,
-                other: "ticker",
-            }),
-            _ => Ok(()),
-        }
+/// Whether the host knows what to do with what `has` these functions of the
+/// contract; `inbox` is imported or not.
+pub(super) fn admit(
+    plugin: &PluginName,
+    inbox: bool,
+    has: impl Fn(&str) -> bool,
+) -> Result<(), AdmitError> {
+    let plugin = plugin.clone();
+    if inbox && !has("run") {
+        return Err(AdmitError::InboxWithoutService { plugin });
+    }
+    match (has("run"), has("handle"), has("tick")) {
+        (false, false, false) => Err(AdmitError::NothingExported { plugin }),
+        (true, true, _) => Err(AdmitError::MixedExports {
+            plugin,
+            other: "subscriber",
+        }),
+        (true, _, true) => Err(AdmitError::MixedExports {
+            plugin,
+            other: "ticker",
+        }),
+        _ => Ok(()),
     }
 }

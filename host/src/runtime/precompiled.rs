@@ -18,14 +18,13 @@ use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 use wasmtime::component::Component;
 
+use super::component::COMPONENT_BYTES_MAX;
 use super::engine::Engine;
 use crate::names::Digest;
 use crate::storage::DeviceKey;
 
 /// Bytes of the authentication code at the start of a file.
 const CODE_BYTES: usize = 32;
-/// Bytes of a component that is compiled at all.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a file that is read at all.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 

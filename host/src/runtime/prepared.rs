@@ -1,20 +1,30 @@
-//! A plugin ready to be started: compiled, found to fit its grants, linked.
+//! A plugin ready to be started: found to fit its grants, compiled, linked.
 
 use std::sync::Arc;
 
 use selvedge_signing::VerifiedArtifact;
 use wasmtime::component::{Component, InstancePre};
 
+use super::admission::Admitted;
+use super::component::ComponentError;
 use super::engine::Engine;
 use super::exports::Exports;
 use super::instance::{CallError, Instance};
 use super::precompiled::{CodeCache, CompileError};
-use crate::capabilities::{AdmitError, PluginState, Services, admit, admit_by_policy};
+use crate::capabilities::{AdmitError, PluginState, Services};
 use crate::spec::InstanceSpec;
+
+/// Refusals of one plugin that are told.
+const REFUSALS_MAX: usize = 20;
 
 /// Why a plugin cannot be started at all.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
+    #[error("plugin `{plugin}` is made from no component that can be read")]
+    Component {
+        plugin: crate::names::PluginName,
+        source: ComponentError,
+    },
     #[error("plugin `{plugin}` cannot be compiled")]
     Compile {
         plugin: crate::names::PluginName,
@@ -32,17 +42,19 @@ pub enum PrepareError {
 }
 
 fn list(errors: &[AdmitError]) -> String {
-    errors
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    let told = errors.iter().take(REFUSALS_MAX).map(ToString::to_string);
+    let told = told.collect::<Vec<_>>().join("; ");
+    match errors.len().saturating_sub(REFUSALS_MAX) {
+        0 => told,
+        more => format!("{told}; and {more} more"),
+    }
 }
 
 impl PrepareError {
     /// A stable name for API replies, metrics and alerts. Never reworded.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Component { .. } => "component-unreadable",
             Self::Compile { .. } => "plugin-not-compiled",
             Self::Mistaken { .. } => "digest-mistaken",
             Self::NotAdmitted(errors) => errors.first().map_or("not-admitted", AdmitError::code),
@@ -72,7 +84,7 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    /// Compiles, admits and links what was verified. Nothing of it runs. Blocks.
+    /// Admits, compiles and links what was verified. Nothing of it runs. Blocks.
     ///
     /// There is no other way to code that runs, and bytes alone are not enough:
     ///
@@ -98,34 +110,23 @@ impl Prepared {
         spec: InstanceSpec,
         artifact: &VerifiedArtifact,
     ) -> Result<Self, PrepareError> {
+        Self::compile(engine, cache, Admitted::check(spec, artifact)?)
+    }
+
+    /// Compiles and links what was admitted. Nothing of it runs. Blocks.
+    pub fn compile(
+        engine: &Engine,
+        cache: &CodeCache,
+        admitted: Admitted,
+    ) -> Result<Self, PrepareError> {
+        let Admitted { spec, component } = admitted;
         let plugin = || spec.plugin.clone();
-        if spec.digest != artifact.origin().component_digest() {
-            return Err(PrepareError::Mistaken { plugin: plugin() });
-        }
-        let component = cache
-            .component(engine, artifact.component())
-            .map_err(|source| PrepareError::Compile {
-                plugin: plugin(),
-                source,
-            })?;
-        let component_type = component.component_type();
-        let imports = component_type
-            .imports(engine.wasmtime())
-            .map(|(name, _)| name);
-        let mut refused = admit(&spec.plugin, imports, &spec.grants);
-        if let Some(allowed) = artifact.imports_allowed() {
-            let imports = component_type.imports(engine.wasmtime());
-            let imports = imports.map(|(name, _)| name);
-            refused.extend(admit_by_policy(&spec.plugin, imports, allowed));
-        }
+        let compiled = cache.component(engine, &component);
+        let component = compiled.map_err(|source| PrepareError::Compile {
+            plugin: plugin(),
+            source,
+        })?;
         let exports = Exports::of(&component);
-        let inbox = component_type
-            .imports(engine.wasmtime())
-            .any(|(name, _)| name.starts_with("selvedge:bus/inbox@"));
-        refused.extend(exports.admit(&spec.plugin, inbox).err());
-        if !refused.is_empty() {
-            return Err(PrepareError::NotAdmitted(refused));
-        }
         let pre = engine
             .linker()
             .instantiate_pre(&component)

@@ -51,6 +51,18 @@ async fn every_import_that_is_not_offered_is_named() {
     }
 }
 
+/// It could not be compiled, and nobody tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_not_compiled_first() {
+    let (code, error) = refusal(Plugin::text("refused-before.wat")).await;
+    assert_eq!(code, "import-not-offered");
+    assert_eq!(
+        error,
+        "plugin `offender` imports `acme:secrets/vault`, which this host does not offer; \
+         plugin `offender` exports `tick` with another type than the contract's"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_import_that_is_not_granted_is_named() {
     for (guest, interface, grant) in [

@@ -55,6 +55,12 @@ async fn answers_against_the_contract_are_failures() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_of_another_type_is_named() {
-    let error = given_up(Plugin::text("wrong-type.wat")).await;
-    assert_eq!(error, "`tick` has another type than the contract's");
+    let host = Host::start().await;
+    let error = host.run(Plugin::text("wrong-type.wat")).await.unwrap_err();
+    assert_eq!(error.code(), "export-mistyped");
+    assert_eq!(
+        error.to_string(),
+        "plugin `offender` exports `tick` with another type than the contract's"
+    );
+    host.neighbour_answers().await;
 }
