@@ -13,6 +13,7 @@ pub mod line;
 mod load;
 pub mod plan;
 pub mod report;
+mod rights;
 mod stages;
 pub mod submission;
 

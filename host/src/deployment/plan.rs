@@ -1,13 +1,100 @@
 //! What a deployment would change: compared with what runs, part by part.
 //!
-//! Pure. A plan also says which rights widen: what a plugin's next version needs
+//! Pure: what the components and manifests say is handed in. A plan also says
+//! which rights widen ([`super::rights`]): what a plugin's next version needs
 //! that the running one did not, and what the document grants that it did not
-//! grant before.
+//! grant before. A plan prints as people read it.
+
+mod compare;
+mod print;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use selvedge_artifact::Want;
+use selvedge_signing::VerifiedArtifact;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{ModelName, PluginName};
+use super::document::Document;
+use super::document::place::Place;
+use super::report::FaultReport;
+use super::rights;
+use crate::inference::ModelSource;
+use crate::names::{Digest, ModelName, PluginName};
+use crate::runtime::component::{self, ComponentError};
+use crate::spec::{BackendKind, Target};
+
+pub use compare::compare;
+
+/// One of two deployments that are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// What it is.
+    pub document: &'a Document,
+    /// What its components and their manifests say.
+    pub plugins: &'a BTreeMap<PluginName, Needs>,
+    /// What its models are.
+    pub models: &'a BTreeMap<ModelName, ModelNeeds>,
+}
+
+/// What a plugin's component and its signed manifest say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// SHA-256 of the component.
+    pub component: Digest,
+    /// SHA-256 of the artifact's manifest, which is what was signed.
+    pub artifact: Digest,
+    /// Its version, as signed.
+    pub version: String,
+    /// What the component imports.
+    pub imports: Vec<String>,
+    /// What the plugin's manifest wants, and why.
+    pub wants: Vec<Want>,
+}
+
+/// What a model is. One that differs in any of this is another model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelNeeds {
+    /// SHA-256 of its file.
+    pub file: Digest,
+    /// SHA-256 of the file with the vector that it must reproduce.
+    pub golden: Option<Digest>,
+    /// The library that runs it.
+    pub backend: BackendKind,
+    /// Where it is to run.
+    pub target: Target,
+}
+
+impl Needs {
+    /// Of what was verified. Reads its component; blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the component cannot be read.
+    pub fn of(artifact: &VerifiedArtifact) -> Result<Self, ComponentError> {
+        let origin = artifact.origin();
+        let manifest = artifact.config().plugin.as_ref();
+        Ok(Self {
+            component: origin.component_digest(),
+            artifact: origin.digest(),
+            version: origin.version().to_string(),
+            imports: component::summary(artifact.component())?.imports,
+            wants: manifest.map_or_else(Vec::new, |manifest| manifest.wants.clone()),
+        })
+    }
+}
+
+impl ModelNeeds {
+    /// Of a model that was read; `golden` is the digest of its vector's file.
+    pub fn of(source: &ModelSource, golden: Option<Digest>) -> Self {
+        Self {
+            file: source.digest,
+            golden,
+            backend: source.backend,
+            target: source.target,
+        }
+    }
+}
 
 /// What a deployment would change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -106,4 +193,44 @@ impl Plan {
         self.plugins.iter().any(|plugin| touched(plugin.change))
             || self.models.iter().any(|model| touched(model.change))
     }
+
+    /// Rights that an upgrade needs, that what runs did not need, and that the
+    /// document does not grant. A plugin that is added is no upgrade: its wants
+    /// are wishes.
+    pub fn refused(&self) -> Vec<(PluginName, Right)> {
+        let of = |change: &PluginChange| {
+            let rights = change.widens.iter().filter(|right| !right.granted);
+            let named = rights.map(|right| (change.plugin.clone(), right.clone()));
+            named.collect::<Vec<_>>()
+        };
+        let is_upgrade = |change: &&PluginChange| {
+            matches!(change.change, Change::Replaced | Change::Reconfigured)
+        };
+        self.plugins
+            .iter()
+            .filter(is_upgrade)
+            .flat_map(of)
+            .collect()
+    }
+
+    /// The same as faults of `document`, which is the new one: each says which
+    /// line would grant it.
+    pub fn faults(&self, document: &Document) -> Vec<FaultReport> {
+        let fault = |(plugin, right): (PluginName, Right)| {
+            let list = rights::list_for(&right);
+            let granted = document.plugins.get(&plugin).map(|plugin| &plugin.grants);
+            let place = Place::Grant(&plugin, list.unwrap_or_default(), None);
+            FaultReport {
+                code: rights::WIDENED.to_owned(),
+                message: rights::message(&plugin, &right),
+                place: Some(document.place_of(place).to_string()),
+                help: Some(rights::help(&plugin, &right, granted)),
+                plugin: Some(plugin),
+            }
+        };
+        self.refused().into_iter().map(fault).collect()
+    }
 }
+
+#[cfg(test)]
+mod tests;
