@@ -23,6 +23,7 @@ mod files;
 mod free_table;
 pub(crate) mod piece;
 mod reader;
+mod rings;
 mod rules;
 pub(crate) mod shape;
 pub(crate) mod suggest;

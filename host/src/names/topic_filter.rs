@@ -102,6 +102,22 @@ impl TopicFilter {
         others.next().is_none()
     }
 
+    /// Whether there are topics that both filters match. Share groups play no part.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let system = |filter: &Self| filter.filter().starts_with('$');
+        if self.is_wild_first() && system(other) || other.is_wild_first() && system(self) {
+            return false;
+        }
+        let (mut ours, mut theirs) = (self.levels(), other.levels());
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) | (Some("#"), _) | (_, Some("#")) => return true,
+                (Some(our), Some(their)) if our == "+" || their == "+" || our == their => {}
+                _ => return false,
+            }
+        }
+    }
+
     fn is_wild_first(&self) -> bool {
         self.filter().starts_with(['+', '#'])
     }

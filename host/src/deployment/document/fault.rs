@@ -103,6 +103,14 @@ pub enum FaultKind {
     },
     #[error("{0}")]
     Doubtful(String),
+    #[error("plugin `{plugin}` may feed itself: it publishes `{publish}` and gets `{subscribe}`")]
+    FeedsItself {
+        plugin: String,
+        publish: String,
+        subscribe: String,
+    },
+    #[error("plugins may feed each other in a ring: {0}")]
+    Ring(String),
     #[error("cannot find {what} `{path}`")]
     MissingFile { what: &'static str, path: String },
     #[error("cannot use {what} `{path}`: {why}")]
@@ -145,6 +153,8 @@ impl FaultKind {
             Self::ReservedTopic { .. } => "topic-reserved",
             Self::AboveCeiling { .. } => "limit-above-ceiling",
             Self::Doubtful(_) => "setting-doubtful",
+            Self::FeedsItself { .. } => "plugin-feeds-itself",
+            Self::Ring(_) => "plugin-ring",
             Self::MissingFile { .. } => "file-missing",
             Self::UnusableFile { .. } => "file-unusable",
             Self::DigestMismatch { .. } => "digest-mismatch",
@@ -154,7 +164,9 @@ impl FaultKind {
     /// Warnings name settings that work, though hardly as meant.
     fn severity(&self) -> Severity {
         match self {
-            Self::UnusedModel(_) | Self::Doubtful(_) => Severity::Warning,
+            Self::UnusedModel(_) | Self::Doubtful(_) | Self::FeedsItself { .. } | Self::Ring(_) => {
+                Severity::Warning
+            }
             _ => Severity::Error,
         }
     }

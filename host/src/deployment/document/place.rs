@@ -22,6 +22,7 @@ pub enum Place<'a> {
     Model(&'a ModelName),
     /// A key of a model: `path`, `digest`, `golden`, `backend`, `target`.
     ModelField(&'a ModelName, &'a str),
+    Probation,
 }
 
 impl Place<'_> {
@@ -39,6 +40,7 @@ impl Place<'_> {
                 format!("plugins.{plugin}.grants.{list}[{index}]")
             }
             Self::Limit(plugin, limit) => format!("plugins.{plugin}.limits.{limit}"),
+            Self::Probation => "probation".to_owned(),
             Self::Model(model) => format!("models.{model}"),
             Self::ModelField(model, field) => format!("models.{model}.{field}"),
         }

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 /// Seconds that a deployment may be watched.
 const SECONDS_MAX: u32 = 3_600;
 
-/// When a deployment is kept. One that fails in its probation is undone.
+/// When a deployment that was put into service stays: what ran before runs again
+/// if a plugin of it fails meanwhile, or too many messages are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probation {
-    /// Seconds that it is watched after its plugins took over; 0 for none.
+    /// Seconds that it is watched, at most an hour; 0 for not at all.
     #[schemars(range(max = SECONDS_MAX))]
     pub seconds: u32,
-    /// Dead letters of new and changed plugins that are tolerated meanwhile.
+    /// Messages that the plugins it changed may give up meanwhile.
     pub dead_letters_max: u32,
 }
 

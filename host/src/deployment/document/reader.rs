@@ -64,11 +64,11 @@ impl<'a, 's> Reader<'a, 's> {
     pub(crate) fn read(mut self, mut root: DeTable<'_>) -> Option<Parts> {
         let name = self.field(&mut root, "name");
         let version = self.field(&mut root, "version");
-        let probation = self.field(&mut root, "probation").unwrap_or_default();
         let (models, declared) = self.models(table(&mut root, "models"));
         self.rules.models = declared;
         let plugins = self.plugins(table(&mut root, "plugins"));
-        self.rules.finish();
+        let probation = self.field(&mut root, "probation").unwrap_or_default();
+        self.rules.finish(&plugins);
         Some(Parts {
             name: name?,
             version: version?,

@@ -13,7 +13,7 @@ use super::component_source::{ComponentSource, FilePath};
 use super::fault::{Collector, FaultKind};
 use super::handed::Files;
 use super::place::Places;
-use super::{Site, files, suggest};
+use super::{Plugin, Site, files, rings, suggest};
 
 /// Bytes in a component's file.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -290,13 +290,17 @@ impl<'a, 's> Rules<'a, 's> {
     }
 
     /// What can be said only after all plugins.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(self, plugins: &BTreeMap<PluginName, Plugin>) {
         for model in &self.models {
             if !self.models_granted.contains(model.as_str()) {
                 let offset = self.places.nearest(&format!("models.{model}"));
                 let kind = FaultKind::UnusedModel(model.to_string());
                 self.faults.push(offset, kind);
             }
+        }
+        // Of a document that is refused, there is enough to say.
+        if !self.faults.has_errors() {
+            rings::warn(plugins, self.places, self.faults);
         }
     }
 }

@@ -290,3 +290,37 @@ fn covering_agrees_with_the_topics_matched() {
         assert_eq!(one.covers(&other), all, "`{one}` and `{other}`");
     }
 }
+
+/// Against the meaning, with all short filters and topics over a few levels.
+#[test]
+fn filters_overlap_if_and_only_if_a_topic_matches_both() {
+    let paths = |levels: &[&str]| {
+        let mut paths: Vec<String> = levels.iter().map(ToString::to_string).collect();
+        let mut longest = paths.clone();
+        for _ in 0..2 {
+            let longer = longest.iter();
+            let longer =
+                longer.flat_map(|path| levels.iter().map(move |level| format!("{path}/{level}")));
+            longest = longer.collect();
+            paths.extend(longest.clone());
+        }
+        paths
+    };
+    let filters = paths(&["a", "$b", "+", "#"]);
+    let filters: Vec<TopicFilter> = filters
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    // One level that no filter names, and topics longer than any filter.
+    let mut topics = paths(&["a", "$b", "x"]);
+    topics.extend(topics.clone().iter().map(|topic| format!("{topic}/x")));
+    let topics: Vec<Topic> = topics.iter().map(|text| topic(text)).collect();
+    for one in &filters {
+        for other in &filters {
+            let met = topics
+                .iter()
+                .any(|topic| one.matches(topic) && other.matches(topic));
+            assert_eq!(one.overlaps(other), met, "{one} and {other}");
+        }
+    }
+}
