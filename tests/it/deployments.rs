@@ -1,6 +1,7 @@
 //! Deployments: what becomes of them, of what ran before, and of both when the
 //! host ends in the middle.
 
+mod cycle;
 mod ends;
 mod full;
 mod kept;

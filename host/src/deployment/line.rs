@@ -169,8 +169,9 @@ impl Line {
             models: Arc::clone(&ready.models),
             hosts: Arc::clone(&self.0.hosts),
         };
+        let by = (plugin.origin, plugin.needs);
         let generation = Generation::new(plugin.prepared, &seat, surroundings);
-        let mut occupant = Occupant::new(seat, generation, plugin.origin, ready.deployment);
+        let mut occupant = Occupant::new(seat, generation, by, ready.deployment);
         occupant.stopped = ready.stopped.contains(&name);
         Ok(occupant)
     }

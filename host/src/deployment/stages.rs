@@ -17,10 +17,11 @@ use tracing::info;
 use super::document::place::Place;
 use super::document::{Document, Plugin};
 use super::line::ReadyPlugin;
+use super::plan::Needs;
 use super::{DeployFault, Deployer, Located, load};
 use crate::inference::ModelSet;
 use crate::names::{ModelName, PluginName};
-use crate::runtime::{PrepareError, Prepared};
+use crate::runtime::{Admitted, PrepareError, Prepared};
 use crate::spec::InstanceSpec;
 
 /// Artifacts brought at once.
@@ -83,17 +84,21 @@ impl Deployer {
         each(document, work, PULLS_MAX, |_| {}).await.1
     }
 
-    /// Says by whose word the plugins may run.
+    /// Says by whose word the plugins may run, what they need, and whether what
+    /// they import and export fits what they are granted.
     pub(super) async fn verify(
         &self,
         document: &Document,
         plugins: &BTreeSet<PluginName>,
-    ) -> Staged<Origin> {
+    ) -> Staged<Verified> {
         let mut work = Work::new();
         for (name, plugin) in wanted(document, plugins) {
             let verify = async move {
                 let artifact = self.verified(document, name, plugin).await?;
-                let origin = artifact.into_origin();
+                let spec = spec(name, plugin, &artifact);
+                let verified = tokio::task::spawn_blocking(move || look(spec, artifact)).await;
+                let verified = verified.map_err(|_| DeployFault::Interrupted)??;
+                let origin = &verified.origin;
                 info!(
                     plugin = name.as_str(),
                     digest = %origin.digest(),
@@ -102,7 +107,7 @@ impl Deployer {
                     publisher = origin.publisher(),
                     "plugin verified"
                 );
-                Ok(origin)
+                Ok(verified)
             };
             work.push((name, verify.boxed()));
         }
@@ -143,18 +148,15 @@ impl Deployer {
         plugin: &Plugin,
     ) -> Result<ReadyPlugin, DeployFault> {
         let artifact = self.verified(document, name, plugin).await?;
-        let spec = InstanceSpec {
-            plugin: name.clone(),
-            digest: artifact.origin().component_digest(),
-            config: plugin.config.clone(),
-            grants: plugin.grants.clone(),
-            limits: plugin.limits.clone(),
-        };
+        let spec = spec(name, plugin, &artifact);
         let (engine, cache) = (self.engine.clone(), Arc::clone(&self.cache));
         let compile = move || {
-            let prepared = Prepared::new(&engine, &cache, spec, &artifact)?;
-            let origin = artifact.into_origin();
-            Ok::<_, PrepareError>(ReadyPlugin { prepared, origin })
+            let needs = needs(&spec.plugin, &artifact)?;
+            Ok::<_, PrepareError>(ReadyPlugin {
+                prepared: Prepared::new(&engine, &cache, spec, &artifact)?,
+                origin: artifact.into_origin(),
+                needs,
+            })
         };
         let compiled = tokio::task::spawn_blocking(compile).await;
         Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
@@ -192,6 +194,42 @@ impl Deployer {
         let interrupted = || vec![Located::of_document(&asked, DeployFault::Interrupted)];
         loaded.map_err(|_| interrupted())?
     }
+}
+
+/// What is known of a plugin once it is verified.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) origin: Origin,
+    pub(super) needs: Needs,
+    /// Why it is not admitted, if so.
+    pub(super) refused: Option<PrepareError>,
+}
+
+/// What an instance of `plugin` is made from.
+fn spec(name: &PluginName, plugin: &Plugin, artifact: &VerifiedArtifact) -> InstanceSpec {
+    InstanceSpec {
+        plugin: name.clone(),
+        digest: artifact.origin().component_digest(),
+        config: plugin.config.clone(),
+        grants: plugin.grants.clone(),
+        limits: plugin.limits.clone(),
+    }
+}
+
+/// Reads the component, and compiles nothing.
+fn look(spec: InstanceSpec, artifact: VerifiedArtifact) -> Result<Verified, PrepareError> {
+    Ok(Verified {
+        needs: needs(&spec.plugin, &artifact)?,
+        refused: Admitted::check(spec, &artifact).err(),
+        origin: artifact.into_origin(),
+    })
+}
+
+fn needs(plugin: &PluginName, artifact: &VerifiedArtifact) -> Result<Needs, PrepareError> {
+    Needs::of(artifact).map_err(|source| PrepareError::Component {
+        plugin: plugin.clone(),
+        source,
+    })
 }
 
 /// What is to be done for each plugin.

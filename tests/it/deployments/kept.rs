@@ -74,7 +74,7 @@ async fn only_what_changed_is_touched() {
         changes,
         [Change::Untouched, Change::Reconfigured, Change::Added]
     );
-    assert_eq!(plan.plugins[1].differs, ["config"]);
+    assert_eq!(plan.plugins[1].differs, ["config.mode"]);
 
     // What is no longer named goes.
     host.commit(&echo(3)).await;

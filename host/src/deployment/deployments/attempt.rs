@@ -19,11 +19,11 @@ use tracing::{info, warn};
 use super::journal::JournalError;
 use super::state::State;
 use super::{Deployments, Running};
-use crate::deployment::Located;
 use crate::deployment::document::Document;
 use crate::deployment::line::ReadyPlugin;
 use crate::deployment::plan::{Change, Plan};
 use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Installed, Phase};
+use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
 use crate::inference::ModelSet;
 use crate::names::PluginName;
@@ -114,7 +114,7 @@ impl Attempt<'_> {
     }
 
     async fn go(&self) -> Result<(), Break> {
-        let work = self.unless(self.look()).await??;
+        let mut work = self.unless(self.look()).await??;
         if !work.plan.changes_anything() && work.changed.is_empty() && self.is_known(&work) {
             let plugins = self.unchanged(&work);
             self.commit(move |report| report.plugins = plugins).await?;
@@ -134,8 +134,8 @@ impl Attempt<'_> {
         if !faults.is_empty() {
             return Err(all_told(&faults));
         }
-        self.verify(&work).await?;
-        self.admit(&work).await?;
+        let refused = self.verify(&mut work).await?;
+        self.admit(&work, refused)?;
         let (plugins, models) = self.compile(&work).await?;
         self.put_in_service(work, plugins, models).await
     }
@@ -153,7 +153,7 @@ impl Attempt<'_> {
         let document = Arc::new(document.map_err(Break::Faults)?);
         let running = self.deployments.running();
         let running = running.as_ref().map(|running| &*running.document);
-        let plan = super::compare::compare(running, &document);
+        let plan = super::compare::glance(running, &document);
         let occupants = self.deployments.0.deployer.line.occupants();
         let down = self.deployments.down();
         let names = document.plugins.keys();
@@ -186,19 +186,27 @@ impl Attempt<'_> {
                 .read(|state| state.active.is_some())
     }
 
-    async fn verify(&self, work: &Work) -> Result<(), Break> {
+    /// By whose word the plugins run; then it is known what they need. Says which
+    /// are not admitted.
+    async fn verify(&self, work: &mut Work) -> Result<Vec<Located>, Break> {
         self.enter("verify", Phase::Verify, |_| {}).await?;
         let deployer = &self.deployments.0.deployer;
         let verified = deployer.verify(&work.document, &work.changed);
-        let (origins, faults) = self.unless(verified).await?;
+        let (verified, faults) = self.unless(verified).await?;
         if !faults.is_empty() {
             return Err(all_told(&faults));
         }
         let mut plugins = self.unchanged(work);
-        for (name, origin) in origins {
+        let (mut needs, mut refused) = (BTreeMap::new(), Vec::new());
+        for (name, verified) in verified {
             let component = component(&work.document, &name);
-            plugins.insert(name, installed(component, &origin));
+            plugins.insert(name.clone(), installed(component, &verified.origin));
+            let fault = verified.refused.map(DeployFault::from);
+            let located = |fault| Located::of_plugin(&work.document, &name, fault);
+            refused.extend(fault.map(located));
+            needs.insert(name, verified.needs);
         }
+        work.plan = self.deployments.compared(&work.document, needs);
         let plan = work.plan.clone();
         let models = work.document.models.iter().filter_map(|(name, model)| {
             let digest = work.document.files().digest(&model.path);
@@ -210,14 +218,20 @@ impl Attempt<'_> {
             report.models = models;
             report.plan = Some(plan);
         };
-        self.enter("admit", Phase::Admit, told).await
+        self.enter("admit", Phase::Admit, told).await?;
+        Ok(refused)
     }
 
-    /// Needs are compared with grants and policy where components are linked;
-    /// what can be said before that is said here.
-    #[expect(clippy::unused_async, reason = "components are read by waiting")]
-    async fn admit(&self, _: &Work) -> Result<(), Break> {
-        Ok(())
+    /// What they need is compared with what they are granted, and with what the
+    /// versions before them needed.
+    fn admit(&self, work: &Work, refused: Vec<Located>) -> Result<(), Break> {
+        let mut faults: Vec<_> = refused.iter().map(told).collect();
+        faults.extend(work.plan.faults(&work.document));
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Break::Faults(faults))
+        }
     }
 
     async fn compile(

@@ -1,15 +1,71 @@
-//! What differs between two documents, by name.
+//! What differs between what runs and what is to run.
 //!
-//! Two plugins are the same if what they are made from, what they may reach, what
+//! At a glance, before anything is brought: two plugins are the same if what they are made from, what they may reach, what
 //! they may cost and the models that they may load are the same, bytes included.
 
+use std::collections::BTreeMap;
+
+use super::Deployments;
 use crate::deployment::document::component_source::{ComponentSource, FilePath};
-use crate::deployment::document::{Document, Plugin};
-use crate::deployment::plan::{Change, ModelChange, Plan, PluginChange};
+use crate::deployment::document::{Document, Model, Plugin};
+use crate::deployment::plan::{
+    self, Change, ModelChange, ModelNeeds, Needs, Plan, PluginChange, Side,
+};
 use crate::names::{Digest, ModelName, PluginName};
 
-/// What `new` changes of `old`.
-pub(super) fn compare(old: Option<&Document>, new: &Document) -> Plan {
+impl Deployments {
+    /// What `document` changes of what runs, by all that is known; `needs` is of
+    /// the plugins that were verified for it.
+    pub(super) fn compared(
+        &self,
+        document: &Document,
+        mut needs: BTreeMap<PluginName, Needs>,
+    ) -> Plan {
+        let occupants = self.0.deployer.line.occupants().into_iter();
+        let of_running = occupants.map(|(name, occupant)| (name, Needs::clone(&occupant.needs)));
+        let of_running: BTreeMap<_, _> = of_running.collect();
+        for (name, running) in &of_running {
+            if document.plugins.contains_key(name) {
+                needs.entry(name.clone()).or_insert_with(|| running.clone());
+            }
+        }
+        let running = self.running();
+        let old_models = running.as_ref().map(|running| models(&running.document));
+        let new_models = models(document);
+        let old = running.as_ref().zip(old_models.as_ref());
+        let old = old.map(|(running, models)| Side {
+            document: &running.document,
+            plugins: &of_running,
+            models,
+        });
+        let new = Side {
+            document,
+            plugins: &needs,
+            models: &new_models,
+        };
+        plan::compare(old, new)
+    }
+}
+
+/// What the models of a document are.
+fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
+    let needs = |(name, model): (&ModelName, &Model)| {
+        let needs = ModelNeeds {
+            file: handed(document, &model.path).or(model.digest)?,
+            golden: model
+                .golden
+                .as_ref()
+                .and_then(|path| handed(document, path)),
+            backend: model.backend,
+            target: model.target,
+        };
+        Some((name.clone(), needs))
+    };
+    document.models.iter().filter_map(needs).collect()
+}
+
+/// What `new` changes of `old`, as far as the documents say.
+pub(super) fn glance(old: Option<&Document>, new: &Document) -> Plan {
     let old_plugins = old.into_iter().flat_map(|old| old.plugins.keys());
     let mut names: Vec<_> = old_plugins.chain(new.plugins.keys()).collect();
     names.sort_unstable();

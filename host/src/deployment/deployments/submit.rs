@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::attempt::told;
 use super::journal::JournalError;
 use super::state::{Kept, State};
-use super::{Deployments, compare, edit};
+use super::{Deployments, edit};
 use crate::deployment::document::Document;
 use crate::deployment::document::fault::{Faults, plain};
 use crate::deployment::document::handed::files_named;
@@ -18,6 +18,7 @@ use crate::deployment::document::source::Source;
 use crate::deployment::plan::Plan;
 use crate::deployment::report::{DeploymentId, DeploymentReport, Phase, Reason};
 use crate::deployment::submission::{Submission, SubmitError, WhenBusy};
+use crate::deployment::{DeployFault, Located};
 use crate::names::{Digest, PluginName, Reference};
 
 /// Deployments that wait in line behind the one under way.
@@ -45,20 +46,25 @@ impl Deployments {
     /// If it would be refused.
     pub async fn plan(&self, submission: Submission) -> Result<Plan, SubmitError> {
         let (document, _) = self.judge(&submission).await?;
-        let running = self.running();
-        let running = running.as_ref().map(|running| &*running.document);
-        let plan = compare::compare(running, &document);
         let plugins = document.plugins.keys().cloned().collect();
         let deployer = &self.0.deployer;
         let silent = |_: &PluginName| -> Box<dyn selvedge_registry::Progress> {
             Box::new(selvedge_registry::Silent)
         };
         let mut faults = deployer.pull(&document, &plugins, silent).await;
+        let mut needs = BTreeMap::new();
         if faults.is_empty() {
-            faults = deployer.verify(&document, &plugins).await.1;
+            let (verified, of_verifying) = deployer.verify(&document, &plugins).await;
+            faults = of_verifying;
+            for (name, verified) in verified {
+                let fault = verified.refused.map(DeployFault::from);
+                let located = |fault| Located::of_plugin(&document, &name, fault);
+                faults.extend(fault.map(located));
+                needs.insert(name, verified.needs);
+            }
         }
         if faults.is_empty() {
-            Ok(plan)
+            Ok(self.compared(&document, needs))
         } else {
             Err(SubmitError::Document(faults.iter().map(told).collect()))
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use selvedge_signing::Origin;
 
+use crate::deployment::plan::Needs;
 use crate::deployment::report::DeploymentId;
 use crate::names::PluginName;
 use crate::runtime::{Generation, Seat};
@@ -36,6 +37,8 @@ pub struct Occupant {
     pub generation: Arc<Generation>,
     /// By whose word that runs.
     pub origin: Arc<Origin>,
+    /// What that needs, by its component and its manifest.
+    pub needs: Arc<Needs>,
     /// The deployment that brought it.
     pub deployment: DeploymentId,
     /// Whether an operator stopped it.
@@ -46,13 +49,14 @@ impl Occupant {
     pub(super) fn new(
         seat: Arc<Seat>,
         generation: Arc<Generation>,
-        origin: Origin,
+        (origin, needs): (Origin, Needs),
         deployment: DeploymentId,
     ) -> Self {
         Self {
             seat,
             generation,
             origin: Arc::new(origin),
+            needs: Arc::new(needs),
             deployment,
             stopped: false,
         }

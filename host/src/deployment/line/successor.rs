@@ -6,6 +6,7 @@ use std::sync::Arc;
 use selvedge_signing::Origin;
 
 use super::Occupant;
+use crate::deployment::plan::Needs;
 use crate::deployment::report::{DeploymentId, SwapReport};
 use crate::inference::ModelSet;
 use crate::names::PluginName;
@@ -16,6 +17,7 @@ use crate::runtime::Prepared;
 pub struct ReadyPlugin {
     pub prepared: Prepared,
     pub origin: Origin,
+    pub needs: Needs,
 }
 
 /// What is to be changed: plugins that are not named stay untouched.
