@@ -34,6 +34,7 @@ pub use self::message::{Message, Properties};
 pub use self::party::Party;
 pub use self::queue::InboxLimits;
 pub use self::refusal::{AttachError, PublishError, SubscribeError};
+pub use self::retained::KeptUsage;
 pub use self::status::PartyStatus;
 
 use self::mailbox::Mailbox;
@@ -172,6 +173,25 @@ impl Bus {
     /// Plugins that what led to a message may have passed through.
     pub fn hops_max(&self) -> u8 {
         self.0.hops_max()
+    }
+
+    /// The host under another name, counted apart from it and not listed. For
+    /// listening on someone's behalf; never to be lent to foreign code.
+    pub fn unlisted(&self, name: PartyName) -> Party {
+        Party::new(Arc::clone(&self.0), Arc::new(Record::new(name)), None)
+    }
+
+    /// Up to `max` kept values that `filters` match, by topic.
+    pub fn kept(&self, filters: &[TopicFilter], max: usize) -> Vec<Arc<Message>> {
+        let mut kept = self.0.retained.lock().matching(filters);
+        kept.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
+        kept.truncate(max);
+        kept
+    }
+
+    /// What is kept, in all.
+    pub fn kept_usage(&self) -> KeptUsage {
+        self.0.retained.lock().usage()
     }
 
     /// Every party, the host first, the others by name.

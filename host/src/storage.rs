@@ -110,6 +110,11 @@ impl Storage {
         FileStore::open(&self.directory.join("files"))
     }
 
+    /// What it takes on the disk, if that can be told.
+    pub fn disk_bytes(&self) -> Option<u64> {
+        self.database.disk_space().ok()
+    }
+
     /// This device's own secret, made on first use.
     pub fn device_key(&self) -> Result<DeviceKey, StorageError> {
         DeviceKey::load(&self.directory.join("device.key"))

@@ -219,6 +219,11 @@ impl Gate {
         Ok(())
     }
 
+    /// Why the trust repository is not believed as it is now, if so.
+    pub fn unbelieved(&self) -> Option<String> {
+        self.unbelieved.lock().clone()
+    }
+
     /// A plugin that comes with the binary.
     pub fn shipped(
         &self,

@@ -16,8 +16,8 @@ pub(super) struct Retained {
     messages_max: u64,
     bytes_max: u64,
     values: HashMap<Topic, Value>,
-    all: Usage,
-    by_party: HashMap<PartyName, Usage>,
+    all: KeptUsage,
+    by_party: HashMap<PartyName, KeptUsage>,
 }
 
 #[derive(Debug)]
@@ -26,13 +26,16 @@ struct Value {
     owner: PartyName,
 }
 
+/// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Usage {
-    messages: u64,
-    bytes: u64,
+pub struct KeptUsage {
+    /// Values.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
-impl Usage {
+impl KeptUsage {
     fn with(self, size: u64) -> Self {
         Self {
             messages: self.messages + 1,
@@ -54,7 +57,7 @@ impl Retained {
             messages_max: limits.retained_messages_max.into(),
             bytes_max: limits.retained_bytes_max,
             values: HashMap::new(),
-            all: Usage::default(),
+            all: KeptUsage::default(),
             by_party: HashMap::new(),
         }
     }
@@ -89,6 +92,11 @@ impl Retained {
             self.values.insert(value.message.topic.clone(), value);
         }
         fits
+    }
+
+    /// What is kept, in all.
+    pub(super) fn usage(&self) -> KeptUsage {
+        self.all
     }
 
     fn clear(&mut self, topic: &Topic) {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::mailbox::Mailbox;
 use crate::names::PartyName;
 
 /// One party, as operators see it. Totals count from its attachment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartyStatus {
+    /// Its name.
     pub name: PartyName,
     /// Messages the bus took from it.
     pub published_total: u64,

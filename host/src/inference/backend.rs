@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::errors::{LoadError, RunError};
@@ -35,7 +36,7 @@ pub struct ModelSource {
 }
 
 /// Where a model does run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Device {
     Cpu,
@@ -43,14 +44,14 @@ pub enum Device {
 }
 
 /// One dimension of an input or output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Dim {
     /// Always this many.
     Fixed(u32),
     /// Decided by each run; the same for all dimensions of this name.
     #[serde(serialize_with = "text")]
-    Named(Arc<str>),
+    Named(#[schemars(with = "String")] Arc<str>),
     /// Decided by each run.
     Any,
 }
@@ -66,10 +67,13 @@ impl fmt::Display for Dim {
 }
 
 /// An input or output of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Port {
+    /// Its name.
     #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub name: Arc<str>,
+    /// What its numbers are.
     pub kind: TensorKind,
     /// Empty for a single number, which is also taken as `[1]`.
     pub shape: Vec<Dim>,

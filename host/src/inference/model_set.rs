@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend::{Device, Port};
@@ -21,10 +22,14 @@ use crate::spec::{BackendKind, Target};
 pub struct ModelSet(BTreeMap<ModelName, Arc<Model>>);
 
 /// What is told of one model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ModelStatus {
+    /// Its name.
     pub model: ModelName,
+    /// The digest of its file.
+    #[schemars(with = "String")]
     pub digest: Digest,
+    /// What computes it.
     pub backend: BackendKind,
     /// Where it was to run.
     pub target: Target,
@@ -34,7 +39,9 @@ pub struct ModelStatus {
     pub degraded: bool,
     /// Seconds since the Unix epoch.
     pub loaded_at_s: u64,
+    /// What it takes.
     pub inputs: Vec<Port>,
+    /// What it gives.
     pub outputs: Vec<Port>,
     #[serde(flatten)]
     pub runs: RunStatus,

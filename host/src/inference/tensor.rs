@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use half::{bf16, f16};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[cfg(target_endian = "big")]
@@ -15,7 +16,7 @@ compile_error!("tensors are handed to backends as the little-endian bytes that g
 pub(super) const RANK_MAX: usize = 8;
 
 /// The type of a tensor's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TensorKind {
     Fp16,
