@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::api::{self, ServeError, Served};
 use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
@@ -89,6 +90,7 @@ pub struct App {
     bus: Bus,
     supervisor: Supervisor,
     deployments: Deployments,
+    storage: Storage,
     /// How often the trust repository is read again, if there is one.
     refresh: Option<Duration>,
     watching: OnceLock<()>,
@@ -143,6 +145,7 @@ impl App {
             bus,
             supervisor,
             deployments,
+            storage,
             refresh: config.trust.as_ref().map(|trust| {
                 let seconds = trust.refresh_s.get();
                 Duration::from_secs(seconds.into())
@@ -200,6 +203,18 @@ impl App {
             let unit = watch_trust(&self.deployments, refresh);
             self.supervisor.start(unit);
         }
+    }
+
+    /// Serves the management API, until everything stops. From an executor.
+    pub fn serve(&self, config: &HostConfig) -> Result<Served, ServeError> {
+        let host = api::Surroundings {
+            bus: self.bus.clone(),
+            supervisor: self.supervisor.clone(),
+            deployments: self.deployments.clone(),
+            storage: self.storage.clone(),
+        };
+        let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
+        api::serve(host, &config.api, &config.data_directory, grace)
     }
 
     /// Stops everything, last started first; before that, all work on

@@ -178,12 +178,12 @@ impl Bus {
     /// The host under another name, counted apart from it and not listed. For
     /// listening on someone's behalf; never to be lent to foreign code.
     pub fn unlisted(&self, name: PartyName) -> Party {
-        Party::new(Arc::clone(&self.0), Arc::new(Record::new(name)), None)
+        Party::host(Arc::clone(&self.0), Arc::new(Record::new(name)))
     }
 
     /// Up to `max` kept values that `filters` match, by topic.
     pub fn kept(&self, filters: &[TopicFilter], max: usize) -> Vec<Arc<Message>> {
-        let mut kept = self.0.retained.lock().matching(filters);
+        let mut kept = self.0.retained.lock().matching(filters, &[]);
         kept.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         kept.truncate(max);
         kept

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use crate::api::config::ApiConfig;
 use crate::artifacts::RegistryConfig;
 use crate::bus::BusLimits;
 use crate::deployment::document::ceilings::Ceilings;
@@ -60,6 +61,8 @@ pub struct HostConfig {
     pub trust: Option<TrustConfig>,
     /// How this device reaches registries.
     pub registry: RegistryConfig,
+    /// Where the management API listens, and who may use it.
+    pub api: ApiConfig,
 }
 
 /// What the host logs to standard error, and how.
@@ -123,6 +126,7 @@ impl Default for HostConfig {
             inference: InferenceConfig::default(),
             trust: None,
             registry: RegistryConfig::default(),
+            api: ApiConfig::default(),
         }
     }
 }
@@ -137,7 +141,7 @@ impl Default for InferenceConfig {
 
 impl HostConfig {
     /// The names that only a host's configuration has at its top.
-    pub(crate) const FIELDS: [&str; 11] = [
+    pub(crate) const FIELDS: [&str; 12] = [
         "data_directory",
         "plugin_directories",
         "hosts",
@@ -149,6 +153,7 @@ impl HostConfig {
         "inference",
         "trust",
         "registry",
+        "api",
     ];
 
     /// Reads the configuration; its paths are then seen from where the file is.
@@ -227,6 +232,7 @@ impl HostConfig {
             trust.within(folder);
         }
         self.registry.within(folder);
+        self.api.within(folder);
         self
     }
 

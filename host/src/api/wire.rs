@@ -3,6 +3,8 @@
 //!
 //! Streams are newline-delimited JSON (`application/x-ndjson`), one value a line.
 
+pub mod message;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -114,7 +116,7 @@ pub struct HealthReason {
 pub struct Health {
     /// Whether it is.
     pub ok: bool,
-    /// Why not.
+    /// Why not; or, if it is, what is worth knowing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<HealthReason>,
 }
@@ -123,7 +125,6 @@ pub struct Health {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Parties {
     /// Each of them, the host first.
-    #[schemars(with = "Vec<serde_json::Value>")]
     pub parties: Vec<PartyStatus>,
 }
 

@@ -119,6 +119,10 @@ async fn serve(config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
+    if let Err(error) = app.serve(config) {
+        error!(error = %ErrorChain(&error), code = error.code(), "cannot start");
+        return ExitCode::from(EXIT_FAILURE);
+    }
     let code = tokio::select! {
         code = work(&app, config, source, mode) => code,
         () = interrupts.next() => {

@@ -1,0 +1,52 @@
+//! How the host, its plugins, models and parties fare.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::api::Api;
+use crate::api::health;
+use crate::api::refusal::Refusal;
+use crate::api::request::{Asked, json};
+use crate::api::wire::{HostStatus, Parties};
+use crate::inference::ModelStatus;
+use crate::names::PluginName;
+
+pub(in crate::api) async fn status(asked: Asked) -> Result<Response, Refusal> {
+    let api = &asked.api;
+    let health = health::ready(api).await;
+    let status = HostStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: api.started_at,
+        ready: health.ok,
+        reasons: health.reasons,
+        active: api.deployments.active(),
+        under_way: api.deployments.under_way(),
+        plugins: api.deployments.plugins(),
+    };
+    json(StatusCode::OK, &status)
+}
+
+pub(in crate::api) async fn plugins(asked: Asked) -> Result<Response, Refusal> {
+    json(StatusCode::OK, &asked.api.deployments.plugins())
+}
+
+pub(in crate::api) async fn plugin(asked: Asked) -> Result<Response, Refusal> {
+    let name: PluginName = asked.part("name")?;
+    let reports = asked.api.deployments.plugins();
+    let report = reports.into_iter().find(|report| report.plugin == name);
+    json(StatusCode::OK, &report.ok_or(Refusal::NoPlugin(name))?)
+}
+
+pub(in crate::api) async fn parties(asked: Asked) -> Result<Response, Refusal> {
+    let parties = asked.api.bus.parties();
+    json(StatusCode::OK, &Parties { parties })
+}
+
+pub(in crate::api) async fn models(asked: Asked) -> Result<Response, Refusal> {
+    json(StatusCode::OK, &model_status(&asked.api))
+}
+
+/// Every model in service.
+pub(in crate::api) fn model_status(api: &Api) -> Vec<ModelStatus> {
+    api.deployments.models().status()
+}

@@ -1,0 +1,221 @@
+//! Health that tells the truth: what is asked is looked at, not remembered.
+//!
+//! `/healthz`: the host works at all. `/readyz`: what should run does, and keeps
+//! up. A plugin that fails again and again is not well between two failures, so
+//! one that failed counts as ill until it has run for a while.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+use super::Api;
+use super::recorder::{SeenInbox, SeenUnit, Watched};
+use super::wire::{Health, HealthReason};
+use crate::deployment::deployments::PluginReport;
+use crate::deployment::line::unit_name;
+use crate::deployment::report::Phase;
+use crate::error_chain::ErrorChain;
+use crate::storage::{Bucket, BucketError, Storage};
+use crate::supervisor::UnitState;
+
+/// How long a plugin must have run after a failure to count as well.
+const WELL_AFTER: Duration = Duration::from_secs(5);
+/// How long a plugin may take to change hands or to start.
+const CHANGE_MAX: Duration = Duration::from_millis(500);
+/// How long an inbox may be full.
+const FULL_MAX: Duration = Duration::from_secs(5);
+/// How long a drop counts.
+const DROP_COUNTS: Duration = Duration::from_secs(5);
+/// How long the executor may leave its tasks waiting.
+const BEAT_MAX: Duration = Duration::from_secs(10);
+/// How long what was found of the store counts: each look wears out the flash.
+const PROBE_COUNTS: Duration = Duration::from_secs(5);
+/// How long the store may take to write.
+const WRITE_MAX: Duration = Duration::from_secs(3);
+/// What the probe may take in the store.
+const PROBE_BYTES_MAX: u64 = 4 << 10;
+
+/// Writes to the store now and then.
+#[derive(Debug)]
+pub(super) struct Probe {
+    bucket: Bucket,
+    found: Arc<Mutex<Found>>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// When it was last asked, and why it did not write.
+    last: Option<(Instant, Option<String>)>,
+    /// Since when it has not answered.
+    asked_since: Option<Instant>,
+}
+
+impl Probe {
+    pub(super) fn new(storage: &Storage) -> Result<Self, BucketError> {
+        Ok(Self {
+            bucket: storage.bucket("$probe", PROBE_BYTES_MAX)?,
+            found: Arc::default(),
+        })
+    }
+
+    /// Why nothing can be written, if so.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        let now = Instant::now();
+        {
+            let mut found = self.found.lock();
+            match (&found.last, found.asked_since) {
+                (_, Some(since)) if now.duration_since(since) > WRITE_MAX => return Some(late()),
+                (Some((at, trouble)), _) if now.duration_since(*at) < PROBE_COUNTS => {
+                    return trouble.clone();
+                }
+                (last, Some(_)) => return last.as_ref().and_then(|(_, trouble)| trouble.clone()),
+                (_, None) => found.asked_since = Some(now),
+            }
+        }
+        let (bucket, found) = (self.bucket.clone(), Arc::clone(&self.found));
+        // Ends by itself, however long it takes: no other is begun before.
+        let write = spawn_blocking(move || {
+            let at = jiff::Timestamp::now().to_string();
+            let written = bucket.set("written-at", at.as_bytes());
+            let trouble = written.err().map(|error| ErrorChain(&error).to_string());
+            let mut found = found.lock();
+            found.asked_since = None;
+            found.last = Some((Instant::now(), trouble.clone()));
+            trouble
+        });
+        match timeout(WRITE_MAX, write).await {
+            Ok(Ok(trouble)) => trouble,
+            Ok(Err(_)) => Some("it did not end".to_owned()),
+            Err(_) => Some(late()),
+        }
+    }
+}
+
+fn late() -> String {
+    format!("a write takes more than {} seconds", WRITE_MAX.as_secs())
+}
+
+/// Whether the host works at all.
+pub(super) async fn alive(api: &Api) -> Health {
+    health(working(api).await)
+}
+
+/// Whether what should run does, and keeps up.
+pub(super) async fn ready(api: &Api) -> Health {
+    let mut reasons = working(api).await;
+    let gate = &api.deployments.deployer().gate;
+    if let Some(error) = gate.unbelieved() {
+        reasons.push(reason("trust", error));
+    }
+    let remark = deployment(api, &mut reasons);
+    let states: BTreeMap<_, _> = api.supervisor.states().into_iter().collect();
+    let plugins = api.deployments.plugins();
+    api.recorder.watched(|watched| {
+        for plugin in plugins.iter().filter(|plugin| !plugin.stopped_by_operator) {
+            let state = states.get(unit_name(&plugin.plugin).as_str());
+            if let Some(why) = ailment(plugin, state, watched) {
+                reasons.push(reason(&format!("plugin/{}", plugin.plugin), why));
+            }
+        }
+    });
+    let mut health = health(reasons);
+    health.reasons.extend(remark.filter(|_| health.ok));
+    health
+}
+
+fn health(reasons: Vec<HealthReason>) -> Health {
+    let ok = reasons.is_empty();
+    Health { ok, reasons }
+}
+
+fn reason(what: &str, reason: String) -> HealthReason {
+    let what = what.to_owned();
+    HealthReason { what, reason }
+}
+
+async fn working(api: &Api) -> Vec<HealthReason> {
+    let mut reasons = Vec::new();
+    if let Some(trouble) = api.probe.trouble().await {
+        reasons.push(reason("storage", trouble));
+    }
+    let beat = api.recorder.watched(|watched| watched.beat);
+    if beat.is_some_and(|beat| beat.elapsed() > BEAT_MAX) {
+        let text = format!("tasks wait for more than {} seconds", BEAT_MAX.as_secs());
+        reasons.push(reason("executor", text));
+    }
+    let lost = api.supervisor.states().into_iter();
+    reasons.extend(lost.filter_map(|(name, state)| match state {
+        UnitState::GivenUp { error } if !name.starts_with("plugin/") => Some(reason(&name, error)),
+        _ => None,
+    }));
+    reasons
+}
+
+/// Whether something is deployed; what is worth saying if nothing is wrong.
+fn deployment(api: &Api, reasons: &mut Vec<HealthReason>) -> Option<HealthReason> {
+    let deployments = &api.deployments;
+    let under_way = deployments.under_way();
+    let in_probation = under_way
+        .iter()
+        .any(|report| report.phase == Phase::Probation);
+    if in_probation || deployments.active().is_some() {
+        return None;
+    }
+    if let Some(first) = under_way.first() {
+        let text = format!("deployment {} is under way, and none is in force", first.id);
+        reasons.push(reason("deployment", text));
+        return None;
+    }
+    if deployments.history(None, 1).is_empty() {
+        return Some(reason("deployment", "nothing was ever deployed".to_owned()));
+    }
+    reasons.push(reason("deployment", "none is in force".to_owned()));
+    None
+}
+
+/// What is wrong with a plugin.
+fn ailment(plugin: &PluginReport, state: Option<&UnitState>, watched: &Watched) -> Option<String> {
+    let unit = watched.units.get(&unit_name(&plugin.plugin));
+    not_running(state, unit).or_else(|| {
+        let inbox = watched.inboxes.get(plugin.plugin.as_str())?;
+        not_keeping_up(inbox)
+    })
+}
+
+fn not_running(state: Option<&UnitState>, seen: Option<&SeenUnit>) -> Option<String> {
+    let for_long = seen.is_none_or(|seen| seen.since.elapsed() > CHANGE_MAX);
+    let failed = seen.and_then(|seen| Some((seen.failed_at?, seen.error.as_deref()?)));
+    let recently = failed.filter(|(at, _)| at.elapsed() < WELL_AFTER);
+    match state {
+        Some(UnitState::GivenUp { error }) => Some(format!("given up: {error}")),
+        Some(UnitState::BackingOff { error, .. }) => Some(format!("it failed: {error}")),
+        Some(UnitState::Running) | None if recently.is_some() => {
+            let error = recently.map(|(_, error)| error).unwrap_or_default();
+            Some(format!("it failed a moment ago: {error}"))
+        }
+        Some(UnitState::Running) => None,
+        Some(UnitState::Starting) if recently.is_some() || for_long => {
+            Some("it is starting".to_owned())
+        }
+        Some(UnitState::Stopped) | None if for_long => Some("it does not run".to_owned()),
+        Some(UnitState::Starting | UnitState::Stopped) | None => None,
+    }
+}
+
+fn not_keeping_up(inbox: &SeenInbox) -> Option<String> {
+    if inbox
+        .full_since
+        .is_some_and(|since| since.elapsed() > FULL_MAX)
+    {
+        let seconds = FULL_MAX.as_secs();
+        return Some(format!("its inbox is full for more than {seconds} seconds"));
+    }
+    let drops = inbox
+        .dropped_at
+        .is_some_and(|at| at.elapsed() < DROP_COUNTS);
+    drops.then(|| "its inbox drops messages".to_owned())
+}

@@ -1,0 +1,329 @@
+//! What the host counts, for Prometheus: text exposition format 0.0.4.
+//!
+//! Names are `selvedge_<noun>_<unit>`, with `_total` for what only grows. Labels
+//! are bounded by what is deployed: never a topic, never a client's name. What
+//! belongs to one version of a plugin begins anew with the next, as counters may.
+
+mod page;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use self::page::{Kind, Page};
+use super::Api;
+use super::health;
+use super::recorder::{PAUSES_US, Watched};
+use crate::bus::PartyStatus;
+use crate::deployment::deployments::PluginReport;
+use crate::inference::ModelStatus;
+use crate::supervisor::UnitState;
+
+/// What the page is, as an Internet media type.
+pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Parties that are there without a deployment.
+const OWN_PARTIES: [&str; 2] = ["selvedge", super::OPERATOR];
+
+/// How a deployment may end.
+const OUTCOMES: [&str; 4] = ["committed", "failed", "rolled-back", "superseded"];
+
+/// A number of a plugin: its name, what it is, and where it is found.
+type OfPlugin = (Kind, &'static str, &'static str, fn(&PluginReport) -> f64);
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floating-point numbers"
+)]
+const OF_PLUGINS: [OfPlugin; 9] = {
+    use Kind::{Counter, Gauge};
+    [
+        (
+            Counter,
+            "handled_messages_total",
+            "Messages handed to it",
+            |p| p.handled_total as f64,
+        ),
+        (
+            Counter,
+            "published_messages_total",
+            "Messages that it published",
+            |p| p.published_total as f64,
+        ),
+        (
+            Counter,
+            "dropped_messages_total",
+            "Messages that its inbox dropped",
+            |p| p.dropped_total as f64,
+        ),
+        (
+            Counter,
+            "dead_letters_total",
+            "Messages that were given up",
+            |p| p.dead_letters_total as f64,
+        ),
+        (Gauge, "inbox_messages", "Messages waiting for it", |p| {
+            p.inbox_messages as f64
+        }),
+        (Gauge, "inbox_bytes", "Their bytes", |p| {
+            p.inbox_bytes as f64
+        }),
+        (
+            Gauge,
+            "inbox_limit_messages",
+            "Most messages that may wait for it",
+            |p| f64::from(p.inbox_messages_max),
+        ),
+        (Gauge, "memory_bytes", "Linear memory that it has", |p| {
+            p.memory_bytes as f64
+        }),
+        (
+            Gauge,
+            "memory_limit_bytes",
+            "Linear memory that it may have",
+            |p| p.memory_bytes_max as f64,
+        ),
+    ]
+};
+
+/// A number of a party.
+type OfParty = (&'static str, &'static str, fn(&PartyStatus) -> u64);
+
+const OF_PARTIES: [OfParty; 5] = [
+    (
+        "published_messages_total",
+        "Messages that the bus took from it",
+        |p| p.published_total,
+    ),
+    (
+        "refused_messages_total",
+        "Messages that it was refused",
+        |p| p.refused_total,
+    ),
+    (
+        "unkept_messages_total",
+        "Values to be kept that did not fit",
+        |p| p.unkept_total,
+    ),
+    ("delivered_messages_total", "Messages that it took", |p| {
+        p.delivered_total
+    }),
+    (
+        "dropped_messages_total",
+        "Messages for it that were dropped",
+        |p| p.dropped_total,
+    ),
+];
+
+/// A number of a model.
+type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floating-point numbers"
+)]
+const OF_MODELS: [OfModel; 7] = {
+    use Kind::{Counter, Gauge};
+    [
+        (
+            Counter,
+            "runs_total",
+            "Runs that the backend was asked for",
+            |m| m.runs.runs_total as f64,
+        ),
+        (
+            Counter,
+            "failures_total",
+            "Runs that failed or came too late",
+            |m| m.runs.failures_total as f64,
+        ),
+        (
+            Counter,
+            "refused_runs_total",
+            "Runs refused for their inputs",
+            |m| m.runs.refused_total as f64,
+        ),
+        (
+            Counter,
+            "busy_runs_total",
+            "Runs refused for lack of a slot",
+            |m| m.runs.busy_total as f64,
+        ),
+        (
+            Gauge,
+            "overdue_runs",
+            "Runs going on past their deadline",
+            |m| f64::from(m.runs.overdue),
+        ),
+        (Gauge, "run_p50_seconds", "Median time of a run", |m| {
+            m.runs.run_p50_us / 1e6
+        }),
+        (
+            Gauge,
+            "run_p99_seconds",
+            "The time that 99 of 100 runs keep",
+            |m| m.runs.run_p99_us / 1e6,
+        ),
+    ]
+};
+
+/// Everything that is counted, as it is now.
+pub(super) async fn page(api: &Api) -> String {
+    let ready = health::ready(api).await;
+    let healthy = health::alive(api).await;
+    let mut page = Page::default();
+    host(&mut page, api, [ready.ok, healthy.ok]);
+    bus(&mut page, api);
+    plugins(&mut page, &api.deployments.plugins());
+    models(&mut page, &super::answers::state::model_status(api));
+    api.recorder.watched(|watched| {
+        units(&mut page, api, watched);
+        deployments(&mut page, api, watched);
+    });
+    page.finish()
+}
+
+fn host(page: &mut Page, api: &Api, [ready, healthy]: [bool; 2]) {
+    page.family(Kind::Gauge, "build_info", "The version of the host");
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let started = Duration::try_from(api.started_at.duration_since(jiff::Timestamp::UNIX_EPOCH));
+    page.family(
+        Kind::Gauge,
+        "host_start_time_seconds",
+        "When it started, since the Unix epoch",
+    );
+    page.sample(&[], started.unwrap_or_default().as_secs_f64());
+    page.family(
+        Kind::Gauge,
+        "host_ready",
+        "Whether everything that should run does",
+    );
+    page.sample(&[], u8::from(ready));
+    page.family(Kind::Gauge, "host_healthy", "Whether the host works at all");
+    page.sample(&[], u8::from(healthy));
+    let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    page.family(
+        Kind::Counter,
+        "api_requests_total",
+        "Requests to the management API",
+    );
+    page.sample(&[], counted(&api.requests));
+    page.family(
+        Kind::Counter,
+        "api_refusals_total",
+        "Requests that were not done",
+    );
+    page.sample(&[], counted(&api.refusals));
+    if let Some(bytes) = api.storage.disk_bytes() {
+        page.family(
+            Kind::Gauge,
+            "store_bytes",
+            "What the store takes on the disk",
+        );
+        page.sample(&[], bytes);
+    }
+}
+
+fn bus(page: &mut Page, api: &Api) {
+    let parties = api.bus.parties();
+    let plugins = api.deployments.plugins();
+    page.family(Kind::Gauge, "bus_parties", "Everyone on the bus");
+    page.sample(&[], parties.len());
+    let kept = api.bus.kept_usage();
+    page.family(
+        Kind::Gauge,
+        "bus_kept_messages",
+        "Values kept for later subscribers",
+    );
+    page.sample(&[], kept.messages);
+    page.family(Kind::Gauge, "bus_kept_bytes", "Their bytes");
+    page.sample(&[], kept.bytes);
+    let is_known = |party: &&PartyStatus| {
+        let name = party.name.as_str();
+        OWN_PARTIES.contains(&name) || plugins.iter().any(|own| own.plugin.as_str() == name)
+    };
+    let known: Vec<_> = parties.iter().filter(is_known).collect();
+    for (name, help, value) in OF_PARTIES {
+        page.family(Kind::Counter, &format!("party_{name}"), help);
+        for party in &known {
+            page.sample(&[("party", party.name.as_str())], value(party));
+        }
+    }
+}
+
+fn plugins(page: &mut Page, plugins: &[PluginReport]) {
+    for (kind, name, help, value) in OF_PLUGINS {
+        page.family(kind, &format!("plugin_{name}"), help);
+        for plugin in plugins {
+            page.sample(&[("plugin", plugin.plugin.as_str())], value(plugin));
+        }
+    }
+    let help = "How long nobody handled its messages when it last changed hands";
+    page.family(Kind::Gauge, "plugin_last_pause_seconds", help);
+    for plugin in plugins {
+        if let Some(pause) = plugin.last_pause_us {
+            let pause = Duration::from_micros(pause).as_secs_f64();
+            page.sample(&[("plugin", plugin.plugin.as_str())], pause);
+        }
+    }
+}
+
+fn models(page: &mut Page, models: &[ModelStatus]) {
+    for (kind, name, help, value) in OF_MODELS {
+        page.family(kind, &format!("model_{name}"), help);
+        for model in models {
+            page.sample(&[("model", model.model.as_str())], value(model));
+        }
+    }
+}
+
+fn units(page: &mut Page, api: &Api, watched: &Watched) {
+    let states = api.supervisor.states();
+    page.family(Kind::Gauge, "unit_state", "1 for the state that it is in");
+    for (unit, state) in &states {
+        let own = match state {
+            UnitState::Starting => "starting",
+            UnitState::Running => "running",
+            UnitState::BackingOff { .. } => "backing-off",
+            UnitState::GivenUp { .. } => "given-up",
+            UnitState::Stopped => "stopped",
+        };
+        for state in ["starting", "running", "backing-off", "given-up", "stopped"] {
+            page.sample(&[("unit", unit), ("state", state)], u8::from(state == own));
+        }
+    }
+    page.family(Kind::Counter, "unit_failures_total", "How often it failed");
+    for (unit, _) in &states {
+        let failures = watched
+            .units
+            .get(&**unit)
+            .map_or(0, |seen| seen.failures_total);
+        page.sample(&[("unit", unit)], failures);
+    }
+}
+
+fn deployments(page: &mut Page, api: &Api, watched: &Watched) {
+    let help = "Deployments that ended since the host started";
+    page.family(Kind::Counter, "deployments_total", help);
+    for outcome in OUTCOMES {
+        let count = watched.outcomes.get(outcome).copied().unwrap_or_default();
+        page.sample(&[("outcome", outcome)], count);
+    }
+    let help = "Deployments under way and in line";
+    page.family(Kind::Gauge, "deployments_under_way", help);
+    page.sample(&[], api.deployments.under_way().len());
+    page.family(
+        Kind::Gauge,
+        "deployment_active",
+        "The number of the one in force",
+    );
+    page.sample(
+        &[],
+        api.deployments.active().map_or(0, |active| active.id.0),
+    );
+    let help = "How long nobody handled messages when a plugin changed hands";
+    let pauses = &watched.pauses;
+    let bounds = PAUSES_US.map(|bound| Duration::from_micros(bound).as_secs_f64());
+    let buckets = bounds.into_iter().zip(pauses.up_to);
+    let sum = Duration::from_micros(pauses.sum_us).as_secs_f64();
+    page.histogram("swap_pause_seconds", help, buckets, (pauses.count, sum));
+}
