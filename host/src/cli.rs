@@ -2,15 +2,18 @@
 
 mod bundle;
 pub mod check;
+mod client;
 mod demo;
 mod directories;
 mod duration;
 mod failure;
 mod files;
 mod hints;
+mod host_options;
 mod inspect;
 mod keygen;
 mod log;
+mod operate;
 mod output;
 mod panics;
 mod policy;
@@ -44,6 +47,8 @@ const EXIT_FAILURE: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 /// A file that is not as it should be (`EX_CONFIG` of sysexits).
 const EXIT_CONFIG: u8 = check::EXIT_CONFIG;
+/// Interrupted, while what was asked for goes on (as shells say it of `SIGINT`).
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Looked at for sockets and timers after so many tasks, even when guests keep
 /// every worker busy: a task may take a millisecond, and the default is 61.
@@ -53,7 +58,8 @@ const TASKS_BETWEEN_EVENTS: u32 = 5;
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 fine, 1 failure, 64 usage, 78 configuration.
+Exit codes: 0 fine, 1 failure, 64 usage, 78 configuration, 130 interrupted while
+a deployment goes on.
 SELVEDGE_LOG=debug logs more: error, warn, info, debug, trace.";
 
 /// Runs other people's code at the edge without trusting it.
@@ -74,6 +80,8 @@ enum Command {
     Dev(run::DevArgs),
     /// Check deployment and host files without running them.
     Check(check::CheckArgs),
+    #[command(flatten)]
+    Operate(Box<operate::Command>),
     /// Make a key to sign with, or a timestamp authority.
     Keygen(keygen::Args),
     /// Package a component, sign it and bring it to a registry.
@@ -118,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Dev(args) => run::dev(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Operate(command) => ended(operate::run(&command)),
         Command::Keygen(args) => ended(keygen::run(&args)),
         Command::Publish(args) => ended(publish::run(&args)),
         Command::Sign(args) => ended(sign::run(&args)),
@@ -128,9 +137,13 @@ pub fn main() -> ExitCode {
         Command::Registry(command) => ended(registry::run(&command)),
         Command::Store(command) => ended(store::run(&command)),
         Command::Bundle(command) => ended(bundle::run(&command)),
-        Command::Check(args) => check::run(&args, app::shipped(), &mut std::io::stdout().lock())
-            .unwrap_or(ExitCode::from(EXIT_FAILURE)),
+        Command::Check(args) => ended(checked(&args)),
     }
+}
+
+fn checked(args: &check::CheckArgs) -> Outcome {
+    let code = check::run(args, app::shipped(), &mut std::io::stdout().lock());
+    Ok(code.map_err(output::OutputError::from)?)
 }
 
 fn ended(outcome: Outcome) -> ExitCode {

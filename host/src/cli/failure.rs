@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::error_chain::ErrorChain;
 
 use super::hints::hint;
+use super::output::OutputError;
 use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, files};
 
 /// How a command ends.
@@ -60,8 +61,18 @@ impl Failure {
         }
     }
 
-    /// Says so, and how the process ends.
+    /// Whether all that happened is that nobody reads the output any more.
+    pub(super) fn is_end_of_output(&self) -> bool {
+        let output = self.error.downcast_ref();
+        output.is_some_and(OutputError::nobody_reads)
+    }
+
+    /// Says so, and how the process ends. That nobody reads any more is no
+    /// failure.
     pub(super) fn report(&self) -> ExitCode {
+        if self.is_end_of_output() {
+            return ExitCode::SUCCESS;
+        }
         match self.code {
             // Faults of a file are lines, each fit to be printed.
             EXIT_CONFIG => files::complain(&format_args!("error: {}", self.error)),

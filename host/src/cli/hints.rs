@@ -6,6 +6,8 @@ use std::io;
 use selvedge_registry::{ClientError, LayoutError};
 use selvedge_signer::KeyError;
 
+use super::client::HostError;
+
 /// What can be done about `error`, going by it and its causes.
 pub(super) fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
@@ -35,6 +37,9 @@ fn about(error: &(dyn Error + 'static)) -> Option<String> {
             }
             _ => None,
         };
+    }
+    if let Some(error) = error.downcast_ref::<HostError>() {
+        return error.help();
     }
     match error.downcast_ref() {
         Some(LayoutError::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => Some(
