@@ -20,7 +20,7 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::cli::client::{Answer, Client};
 use crate::cli::failure::{Failure, Outcome};
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Outcome {
 /// A sample a line, until interrupted.
 async fn sample(client: &Client) -> Outcome {
     let mut interrupts = Interrupts::listen();
-    let mut seconds = seconds();
+    let mut seconds = seconds(Instant::now());
     loop {
         tokio::select! {
             () = interrupts.next() => return Ok(ExitCode::SUCCESS),
@@ -78,8 +78,9 @@ async fn plugins(client: &Client) -> Result<Answer, crate::cli::client::HostErro
     client.get(client.url(&["plugins"], &[])).await
 }
 
-fn seconds() -> tokio::time::Interval {
-    let mut seconds = interval(EVERY);
+/// Each second from `first` on.
+fn seconds(first: Instant) -> tokio::time::Interval {
+    let mut seconds = interval_at(first, EVERY);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     seconds
 }
@@ -92,7 +93,7 @@ async fn watch(client: &Client) -> Outcome {
     view.see(Instant::now(), &first.read::<Vec<_>>()?);
     let screen = Screen::enter()?;
     let keys = Keys::listen();
-    let mut seconds = seconds();
+    let mut seconds = seconds(Instant::now() + EVERY);
     loop {
         screen.draw(&view)?;
         tokio::select! {
@@ -127,7 +128,11 @@ impl Screen {
 
     fn draw(&self, view: &View) -> Outcome<()> {
         let (columns, rows) = size().unwrap_or(USUAL_SIZE);
-        let lines = view.lines(columns.into(), rows.into(), Paint::screen());
+        let lines = view.lines(
+            columns.into(),
+            rows.saturating_sub(1).into(),
+            Paint::screen(),
+        );
         self.put(&lines).map_err(OutputError::from)?;
         Ok(())
     }
@@ -139,11 +144,13 @@ impl Screen {
             queue!(
                 out,
                 MoveTo(0, row),
-                Print(line),
-                Clear(ClearType::UntilNewLine)
+                Clear(ClearType::CurrentLine),
+                Print(line)
             )?;
         }
-        queue!(out, Clear(ClearType::FromCursorDown))?;
+        // Below the last line, where there is anything below it.
+        let below = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+        queue!(out, MoveTo(0, below), Clear(ClearType::FromCursorDown))?;
         out.flush()
     }
 }

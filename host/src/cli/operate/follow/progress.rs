@@ -203,9 +203,10 @@ impl Bars {
     }
 
     fn clear(&self) {
+        for bar in self.pulls.values().chain(&self.compile) {
+            bar.finish_and_clear();
+        }
         self.phase.finish_and_clear();
-        // Fails only if the terminal is gone.
-        drop(self.all.clear());
     }
 }
 

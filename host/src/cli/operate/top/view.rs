@@ -12,9 +12,6 @@ use crate::deployment::deployments::PluginReport;
 use crate::deployment::document::fault::plain;
 use crate::names::PluginName;
 
-/// Lines above the table.
-const HEAD_LINES: usize = 2;
-
 /// The last sample, and rates since the one before.
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -84,7 +81,7 @@ impl View {
                 Cut::of(&line, columns).0
             }
         }));
-        lines.truncate(rows.max(HEAD_LINES));
+        lines.truncate(rows);
         lines
     }
 
