@@ -17,6 +17,8 @@ pub mod error_chain;
 pub mod names;
 pub mod supervisor;
 
+pub mod service_manager;
+
 pub mod bus;
 pub mod inference;
 pub mod spec;

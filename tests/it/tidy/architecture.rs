@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error_chain", &[]),
     ("names", &["error_chain"]),
     ("supervisor", &["error_chain", "names"]),
+    ("service_manager", &["supervisor", "error_chain"]),
     ("spec", &["names"]),
     ("bus", BASE),
     ("storage", BASE),

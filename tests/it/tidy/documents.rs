@@ -16,6 +16,7 @@ const DOCUMENTS: &[(&str, &[&str])] = &[
             "`error_chain`",
             "`names`",
             "`supervisor`",
+            "`service_manager`",
             "`spec`",
             "`bus`",
             "`storage`",
