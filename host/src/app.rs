@@ -169,6 +169,11 @@ impl App {
         &self.deployments
     }
 
+    /// What outlasts the process.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
     /// Starts what is in force, and begins to take deployments.
     pub async fn resume(&self) -> Result<(), JournalError> {
         self.deployments.resume().await?;

@@ -23,6 +23,7 @@ mod pull;
 mod registry;
 mod registry_options;
 mod run;
+mod service;
 mod sign;
 mod signing_options;
 mod store;

@@ -19,5 +19,6 @@ mod process;
 mod readme;
 mod run;
 mod support;
+mod systemd;
 mod tidy;
 mod trust;

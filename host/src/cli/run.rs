@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tracing::{error, info};
 
 use super::files::{self, complain};
+use super::service::Service;
 use super::{EXIT_CONFIG, EXIT_FAILURE, Interrupts, block_on, directories, log};
 use crate::app::{App, Mode, Refused, site};
 use crate::config::HostConfig;
@@ -75,7 +76,8 @@ fn start(deployment: Option<&PathBuf>, args: &HostArgs, mode: Mode) -> ExitCode 
     match prepare(deployment, args, mode) {
         Ok((config, source)) => {
             log::start(&config.log);
-            block_on(serve(&config, source, mode))
+            let host_config = args.host_config.clone();
+            block_on(serve(&config, host_config, source, mode))
         }
         Err(faults) => {
             complain(&faults);
@@ -110,7 +112,12 @@ fn prepare(
     Ok((config, source))
 }
 
-async fn serve(config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
+async fn serve(
+    config: &HostConfig,
+    host_config: Option<PathBuf>,
+    source: Read,
+    mode: Mode,
+) -> ExitCode {
     let mut interrupts = Interrupts::listen();
     let app = match App::build(config, mode) {
         Ok(app) => app,
@@ -123,13 +130,15 @@ async fn serve(config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
         error!(error = %ErrorChain(&error), code = error.code(), "cannot start");
         return ExitCode::from(EXIT_FAILURE);
     }
+    let service = Service::start(&app, host_config);
     let code = tokio::select! {
-        code = work(&app, config, source, mode) => code,
+        code = work(&app, &service, (config, source), mode) => code,
         () = interrupts.next() => {
             info!("shutting down");
             ExitCode::SUCCESS
         }
     };
+    service.stopping().await;
     tokio::select! {
         () = app.shut_down() => code,
         // Asked twice, it does not wait for anyone.
@@ -138,17 +147,31 @@ async fn serve(config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
 }
 
 /// Runs until the host cannot go on.
-async fn work(app: &App, config: &HostConfig, source: Read, mode: Mode) -> ExitCode {
+async fn work(
+    app: &App,
+    service: &Service,
+    (config, source): (&HostConfig, Read),
+    mode: Mode,
+) -> ExitCode {
     if let Err(error) = begin(app, mode).await {
         error!(error = %ErrorChain(&error), "cannot start");
         return ExitCode::from(EXIT_FAILURE);
     }
+    if source.is_none() {
+        service.ready().await;
+    }
     let deploying = async {
-        let refused = deploy(app, config, source?).await.err()?;
-        if app.deployments().active().is_none() {
-            complain(&refused);
-            return Some(ExitCode::from(EXIT_CONFIG));
-        }
+        let deployed = deploy(app, service, config, source?).await;
+        let refused = match deployed {
+            Err(refused) if app.deployments().active().is_none() => {
+                complain(&refused);
+                return Some(ExitCode::from(EXIT_CONFIG));
+            }
+            deployed => {
+                service.ready().await;
+                deployed.err()?
+            }
+        };
         error!(error = %refused, "deployment does not run: what ran before goes on");
         None
     };
@@ -169,12 +192,18 @@ async fn begin(app: &App, mode: Mode) -> Result<(), JournalError> {
 
 /// Puts a document into service, unless it is, and waits until it is certain
 /// whether it stays.
-async fn deploy(app: &App, config: &HostConfig, source: Arc<Source>) -> Result<(), Refused> {
+async fn deploy(
+    app: &App,
+    service: &Service,
+    config: &HostConfig,
+    source: Arc<Source>,
+) -> Result<(), Refused> {
     let submission = submission(app, config, source).await?;
     if app.deployments().is_active(&submission) {
         return Ok(());
     }
     let id = app.deploy(submission).await?;
+    service.ready().await;
     match app.deployments().ended(id).await {
         Some(report) if report.phase == Phase::RolledBack => Err(Refused(report.faults)),
         _ => Ok(()),

@@ -185,3 +185,47 @@ async fn a_check_that_hangs_holds_the_signs_back_and_is_asked_once() {
     // And it does not hold up the end.
     timeout(DEADLINE, supervisor.shut_down()).await.unwrap();
 }
+
+#[test]
+fn an_executor_that_stands_still_gives_no_sign_of_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = StdDatagram::bind(&path).unwrap();
+    let patience = Duration::from_millis(400);
+    let (stand_still, commands) = std::sync::mpsc::sync_channel(0);
+    let (go_on, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let host = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let address = Address::parse(path.as_os_str()).unwrap();
+            let manager = ServiceManager::at(address, Some(patience));
+            let check: HealthCheck = Arc::new(|| Box::pin(async { Ok("fine".to_owned()) }));
+            let supervisor = supervisor();
+            supervisor.start(manager.watchdog(check).unwrap());
+            loop {
+                match commands.try_recv() {
+                    // A guest that never yielded would do this.
+                    Ok(()) => released.recv().unwrap(),
+                    Err(std::sync::mpsc::TryRecvError::Empty) => {}
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
+                }
+                tokio::time::sleep(patience / 100).await;
+            }
+        });
+    });
+    let mut buffer = [0; 64];
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.recv(&mut buffer).unwrap();
+    stand_still.send(()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    while socket.recv(&mut buffer).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+    socket.set_read_timeout(Some(patience * 2)).unwrap();
+    assert!(socket.recv(&mut buffer).is_err(), "a sign of life");
+    go_on.send(()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.recv(&mut buffer).unwrap();
+    drop(stand_still);
+    host.join().unwrap();
+}

@@ -1,0 +1,3 @@
+//! The host as a service of systemd: what it tells its service manager.
+
+mod notify;
