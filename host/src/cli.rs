@@ -11,6 +11,7 @@ mod files;
 mod hints;
 mod host_options;
 mod inspect;
+mod install;
 mod keygen;
 mod log;
 mod operate;
@@ -107,6 +108,8 @@ enum Command {
     /// List and remove the artifacts of this device.
     #[command(subcommand)]
     Store(store::Command),
+    /// Install this program as a service of systemd, or remove it.
+    Install(install::Args),
     /// Show a whole line at work on three simulated machines.
     Demo(demo::Args),
 }
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => run::dev(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Operate(command) => ended(operate::run(&command)),
+        Command::Install(args) => ended(install::run(&args)),
         Command::Keygen(args) => ended(keygen::run(&args)),
         Command::Publish(args) => ended(publish::run(&args)),
         Command::Sign(args) => ended(sign::run(&args)),
