@@ -103,7 +103,8 @@ fn install(args: &Args, layout: &Layout) -> Outcome<Report> {
         let path = file.path;
         files.push(Done { path, put });
     }
-    let commands = systemd::to_enable(args.root.as_deref());
+    let replaced = files.iter().any(|done| done.put == Put::Replaced);
+    let commands = systemd::to_enable(args.root.as_deref(), replaced);
     if args.enable {
         for command in &commands {
             command.run()?;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command as Process;
 
+const UNIT: &str = "selvedge.service";
+
 /// Why a command of systemd did not do its part.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
@@ -65,32 +67,32 @@ impl Command {
     }
 }
 
-/// What makes the service run, in this order. Below another root nothing runs: it
-/// is only enabled.
-pub(super) fn to_enable(root: Option<&Path>) -> Vec<Command> {
+/// What makes the service run, in this order: afresh if it may run what was
+/// `replaced`. Below another root nothing runs: it is only enabled.
+pub(super) fn to_enable(root: Option<&Path>, replaced: bool) -> Vec<Command> {
     let mut commands = vec![
         Command::new(&["systemd-sysusers", "selvedge.conf"], root),
         Command::new(&["systemd-tmpfiles", "--create", "selvedge.conf"], root),
     ];
     if root.is_none() {
         commands.push(to_reload());
-        commands.push(Command::new(
-            &["systemctl", "enable", "--now", "selvedge.service"],
-            None,
-        ));
-    } else {
-        commands.push(Command::new(
-            &["systemctl", "enable", "selvedge.service"],
-            root,
-        ));
     }
+    let service: &[&[&str]] = match root {
+        Some(_) => &[&["systemctl", "enable", UNIT]],
+        None if replaced => &[
+            &["systemctl", "enable", UNIT],
+            &["systemctl", "restart", UNIT],
+        ],
+        None => &[&["systemctl", "enable", "--now", UNIT]],
+    };
+    commands.extend(service.iter().map(|words| Command::new(words, root)));
     commands
 }
 
 pub(super) fn to_disable(root: Option<&Path>) -> Command {
     let now: &[&str] = match root {
-        None => &["systemctl", "disable", "--now", "selvedge.service"],
-        Some(_) => &["systemctl", "disable", "selvedge.service"],
+        None => &["systemctl", "disable", "--now", UNIT],
+        Some(_) => &["systemctl", "disable", UNIT],
     };
     Command::new(now, root)
 }

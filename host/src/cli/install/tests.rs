@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::layout::{Kind, Layout};
 use super::put::{self, Put};
+use super::systemd::to_enable;
 
 fn mode(path: &Path) -> u32 {
     fs_err::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -86,4 +87,16 @@ fn files_go_below_root_and_prefix_and_the_unit_names_its_program() {
     for prefix in ["/opt/selvedge", "usr", "", "/usr/../etc"] {
         assert!(layout(prefix).is_err(), "{prefix}");
     }
+}
+
+#[test]
+fn a_running_service_is_started_afresh_when_its_files_were_replaced() {
+    let last = |root: Option<&str>, replaced| {
+        let commands = to_enable(root.map(Path::new), replaced);
+        commands.last().unwrap().to_string()
+    };
+    assert_eq!(last(None, false), "systemctl enable --now selvedge.service");
+    assert_eq!(last(None, true), "systemctl restart selvedge.service");
+    let offline = "systemctl --root=/image enable selvedge.service";
+    assert_eq!(last(Some("/image"), true), offline);
 }
