@@ -6,3 +6,4 @@ mod completion;
 mod fake;
 mod following;
 mod hostile;
+mod live;
