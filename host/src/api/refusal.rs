@@ -61,8 +61,8 @@ pub(super) enum Refusal {
     NoDeployment(crate::deployment::report::DeploymentId),
     #[error("there is no plugin `{0}`")]
     NoPlugin(PluginName),
-    #[error("the reference cannot be used")]
-    Reference(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the component cannot be used")]
+    Component(#[source] Box<dyn Error + Send + Sync>),
     #[error("the filters cannot be subscribed")]
     Subscribe(#[from] crate::bus::SubscribeError),
     #[error("there are {0} streams already")]
@@ -90,7 +90,7 @@ impl Refusal {
             | Self::BrokenOff
             | Self::Digest { .. }
             | Self::Message(_)
-            | Self::Reference(_)
+            | Self::Component(_)
             | Self::Subscribe(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Late => StatusCode::REQUEST_TIMEOUT,
@@ -136,7 +136,7 @@ impl Refusal {
             Self::Line(error) => error.code(),
             Self::NoDeployment(_) => "no-such-deployment",
             Self::NoPlugin(_) => "no-such-plugin",
-            Self::Reference(_) => "reference-invalid",
+            Self::Component(_) => "component-invalid",
             Self::Subscribe(error) => error.code(),
             Self::TooManyStreams(_) => "too-many-streams",
             Self::Busy => "busy",

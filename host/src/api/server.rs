@@ -59,7 +59,7 @@ pub(super) fn build(
         Unit::new("api/unix", policy(), move |context| {
             let (api, users) = (Arc::clone(&api), Arc::clone(&users));
             let (first, path) = (first.lock().take(), socket.clone());
-            async move { serve_unix(api, users, first, &path, context, grace).await }
+            async move { serve_unix((api, users), first, &path, context, grace).await }
         })
     };
     let https = https.map(|https| {
@@ -110,8 +110,7 @@ impl Https {
 }
 
 async fn serve_unix(
-    api: Arc<Api>,
-    users: Arc<Users>,
+    (api, users): (Arc<Api>, Arc<Users>),
     first: Option<(UnixListener, SocketFile)>,
     path: &Path,
     context: UnitContext,

@@ -157,20 +157,22 @@ async fn one_plugin_is_swapped_and_the_document_says_so() {
     let name = || "a".parse().unwrap();
     let id = host
         .deployments()
-        .swap_component(name(), "handles.wasm", "me".to_owned());
+        .swap(name(), "handles.wasm".parse().unwrap(), "me".to_owned());
     // It was not handed in.
     assert!(matches!(id.await, Err(SubmitError::NoFile { .. })));
     let id = host
         .deployments()
-        .swap_component(name(), "shipped:window", "me".to_owned());
+        .swap(name(), "shipped:window".parse().unwrap(), "me".to_owned());
     let id = id.await.unwrap();
     host.ended(id).await;
     let text = host.deployments().document_of(id).unwrap();
     assert!(text.contains("component = \"shipped:window\"\n"), "{text}");
     assert!(text.contains("# A remark."), "{text}");
-    let none =
-        host.deployments()
-            .swap_component("z".parse().unwrap(), "shipped:window", "me".to_owned());
+    let none = host.deployments().swap(
+        "z".parse().unwrap(),
+        "shipped:window".parse().unwrap(),
+        "me".to_owned(),
+    );
     assert!(matches!(none.await, Err(SubmitError::NoPlugin(_))));
     host.stop().await;
 }

@@ -9,9 +9,10 @@ use crate::api::refusal::Refusal;
 use crate::api::request::{Asked, Outcome, json, nothing};
 use crate::api::wire::{RollBackRequest, SubmitRequest, Submitted, SwapRequest};
 use crate::deployment::deployments::FILE_BYTES_MAX;
+use crate::deployment::document::component_source::ComponentSource;
 use crate::deployment::report::{DeploymentId, Reason};
 use crate::deployment::submission::{Submission, SubmitError};
-use crate::names::{Digest, PluginName, Reference};
+use crate::names::{Digest, PluginName};
 
 /// Bytes of a document.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
@@ -71,10 +72,10 @@ pub(in crate::api) async fn roll_back(mut asked: Asked) -> Result<Response, Refu
 pub(in crate::api) async fn swap(mut asked: Asked) -> Result<Response, Refusal> {
     let plugin = plugin(&asked)?;
     let SwapRequest { component } = asked.body.json(REQUEST_BYTES_MAX).await?;
-    let reference: Result<Reference, _> = component.parse();
-    let reference = reference.map_err(|error| Refusal::Reference(Box::new(error)))?;
+    let component: Result<ComponentSource, _> = component.parse();
+    let component = component.map_err(|error| Refusal::Component(Box::new(error)))?;
     let (deployments, who) = (asked.api.deployments.clone(), asked.who());
-    let job = async move { deployments.swap(plugin, reference, who).await };
+    let job = async move { deployments.swap(plugin, component, who).await };
     submitted(asked.api.work.done(job).await?)
 }
 

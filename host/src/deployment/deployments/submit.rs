@@ -12,6 +12,7 @@ use super::journal::JournalError;
 use super::state::{Kept, State};
 use super::{Deployments, edit};
 use crate::deployment::document::Document;
+use crate::deployment::document::component_source::ComponentSource;
 use crate::deployment::document::fault::{Faults, plain};
 use crate::deployment::document::handed::files_named;
 use crate::deployment::document::source::Source;
@@ -19,7 +20,7 @@ use crate::deployment::plan::Plan;
 use crate::deployment::report::{DeploymentId, DeploymentReport, Phase, Reason};
 use crate::deployment::submission::{Submission, SubmitError, WhenBusy};
 use crate::deployment::{DeployFault, Located};
-use crate::names::{Digest, PluginName, Reference};
+use crate::names::{Digest, PluginName};
 
 /// Deployments that wait in line behind the one under way.
 pub const QUEUE_MAX: usize = 8;
@@ -167,28 +168,14 @@ impl Deployments {
     pub async fn swap(
         &self,
         plugin: PluginName,
-        reference: Reference,
+        component: ComponentSource,
         requested_by: String,
     ) -> Result<DeploymentId, SubmitError> {
-        let component = reference.to_string();
-        self.swap_component(plugin, &component, requested_by).await
-    }
-
-    /// The same with a component of any kind, `shipped:<name>` too.
-    ///
-    /// # Errors
-    ///
-    /// As above.
-    pub async fn swap_component(
-        &self,
-        plugin: PluginName,
-        component: &str,
-        requested_by: String,
-    ) -> Result<DeploymentId, SubmitError> {
+        let component = String::from(component);
         let active = self.0.ledger.read(|state| state.active);
         let kept = active.and_then(|id| self.kept(id));
         let edited = kept.and_then(|kept| {
-            let text = edit::with_component(&kept.text, plugin.as_str(), component)?;
+            let text = edit::with_component(&kept.text, plugin.as_str(), &component)?;
             Some((kept, text))
         });
         let Some((kept, text)) = edited else {
