@@ -7,6 +7,7 @@
     reason = "clippy spares only the functions marked as tests, not their helpers"
 )]
 
+mod api;
 mod cli;
 mod demo;
 mod deployments;

@@ -1,0 +1,244 @@
+//! What is asked for, and what is told.
+
+use reqwest::{Method, StatusCode};
+use selvedge::api::openapi;
+use selvedge::names::Digest;
+use serde_json::{Value as Json, json};
+use tokio::process::Command;
+
+use super::world::{Lines, Plugin, World, exchange, heard};
+
+const ECHO: Plugin<'_> = Plugin {
+    name: "echo",
+    guest: "echo",
+    mode: "",
+    more: "grants = { publish = [\"echo/#\"], subscribe = [\"in/#\"] }",
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_handed_in_watched_and_written_down() {
+    let world = World::start().await;
+    let mut audit = world.listen("$selvedge/audit");
+    let status = world.json("/v1/status").await;
+    assert_eq!(
+        (&status["ready"], &status["plugins"]),
+        (&json!(true), &json!([]))
+    );
+    assert_eq!(status["reasons"][0]["reason"], "nothing was ever deployed");
+
+    let report = world.deploy(&[ECHO]).await;
+    let who = report["requested_by"].as_str().unwrap();
+    assert!(who.starts_with("uid "), "{who}");
+
+    let put = heard(&mut audit).await;
+    assert_eq!(
+        (&put["method"], &put["status"]),
+        (&json!("PUT"), &json!(204))
+    );
+    let submitted = heard(&mut audit).await;
+    assert_eq!(submitted["outcome"], "deployment 1", "{submitted}");
+    assert_eq!(submitted["who"], report["requested_by"]);
+
+    let events = Lines::new(world.get("/v1/deployments/1/events").await);
+    let events = events.all().await;
+    assert_eq!(events.first().unwrap()["event"], "phase");
+    assert_eq!(events.last().unwrap(), &report);
+    assert_eq!(world.json("/v1/deployments").await, json!([report]));
+    assert_eq!(world.json("/v1/deployments?before=1").await, json!([]));
+    let plugin = world.json("/v1/plugins/echo").await;
+    assert_eq!(
+        (&plugin["state"], &plugin["deployment"]),
+        (&json!("running"), &json!(1))
+    );
+    assert_eq!(world.json("/v1/plugins").await, json!([plugin]));
+    let parties = world.json("/v1/parties").await;
+    let names: Vec<_> = parties["parties"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = names
+        .iter()
+        .map(|party| party["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["selvedge", "echo", "operator"]);
+    assert_eq!(world.json("/v1/models").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_reaches_the_bus_as_the_operators() {
+    let world = World::start().await;
+    let mut heard_of = world.listen("in/#");
+    let message = json!({ "topic": "in/a", "base64": "/w==", "retain": true });
+    let publish = world.ask(Method::POST, "/v1/publish").json(&message);
+    let published = publish.send().await.unwrap();
+    assert_eq!(published.status(), StatusCode::NO_CONTENT);
+    let mut batch = Vec::new();
+    heard_of.receive(1, &mut batch).await;
+    assert_eq!(&*batch[0].payload, [0xff]);
+    let topics = world.json("/v1/topics?filter=in/%23").await;
+    assert_eq!(
+        (&topics[0]["topic"], &topics[0]["bytes"]),
+        (&json!("in/a"), &json!(1))
+    );
+    assert_eq!(world.json("/v1/topics?filter=other").await, json!([]));
+    let all = world.json("/v1/topics?limit=1").await;
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    let parties = world.json("/v1/parties").await;
+    assert_eq!(parties["parties"][1]["published_total"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_done_says_why() {
+    let world = World::start().await;
+    let digest = Digest::of(b"other").to_string();
+    let file = format!("/v1/files/{digest}");
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let cases = [
+        (&get, "/", "", 404, "no-such-path"),
+        (&get, "/v1", "", 404, "no-such-path"),
+        (&get, "/v2/status", "", 404, "no-such-path"),
+        (&post, "/v1/status", "", 405, "method-not-allowed"),
+        (&get, "/v1/publish", "", 405, "method-not-allowed"),
+        (&get, "/v1/status?a=b", "", 400, "parameter-unknown"),
+        (
+            &get,
+            "/v1/logs?lines=1&lines=2",
+            "",
+            400,
+            "parameter-unknown",
+        ),
+        (&get, "/v1/logs?lines=x", "", 400, "parameter-invalid"),
+        (&get, "/v1/logs?follow=yes", "", 400, "parameter-invalid"),
+        (&get, "/v1/logs?plugin=UP", "", 400, "parameter-invalid"),
+        (&get, "/v1/tap", "", 400, "parameter-missing"),
+        (&get, "/v1/tap?filter=a%23", "", 400, "parameter-invalid"),
+        (
+            &get,
+            "/v1/tap?filter=$share/g/a",
+            "",
+            400,
+            "parameter-invalid",
+        ),
+        (&get, "/v1/deployments/7", "", 404, "no-such-deployment"),
+        (
+            &get,
+            "/v1/deployments/7/events",
+            "",
+            404,
+            "no-such-deployment",
+        ),
+        (&get, "/v1/deployments/x", "", 404, "no-such-path"),
+        (&get, "/v1/deployments/%ff", "", 404, "no-such-path"),
+        (&get, "/v1/plugins/none", "", 404, "no-such-plugin"),
+        (&get, "/v1/plugins/%2e%2e%2fetc", "", 404, "no-such-path"),
+        (&post, "/v1/plugins/none/stop", "", 404, "no-such-plugin"),
+        (
+            &post,
+            "/v1/plugins/none/swap",
+            "{\"component\":\"\"}",
+            400,
+            "reference-invalid",
+        ),
+        (&post, "/v1/rollback", "", 409, "nothing-before"),
+        (&post, "/v1/rollback", "{\"too\":1}", 400, "body-invalid"),
+        (&post, "/v1/deployments", "{", 400, "body-invalid"),
+        (
+            &post,
+            "/v1/deployments",
+            "{\"document\":\"x\",\"file\":\"f\"}",
+            422,
+            "document-refused",
+        ),
+        (
+            &post,
+            "/v1/plans",
+            "{\"document\":\"\",\"file\":\"f\"}",
+            422,
+            "document-refused",
+        ),
+        (
+            &post,
+            "/v1/publish",
+            "{\"topic\":\"a/+\"}",
+            400,
+            "message-invalid",
+        ),
+        (
+            &post,
+            "/v1/publish",
+            "{\"topic\":\"$selvedge/audit\"}",
+            403,
+            "publish-not-granted",
+        ),
+        (&put, &file, "not it", 400, "digest-mismatch"),
+        (&put, "/v1/files/sha256:0", "", 404, "no-such-path"),
+    ];
+    for (method, path, body, status, code) in cases {
+        let request = world.ask(method.clone(), path).body(body);
+        let response = request.send().await.unwrap();
+        let media_type = response.headers().get("content-type").unwrap();
+        assert_eq!(media_type, "application/problem+json", "{path}");
+        let allow = response.headers().get("allow").is_some();
+        assert_eq!(allow, status == 405, "{path}");
+        let found = response.status().as_u16();
+        let problem: Json = response.json().await.unwrap();
+        let told = (found, problem["status"].as_u64(), &problem["code"]);
+        assert_eq!(
+            told,
+            (status, Some(status.into()), &json!(code)),
+            "{path}: {problem}"
+        );
+    }
+    let huge = world
+        .ask(Method::POST, "/v1/publish")
+        .body(vec![b' '; 5 << 20]);
+    assert_eq!(huge.send().await.unwrap().status(), 413);
+    let page = world
+        .ask(Method::POST, "/v1/rollback")
+        .header("origin", "https://evil.example");
+    let page: Json = page.send().await.unwrap().json().await.unwrap();
+    assert_eq!(page["code"], "cross-origin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_lead_nowhere_else_however_they_are_written() {
+    let world = World::start().await;
+    for path in [
+        "/v1/../v1/status",
+        "//v1/status",
+        "/v1/status/",
+        "/v1/%73tatus%00",
+        "/v1/plugins/..%2f..%2fetc%2fpasswd",
+        "/healthz/../v1/status",
+        "/V1/STATUS",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = exchange(world.raw().await, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_served_is_the_one_checked_in() {
+    let world = World::start().await;
+    assert_eq!(world.json("/v1/openapi.json").await, openapi::document());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_understands_it() {
+    let world = World::start().await;
+    let socket = world.served.socket.to_str().unwrap();
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--silent",
+        "--fail",
+        "--max-time",
+        "20",
+        "--unix-socket",
+        socket,
+    ]);
+    let Ok(output) = curl.arg("http://host/v1/status").output().await else {
+        // There is none here.
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    let status: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["ready"], true);
+}
