@@ -6,7 +6,7 @@
 
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,11 +45,15 @@ pub(super) fn build(
     grace: Duration,
 ) -> Result<(Vec<Unit>, Served), ServeError> {
     let files = super::access::AccountFiles::default();
-    let users = Arc::new(Users::new(config, files).map_err(ServeError::Credentials)?);
-    let first = Mutex::new(Some(listen(&socket)?));
+    let users = Users::new(config, files).map_err(ServeError::Credentials)?;
+    let unix = Arc::new(Unix {
+        path: socket.clone(),
+        users: Arc::new(users),
+        first: Mutex::new(Some(listen(&socket)?)),
+    });
     let https = config.https.as_ref().map(Https::listen).transpose()?;
     let served = Served {
-        socket: socket.clone(),
+        socket,
         https: https.as_ref().map(|https| https.address),
     };
     // What is left is for the connections to notice that they are cut off.
@@ -57,9 +61,7 @@ pub(super) fn build(
     let unix = {
         let api = Arc::clone(api);
         Unit::new("api/unix", policy(), move |context| {
-            let (api, users) = (Arc::clone(&api), Arc::clone(&users));
-            let (first, path) = (first.lock().take(), socket.clone());
-            async move { serve_unix((api, users), first, &path, context, grace).await }
+            Arc::clone(&unix).serve(Arc::clone(&api), context, grace)
         })
     };
     let https = https.map(|https| {
@@ -109,21 +111,31 @@ impl Https {
     }
 }
 
-async fn serve_unix(
-    (api, users): (Arc<Api>, Arc<Users>),
-    first: Option<(UnixListener, SocketFile)>,
-    path: &Path,
-    context: UnitContext,
-    grace: Duration,
-) -> UnitResult {
-    let (listener, file) = match first {
-        Some(listening) => listening,
-        None => listen(path)?,
-    };
-    info!(socket = %path.display(), "api serving");
-    run(api, Way::Unix(listener, users), context, grace).await;
-    drop(file);
-    Ok(())
+/// A socket, listening.
+struct Unix {
+    path: PathBuf,
+    users: Arc<Users>,
+    first: Mutex<Option<(UnixListener, SocketFile)>>,
+}
+
+impl Unix {
+    async fn serve(
+        self: Arc<Self>,
+        api: Arc<Api>,
+        context: UnitContext,
+        grace: Duration,
+    ) -> UnitResult {
+        let first = self.first.lock().take();
+        let (listener, file) = match first {
+            Some(listening) => listening,
+            None => listen(&self.path)?,
+        };
+        info!(socket = %self.path.display(), "api serving");
+        let way = Way::Unix(listener, Arc::clone(&self.users));
+        run(api, way, context, grace).await;
+        drop(file);
+        Ok(())
+    }
 }
 
 /// Serves at one door until told to stop.

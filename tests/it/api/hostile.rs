@@ -50,10 +50,10 @@ async fn who_dawdles_with_a_request_is_cut_off() {
     let mut slow = world.raw().await;
     let begun = Instant::now();
     let dawdles = async {
-        let mut head = b"GET /v1/status HTTP/1.1\r\nx: "
+        let head = b"GET /v1/status HTTP/1.1\r\nx: "
             .iter()
             .chain(std::iter::repeat(&b'a'));
-        while let Some(byte) = head.next() {
+        for byte in head {
             let mut answer = [0; 1];
             slow.write_all(&[*byte]).await?;
             // Reads until it is time for the next byte.

@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use reqwest::{Certificate, Client, Identity, Method, StatusCode};
 use selvedge::api::config::HttpsConfig;
 use serde_json::Value as Json;
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -66,92 +67,142 @@ async fn ask(
     Some((response.status(), response.json().await.ok()?))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_decide_who_comes_in_and_what_they_may_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let (servers, clients) = (authority("servers"), authority("clients"));
-    serve_as(folder.path(), &servers);
-    fs_err::write(folder.path().join("clients.pem"), clients.pem()).unwrap();
-    let world = World::start_with(|config| {
-        config.api.https = Some(HttpsConfig {
+/// A host on the network, and who vouches for it and for its clients.
+struct Site {
+    world: World,
+    at: SocketAddr,
+    servers: Authority,
+    clients: Authority,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (servers, clients) = (authority("servers"), authority("clients"));
+        serve_as(folder.path(), &servers);
+        fs_err::write(folder.path().join("clients.pem"), clients.pem()).unwrap();
+        let https = HttpsConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             certificate: folder.path().join("host.pem"),
             key: folder.path().join("host.key"),
             client_ca: folder.path().join("clients.pem"),
             viewers: vec!["console.example".to_owned()],
             operators: vec!["urn:site:anna".to_owned()],
-        });
-    })
-    .await;
-    let at = world.served.https.unwrap();
-    let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
-    let uri = |name: &str| SanType::URI(name.try_into().unwrap());
-    let with = |own| client(&servers, Some(own));
+        };
+        let world = World::start_with(|config| config.api.https = Some(https)).await;
+        Self {
+            at: world.served.https.unwrap(),
+            world,
+            servers,
+            clients,
+            folder,
+        }
+    }
 
-    // Nobody without a certificate, or with one of another authority.
-    let none = client(&servers, None);
-    assert_eq!(ask(&none, at, Method::GET, "/healthz").await, None);
-    let foreign = issue(
-        &authority("others"),
-        "urn:site:anna",
-        vec![uri("urn:site:anna")],
-    );
-    assert_eq!(ask(&with(foreign), at, Method::GET, "/healthz").await, None);
+    /// A client with a certificate of these names.
+    fn client(&self, common: &str, names: Vec<SanType>) -> Client {
+        let own = issue(&self.clients, common, names);
+        client(&self.servers, Some(own))
+    }
+}
 
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+fn uri(name: &str) -> SanType {
+    SanType::URI(name.try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_in_without_a_certificate_or_with_one_of_others() {
+    let site = Site::start().await;
+    let none = client(&site.servers, None);
+    assert_eq!(ask(&none, site.at, Method::GET, "/healthz").await, None);
+    let others = authority("clients");
+    let foreign = issue(&others, "urn:site:anna", vec![uri("urn:site:anna")]);
+    let foreign = client(&site.servers, Some(foreign));
+    assert_eq!(ask(&foreign, site.at, Method::GET, "/healthz").await, None);
+    // Nor over plain HTTP.
+    let plain = Client::new().get(format!("http://{}/healthz", site.at));
+    assert!(plain.send().await.is_err());
+    assert_eq!(site.world.get("/healthz").await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_in_the_certificate_decides_what_one_may_do() {
+    let site = Site::start().await;
     // The URI counts before the DNS name, and both before the common name.
     let names = vec![dns("console.example"), uri("urn:site:anna")];
-    let operator = with(issue(&clients, "console.example", names));
-    let (status, problem) = ask(&operator, at, Method::POST, "/v1/rollback")
-        .await
-        .unwrap();
+    let operator = site.client("console.example", names);
+    let done = ask(&operator, site.at, Method::POST, "/v1/rollback").await;
+    let (status, problem) = done.unwrap();
     assert_eq!(
         (status.as_u16(), &problem["code"]),
         (409, &"nothing-before".into())
     );
-
-    let viewer = with(issue(
-        &clients,
-        "urn:site:anna",
-        vec![dns("console.example")],
-    ));
-    let (status, _) = ask(&viewer, at, Method::GET, "/v1/status").await.unwrap();
-    assert_eq!(status, StatusCode::OK);
-    let (status, problem) = ask(&viewer, at, Method::POST, "/v1/rollback")
+    let viewer = site.client("urn:site:anna", vec![dns("console.example")]);
+    let (status, _) = ask(&viewer, site.at, Method::GET, "/v1/status")
         .await
         .unwrap();
-    assert_eq!(
-        (status.as_u16(), &problem["code"]),
-        (403, &"forbidden".into())
-    );
-
-    let unknown = with(issue(&clients, "someone", Vec::new()));
-    let (status, _) = ask(&unknown, at, Method::GET, "/healthz").await.unwrap();
     assert_eq!(status, StatusCode::OK);
-    let (status, _) = ask(&unknown, at, Method::GET, "/v1/status").await.unwrap();
-    assert_eq!(status, StatusCode::FORBIDDEN);
-
-    // Who never finishes a handshake keeps nobody out, and is cut off.
-    let mut silent = Vec::new();
-    for _ in 0..8 {
-        silent.push(TcpStream::connect(at).await.unwrap());
+    for path in ["/v1/rollback", "/v1/deployments", "/v1/publish"] {
+        let (status, problem) = ask(&viewer, site.at, Method::POST, path).await.unwrap();
+        assert_eq!(
+            (status.as_u16(), &problem["code"]),
+            (403, &"forbidden".into())
+        );
     }
-    assert!(ask(&viewer, at, Method::GET, "/v1/status").await.is_some());
-    let read = silent[0].read_u8();
-    let ended = timeout(Duration::from_secs(20), read).await;
-    assert!(ended.expect("it is cut off").is_err());
+    let unknown = site.client("someone", Vec::new());
+    let (status, _) = ask(&unknown, site.at, Method::GET, "/healthz")
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = ask(&unknown, site.at, Method::GET, "/v1/status")
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::FORBIDDEN);
+}
 
-    // New certificates count from the next handshake on; broken ones do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_finishes_a_handshake_keeps_nobody_out() {
+    let site = Site::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(site.at).await.unwrap());
+    }
+    let viewer = site.client("x", vec![dns("console.example")]);
+    assert!(
+        ask(&viewer, site.at, Method::GET, "/v1/status")
+            .await
+            .is_some()
+    );
+    let ended = timeout(DEADLINE, silent[0].read_u8()).await;
+    assert!(ended.expect("it is cut off").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_read_again_when_they_change_and_broken_ones_are_not_used() {
+    let site = Site::start().await;
+    let viewer = site.client("x", vec![dns("console.example")]);
+    fs_err::write(site.folder.path().join("host.pem"), "nonsense").unwrap();
+    assert!(
+        ask(&viewer, site.at, Method::GET, "/v1/status")
+            .await
+            .is_some()
+    );
     let renewed = authority("renewed");
-    fs_err::write(folder.path().join("host.pem"), "nonsense").unwrap();
-    assert!(ask(&viewer, at, Method::GET, "/v1/status").await.is_some());
-    serve_as(folder.path(), &renewed);
-    let names = vec![dns("console.example")];
-    let own = issue(&clients, "x", names);
+    serve_as(site.folder.path(), &renewed);
+    let own = issue(&site.clients, "x", vec![dns("console.example")]);
     let later = client(&renewed, Some(own));
     let begun = Instant::now();
-    while ask(&later, at, Method::GET, "/v1/status").await.is_none() {
+    while ask(&later, site.at, Method::GET, "/v1/status")
+        .await
+        .is_none()
+    {
         assert!(begun.elapsed() < DEADLINE);
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(ask(&viewer, at, Method::GET, "/v1/status").await, None);
+    assert_eq!(ask(&viewer, site.at, Method::GET, "/v1/status").await, None);
 }

@@ -2,7 +2,6 @@
 
 use reqwest::{Method, StatusCode};
 use selvedge::api::openapi;
-use selvedge::names::Digest;
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
@@ -84,94 +83,100 @@ async fn what_is_published_reaches_the_bus_as_the_operators() {
     assert_eq!(parties["parties"][1]["published_total"], 1);
 }
 
+/// The digest of `other`.
+const OTHER_FILE: &str =
+    "/v1/files/sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa";
+
+/// A request that is not done: what it is, and the status and the code of why.
+type Refused = (&'static str, &'static str, &'static str, u16, &'static str);
+
+const REFUSED: &[Refused] = &[
+    ("GET", "/", "", 404, "no-such-path"),
+    ("GET", "/v1", "", 404, "no-such-path"),
+    ("GET", "/v2/status", "", 404, "no-such-path"),
+    ("POST", "/v1/status", "", 405, "method-not-allowed"),
+    ("GET", "/v1/publish", "", 405, "method-not-allowed"),
+    ("GET", "/v1/status?a=b", "", 400, "parameter-unknown"),
+    (
+        "GET",
+        "/v1/logs?lines=1&lines=2",
+        "",
+        400,
+        "parameter-unknown",
+    ),
+    ("GET", "/v1/logs?lines=x", "", 400, "parameter-invalid"),
+    ("GET", "/v1/logs?follow=yes", "", 400, "parameter-invalid"),
+    ("GET", "/v1/logs?plugin=UP", "", 400, "parameter-invalid"),
+    ("GET", "/v1/tap", "", 400, "parameter-missing"),
+    ("GET", "/v1/tap?filter=a%23", "", 400, "parameter-invalid"),
+    (
+        "GET",
+        "/v1/tap?filter=$share/g/a",
+        "",
+        400,
+        "parameter-invalid",
+    ),
+    ("GET", "/v1/deployments/7", "", 404, "no-such-deployment"),
+    (
+        "GET",
+        "/v1/deployments/7/events",
+        "",
+        404,
+        "no-such-deployment",
+    ),
+    ("GET", "/v1/deployments/x", "", 404, "no-such-path"),
+    ("GET", "/v1/deployments/%ff", "", 404, "no-such-path"),
+    ("GET", "/v1/plugins/none", "", 404, "no-such-plugin"),
+    ("GET", "/v1/plugins/%2e%2e%2fetc", "", 404, "no-such-path"),
+    ("POST", "/v1/plugins/none/stop", "", 404, "no-such-plugin"),
+    (
+        "POST",
+        "/v1/plugins/none/swap",
+        "{\"component\":\"\"}",
+        400,
+        "reference-invalid",
+    ),
+    ("POST", "/v1/rollback", "", 409, "nothing-before"),
+    ("POST", "/v1/rollback", "{\"too\":1}", 400, "body-invalid"),
+    ("POST", "/v1/deployments", "{", 400, "body-invalid"),
+    (
+        "POST",
+        "/v1/deployments",
+        "{\"document\":\"x\",\"file\":\"f\"}",
+        422,
+        "document-refused",
+    ),
+    (
+        "POST",
+        "/v1/plans",
+        "{\"document\":\"\",\"file\":\"f\"}",
+        422,
+        "document-refused",
+    ),
+    (
+        "POST",
+        "/v1/publish",
+        "{\"topic\":\"a/+\"}",
+        400,
+        "message-invalid",
+    ),
+    (
+        "POST",
+        "/v1/publish",
+        "{\"topic\":\"$selvedge/audit\"}",
+        403,
+        "publish-not-granted",
+    ),
+    ("PUT", OTHER_FILE, "not it", 400, "digest-mismatch"),
+    ("PUT", "/v1/files/sha256:0", "", 404, "no-such-path"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_done_says_why() {
     let world = World::start().await;
-    let digest = Digest::of(b"other").to_string();
-    let file = format!("/v1/files/{digest}");
-    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
-    let cases = [
-        (&get, "/", "", 404, "no-such-path"),
-        (&get, "/v1", "", 404, "no-such-path"),
-        (&get, "/v2/status", "", 404, "no-such-path"),
-        (&post, "/v1/status", "", 405, "method-not-allowed"),
-        (&get, "/v1/publish", "", 405, "method-not-allowed"),
-        (&get, "/v1/status?a=b", "", 400, "parameter-unknown"),
-        (
-            &get,
-            "/v1/logs?lines=1&lines=2",
-            "",
-            400,
-            "parameter-unknown",
-        ),
-        (&get, "/v1/logs?lines=x", "", 400, "parameter-invalid"),
-        (&get, "/v1/logs?follow=yes", "", 400, "parameter-invalid"),
-        (&get, "/v1/logs?plugin=UP", "", 400, "parameter-invalid"),
-        (&get, "/v1/tap", "", 400, "parameter-missing"),
-        (&get, "/v1/tap?filter=a%23", "", 400, "parameter-invalid"),
-        (
-            &get,
-            "/v1/tap?filter=$share/g/a",
-            "",
-            400,
-            "parameter-invalid",
-        ),
-        (&get, "/v1/deployments/7", "", 404, "no-such-deployment"),
-        (
-            &get,
-            "/v1/deployments/7/events",
-            "",
-            404,
-            "no-such-deployment",
-        ),
-        (&get, "/v1/deployments/x", "", 404, "no-such-path"),
-        (&get, "/v1/deployments/%ff", "", 404, "no-such-path"),
-        (&get, "/v1/plugins/none", "", 404, "no-such-plugin"),
-        (&get, "/v1/plugins/%2e%2e%2fetc", "", 404, "no-such-path"),
-        (&post, "/v1/plugins/none/stop", "", 404, "no-such-plugin"),
-        (
-            &post,
-            "/v1/plugins/none/swap",
-            "{\"component\":\"\"}",
-            400,
-            "reference-invalid",
-        ),
-        (&post, "/v1/rollback", "", 409, "nothing-before"),
-        (&post, "/v1/rollback", "{\"too\":1}", 400, "body-invalid"),
-        (&post, "/v1/deployments", "{", 400, "body-invalid"),
-        (
-            &post,
-            "/v1/deployments",
-            "{\"document\":\"x\",\"file\":\"f\"}",
-            422,
-            "document-refused",
-        ),
-        (
-            &post,
-            "/v1/plans",
-            "{\"document\":\"\",\"file\":\"f\"}",
-            422,
-            "document-refused",
-        ),
-        (
-            &post,
-            "/v1/publish",
-            "{\"topic\":\"a/+\"}",
-            400,
-            "message-invalid",
-        ),
-        (
-            &post,
-            "/v1/publish",
-            "{\"topic\":\"$selvedge/audit\"}",
-            403,
-            "publish-not-granted",
-        ),
-        (&put, &file, "not it", 400, "digest-mismatch"),
-        (&put, "/v1/files/sha256:0", "", 404, "no-such-path"),
-    ];
-    for (method, path, body, status, code) in cases {
-        let request = world.ask(method.clone(), path).body(body);
+    for &(method, path, body, status, code) in REFUSED {
+        let method = method.parse().unwrap();
+        let request = world.ask(method, path).body(body);
         let response = request.send().await.unwrap();
         let media_type = response.headers().get("content-type").unwrap();
         assert_eq!(media_type, "application/problem+json", "{path}");
