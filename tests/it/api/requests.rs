@@ -134,7 +134,7 @@ const REFUSED: &[Refused] = &[
         "/v1/plugins/none/swap",
         "{\"component\":\"\"}",
         400,
-        "reference-invalid",
+        "component-invalid",
     ),
     ("POST", "/v1/rollback", "", 409, "nothing-before"),
     ("POST", "/v1/rollback", "{\"too\":1}", 400, "body-invalid"),

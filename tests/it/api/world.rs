@@ -62,6 +62,7 @@ impl World {
         change(&mut config);
         let app = App::build(&config, Mode::Development).unwrap();
         let served = app.serve(&config).unwrap();
+        app.resume().await.unwrap();
         Self {
             client: over(&served.socket),
             app,
@@ -105,7 +106,7 @@ impl World {
 
     /// Hands a document with these plugins in, with what it names.
     pub(super) async fn submit(&self, plugins: &[Plugin<'_>]) -> Response {
-        let mut text = "name = \"line\"\nversion = \"1.0.0\"\n".to_owned();
+        let mut text = "name = \"line\"\nversion = \"1.0.0\"\nprobation.seconds = 0\n".to_owned();
         let mut files = serde_json::Map::new();
         for plugin in plugins {
             let Plugin {
