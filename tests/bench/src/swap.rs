@@ -85,7 +85,8 @@ impl Host {
         let deployments = self.app.deployments();
         fs_err::write(self.file(), text)?;
         let submission = Submission::of_file(&self.file(), &[], deployments.files())?;
-        let id = deployments.submit(submission).await?;
+        let submitted = deployments.submit(submission).await;
+        let id = submitted.map_err(|error| format!("{error}: {error:?}"))?;
         let report = timeout(PATIENCE, deployments.ended(id)).await?;
         let report = report.ok_or("the deployment is forgotten")?;
         match report.phase {
@@ -293,7 +294,7 @@ fn stateful(round: usize) -> String {
     format!(
         "name = 'swap'\nversion = '1.0.{round}'\nprobation.seconds = 0\n\
          [plugins.state]\ncomponent = 'bench_state.wasm'\n\
-         config = {{ to = 'bench/out', ballast_bytes = {STATE_BYTES}, round = {round} }}\n\
+         config = {{ to = 'bench/out', ballast_bytes = '{STATE_BYTES}', round = {round} }}\n\
          grants = {{ subscribe = ['bench/in'], publish = ['bench/out'] }}\n\
          limits = {{ publish_per_s_max = 1000000, inbox_messages_max = 16384, inbox_bytes_max = 67108864 }}\n"
     )
@@ -308,7 +309,8 @@ fn many(plugins: usize, round: usize) -> String {
         text += &format!(
             "[plugins.p{index}]\ncomponent = 'bench_pass.wasm'\n\
              config = {{ to = 'out/{index}', round = {round} }}\n\
-             grants = {{ subscribe = ['in/{index}'], publish = ['out/{index}'] }}\n"
+             grants = {{ subscribe = ['in/{index}'], publish = ['out/{index}'] }}\n\
+             limits.memory_bytes_max = 2097152\n"
         );
     }
     text
