@@ -2,7 +2,7 @@
 //! each thing, each with its version.
 //!
 //! What a step changes is written together. A record that cannot be read is
-//! named and left out; the others count.
+//! named and left out; the others count, and its number is not given out again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Journal {
     pub(super) fn read(&self) -> Result<(State, Vec<JournalError>), JournalError> {
         let mut state = State::default();
         let mut unreadable = Vec::new();
-        let mut seen = 0;
+        let (mut seen, mut numbered) = (0, 0);
         loop {
             let (keys, more) = self.bucket.keys(seen)?;
             seen += keys.len() as u64;
@@ -90,9 +90,12 @@ impl Journal {
                 let Some(bytes) = self.bucket.get(key)? else {
                     continue;
                 };
+                numbered = numbered.max(number(key).unwrap_or_default());
                 unreadable.extend(take(&mut state, key, &bytes).err());
             }
             if !more {
+                // A newer host's, which it may want to read again.
+                state.last = state.last.max(numbered);
                 return Ok((state, unreadable));
             }
         }
@@ -109,6 +112,12 @@ impl Journal {
         }
         Ok(self.bucket.apply(&changes)?)
     }
+}
+
+/// The number of the deployment that a record is about.
+fn number(key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(REPORT).or(key.strip_prefix(DOCUMENT));
+    digits?.parse().ok()
 }
 
 /// Puts one record in its place.

@@ -35,7 +35,7 @@ pub(super) struct State {
     pub(super) queue: VecDeque<DeploymentId>,
     pub(super) reports: BTreeMap<DeploymentId, Arc<DeploymentReport>>,
     pub(super) documents: BTreeMap<DeploymentId, Arc<Kept>>,
-    /// Plugins that an operator stopped.
+    /// Plugins of the deployment in force that an operator stopped.
     pub(super) stopped: BTreeSet<PluginName>,
 }
 
@@ -109,9 +109,11 @@ impl State {
         }
     }
 
-    /// The host stops before anything was changed: it is begun again later.
+    /// The host stops before anything was changed: it is begun again later, unless
+    /// a newer one is to take its place; then the next start ends it.
     pub(super) fn put_back(&mut self, id: DeploymentId) {
-        if self.under_way.is_some_and(|under_way| under_way.id == id) {
+        let waits = |it: UnderWay| it.id == id && !it.superseded;
+        if self.under_way.is_some_and(waits) {
             self.under_way = None;
             self.queue.push_front(id);
             self.change(id, |report| report.phase = Phase::Queued);
@@ -201,7 +203,11 @@ impl State {
                 self.enter(id, Phase::Pull);
             }
         }
-        let known = |id: &DeploymentId| self.documents.contains_key(id);
+        // One of which either record is lost could neither run nor end.
+        let known = |id: &DeploymentId| {
+            let open = self.reports.get(id).is_some_and(|it| !it.phase.is_final());
+            open && self.documents.contains_key(id)
+        };
         self.under_way.take_if(|under_way| !known(&under_way.id));
         self.queue.retain(known);
         let expected = |id: &DeploymentId| {

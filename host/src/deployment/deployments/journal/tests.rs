@@ -64,3 +64,24 @@ fn any_record_may_be_damaged_and_the_others_are_read() {
     journal.bucket.set("other", b"").unwrap();
     assert_eq!(journal.read().unwrap().0, state);
 }
+
+#[test]
+fn what_another_version_wrote_is_not_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::open(directory.path()).unwrap();
+    let journal = Journal::open(&storage).unwrap();
+    let all = changes(&State::default(), &some_state());
+    journal.write(&all).unwrap();
+    let newer = b"{\"version\":9,\"value\":0}";
+    for key in all.keys() {
+        journal.bucket.set(key, newer).unwrap();
+    }
+    let (read, _) = journal.read().unwrap();
+    let mut state = read.clone();
+    state.take_in(report(), kept());
+    journal.write(&changes(&read, &state)).unwrap();
+    for key in all.keys().filter(|key| key.contains('/')) {
+        let record = journal.bucket.get(key).unwrap();
+        assert_eq!(record.as_deref(), Some(&newer[..]), "{key}");
+    }
+}

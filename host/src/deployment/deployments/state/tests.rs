@@ -177,3 +177,32 @@ fn a_host_for_one_document_begins_with_nothing_but_the_past() {
         assert_eq!(state.reports.len(), 3);
     }
 }
+
+#[test]
+fn one_whose_record_is_lost_is_not_begun_again_and_again() {
+    for interrupted in [Phase::Compile, Phase::Probation] {
+        for superseded in [false, true] {
+            let (mut state, first, second) = with_one_under_way(interrupted);
+            let waiting = state.take_in(report(), kept());
+            let lost = state.take_in(report(), kept());
+            state.under_way.as_mut().unwrap().superseded = superseded;
+            state.reports.remove(&second);
+            state.reports.remove(&lost);
+            state.recover(NOW);
+            assert_eq!(state.under_way, None);
+            assert_eq!(state.queue, [waiting]);
+            assert_eq!(state.active, Some(first));
+        }
+    }
+}
+
+#[test]
+fn one_that_was_superseded_as_the_host_stopped_is_not_begun_again() {
+    let (mut state, _, second) = with_one_under_way(Phase::Compile);
+    let newer = state.take_in(report(), kept());
+    state.supersede();
+    state.put_back(second);
+    state.recover(NOW);
+    assert_eq!(phase(&state, second), Phase::Superseded);
+    assert_eq!(state.begin(), Some(newer));
+}
