@@ -69,3 +69,17 @@ async fn a_plugin_that_gave_up_is_started_again() {
     assert_eq!(unknown.unwrap_err().code(), "no-such-plugin");
     host.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_has_the_name_of_a_stopped_plugin_that_is_gone_runs() {
+    let device = Device::new();
+    let host = device.start().await;
+    host.commit(&line(1, "traps-on-poison")).await;
+    let a = "a".parse().unwrap();
+    host.deployments().stop_plugin(&a).await.unwrap();
+    host.commit(&Line::new(2).plugin("b", "echo", "")).await;
+    host.commit(&line(3, "is-slow")).await;
+    assert_eq!(host.plugins(), ["a running", "b running"]);
+    host.answer("a", "seen/is-slow").await;
+    host.stop().await;
+}

@@ -211,3 +211,24 @@ async fn one_that_is_superseded_before_its_swap_never_runs() {
     host.assert_whole().await;
     host.stop().await;
 }
+
+#[tokio::test]
+async fn one_that_stops_by_itself_while_others_change_hands_has_failed() {
+    let device = Device::new();
+    let host = device.start().await;
+    let busy = |line: Line| line.and("limits.batch_messages_max = 1");
+    let line = Line::new(1).plugin("a", "echo", "");
+    let line = busy(line.plugin("b", "handles", "is-very-slow"));
+    let kept = host.commit(&line).await;
+    // It takes a while to come to a batch boundary.
+    for _ in 0..100 {
+        host.publish("in/b/x", "anything");
+    }
+    let line = Line::new(2).plugin("a", "serves", "returns-soon");
+    let line = busy(line.plugin("b", "handles", "traps-on-poison"));
+    let report = host.deploy(&line.probation(1)).await;
+    assert_eq!(report.phase, Phase::RolledBack, "{report:?}");
+    assert_eq!(host.plugin("a").deployment, kept);
+    host.answer("a", "echo/#").await;
+    host.stop().await;
+}

@@ -85,7 +85,7 @@ impl Line {
 impl Device {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["echo", "handles", "begins"] {
+        for name in ["echo", "handles", "begins", "serves"] {
             let path = folder.path().join(name).with_extension("wasm");
             fs_err::write(path, guest(name)).unwrap();
         }

@@ -117,7 +117,8 @@ impl Attempt<'_> {
         let mut work = self.unless(self.look()).await??;
         if !work.plan.changes_anything() && work.changed.is_empty() && self.is_known(&work) {
             let plugins = self.unchanged(&work);
-            self.commit(move |report| report.plugins = plugins).await?;
+            let known = move |report: &mut DeploymentReport| report.plugins = plugins;
+            self.commit(&work.document, known).await?;
             self.deployments.set_running(Running {
                 document: work.document,
                 models: self.deployments.models(),
@@ -256,15 +257,19 @@ impl Attempt<'_> {
         }
     }
 
-    /// It stays.
+    /// It stays. One that is not in it any more is not stopped either: whatever
+    /// has its name later is another plugin.
     async fn commit(
         &self,
+        document: &Document,
         also: impl FnOnce(&mut DeploymentReport) + Send + 'static,
     ) -> Result<(), Break> {
         let (id, now) = (self.id, Timestamp::now());
+        let named: BTreeSet<_> = document.plugins.keys().cloned().collect();
         let commit = move |state: &mut State| {
             state.change(id, also);
             state.end(id, Phase::Committed, Vec::new(), now);
+            state.stopped.retain(|plugin| named.contains(plugin));
         };
         self.deployments.0.ledger.write("commit", commit).await?;
         info!(id = id.0, "deployment committed");

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::probation::{Before, Failing, Fare, Watched};
 use crate::bus::{Bus, Inbox, InboxLimits, SubscribeError};
-use crate::deployment::line::Line;
+use crate::deployment::line::{Line, Occupant};
 use crate::names::PluginName;
 use crate::spec::Overflow;
 use crate::supervisor::{Supervisor, UnitState};
@@ -122,12 +122,16 @@ impl Watch {
     }
 
     /// What failed during the swap. That a predecessor stopped, or failed before
-    /// it did, is no failure.
-    pub(super) fn during_swap(&mut self) -> Vec<Failing> {
-        let mut failing = BTreeMap::new();
+    /// it did, is no failure; nor that those are stopped which are `operated` on.
+    pub(super) fn during_swap(&mut self, operated: &BTreeSet<PluginName>) -> Vec<Failing> {
+        let (mut failing, mut stopped) = (BTreeMap::new(), BTreeSet::new());
         for (plugin, state) in self.take_states() {
+            stopped.remove(&plugin);
             match state.state.as_str() {
-                "stopped" => drop(failing.remove(&plugin)),
+                "stopped" => {
+                    failing.remove(&plugin);
+                    stopped.insert(plugin);
+                }
                 "backing-off" | "given-up" => {
                     let error = state.error;
                     let failed = Failing::Failed {
@@ -139,7 +143,14 @@ impl Watch {
                 _ => {}
             }
         }
-        failing.into_values().collect()
+        let occupants = self.line.occupants();
+        stopped.retain(|plugin| {
+            let rests = |occupant: &Occupant| occupant.stopped || operated.contains(plugin);
+            occupants.get(plugin).is_some_and(|it| !rests(it))
+        });
+        let stopped = stopped.into_iter();
+        let stopped = stopped.map(|plugin| Failing::Stopped { plugin });
+        failing.into_values().chain(stopped).collect()
     }
 
     /// What fails from now on; resolves when something does. That those stop

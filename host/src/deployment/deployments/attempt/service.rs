@@ -156,12 +156,13 @@ impl Attempt<'_> {
             id = self.id.0,
             "deployment started"
         );
-        let kept = match watch.during_swap() {
+        let operated = self.deployments.0.operated.lock().clone();
+        let kept = match watch.during_swap(&operated) {
             failing if failing.is_empty() => self.probation(work, &mut watch, judge).await,
             failing => Err(failing_of(&work.document, &failing)),
         };
         let kept = match kept {
-            Ok(()) => self.commit(|_| {}).await,
+            Ok(()) => self.commit(&work.document, |_| {}).await,
             Err(broken) => Err(broken),
         };
         match kept {
