@@ -17,7 +17,6 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Api;
-use super::audit::Deed;
 use super::body::Incoming;
 use super::connection::Peer;
 use super::refusal::{Refusal, put};
@@ -65,11 +64,23 @@ pub(super) async fn answer(route: &'static Route, api: Arc<Api>, request: Reques
     let busy = peer.busy();
     let mut body = Some(Incoming::new(body, &parts.headers));
     api.requests.fetch_add(1, Ordering::Relaxed);
+    let asked = (parts.method.clone(), parts.uri.clone());
+    let deed = route
+        .changes
+        .then(|| api.audit.deed(&peer.caller.who, asked));
     let outcome = tokio::select! {
         outcome = done(route, &api, &peer, (&mut parts, &mut body)) => outcome,
         () = peer.cut.cancelled() => Err(Refusal::Stopping),
     };
     let code = outcome.as_ref().err().map(Refusal::code);
+    if let Some(mut deed) = deed {
+        let status = outcome
+            .as_ref()
+            .map_or_else(Refusal::status, Response::status);
+        let done = outcome.as_ref().ok();
+        let done = done.and_then(|response| response.extensions().get::<Outcome>());
+        deed.ended(status, code, done.map(|outcome| outcome.0.clone()));
+    }
     let response = match outcome {
         Ok(response) => response,
         Err(refusal) => {
@@ -84,17 +95,6 @@ pub(super) async fn answer(route: &'static Route, api: Arc<Api>, request: Reques
             refusal.into_response()
         }
     };
-    if route.changes {
-        let outcome = response.extensions().get::<Outcome>();
-        api.audit.write(&Deed {
-            who: &peer.caller.who,
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            status: response.status(),
-            code,
-            outcome: outcome.map(|outcome| &*outcome.0),
-        });
-    }
     debug!(
         who = peer.caller.who,
         method = parts.method.as_str(),
