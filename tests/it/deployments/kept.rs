@@ -176,3 +176,17 @@ async fn one_plugin_is_swapped_and_the_document_says_so() {
     assert!(matches!(none.await, Err(SubmitError::NoPlugin(_))));
     host.stop().await;
 }
+
+#[tokio::test]
+async fn files_that_nobody_needs_make_place_for_new_ones() {
+    let device = Device::new();
+    let files = device.data().join("files");
+    fs_err::create_dir_all(&files).unwrap();
+    let stale = fs_err::File::create(files.join("0".repeat(64))).unwrap();
+    stale.set_len(2 << 30).unwrap();
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(24 * 60 * 60);
+    stale.file().set_modified(yesterday).unwrap();
+    let host = device.start().await;
+    host.deployments().put_file("model".into()).await.unwrap();
+    host.stop().await;
+}

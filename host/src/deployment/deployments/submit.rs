@@ -21,6 +21,7 @@ use crate::deployment::report::{DeploymentId, DeploymentReport, Phase, Reason};
 use crate::deployment::submission::{Submission, SubmitError, WhenBusy};
 use crate::deployment::{DeployFault, Located};
 use crate::names::{Digest, PluginName};
+use crate::storage::FileError;
 
 /// Deployments that wait in line behind the one under way.
 pub const QUEUE_MAX: usize = 8;
@@ -33,8 +34,16 @@ impl Deployments {
     ///
     /// If it is too large or does not fit beside the others.
     pub async fn put_file(&self, bytes: bytes::Bytes) -> Result<Digest, SubmitError> {
-        let files = self.0.files.clone();
-        let put = tokio::task::spawn_blocking(move || files.put(&bytes)).await;
+        let (files, ledger) = (self.0.files.clone(), self.0.ledger.clone());
+        let put = move || match files.put(&bytes) {
+            // Those that nobody needs any more make place.
+            Err(FileError::Quota { .. }) => {
+                files.retain(&ledger.read(State::files))?;
+                files.put(&bytes)
+            }
+            outcome => outcome,
+        };
+        let put = tokio::task::spawn_blocking(put).await;
         put.map_err(|error| SubmitError::Journal(error.into()))?
             .map_err(SubmitError::File)
     }
