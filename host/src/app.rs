@@ -107,8 +107,14 @@ impl App {
             .map_err(BuildError::Cache)?;
         let plugin = &config.ceilings.plugin;
         let engine = Engine::new(Ceilings {
-            // One being replaced and its successor.
-            instances_max: config.ceilings.plugins_max.get().saturating_mul(2),
+            // One being replaced and its successor; and on the way back one at a
+            // time that is given its successor's state.
+            instances_max: config
+                .ceilings
+                .plugins_max
+                .get()
+                .saturating_mul(2)
+                .saturating_add(1),
             memory_bytes_max: plugin.memory_bytes_max.get(),
             table_elements_max: plugin.table_elements_max.get(),
         })?;

@@ -232,3 +232,28 @@ async fn one_that_stops_by_itself_while_others_change_hands_has_failed() {
     host.answer("a", "echo/#").await;
     host.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_successor_knew_is_not_lost_on_a_host_that_is_full() {
+    let device = Device::new();
+    let host = device.open_with(|config| config.ceilings.plugins_max = 1.try_into().unwrap());
+    host.resume().await;
+    let counts = |version, label: &str| {
+        let line = Line::new(version).plugin("a", "update_counts", "");
+        line.and(&format!("config.label = \"{label}\""))
+    };
+    let kept = host.commit(&counts(1, "one")).await;
+    let count = async || {
+        let answer = host.answer("a", "seen/counts").await;
+        String::from_utf8(answer.payload.to_vec()).unwrap()
+    };
+    assert_eq!(count().await, "one 1 hello");
+    let next = host.begin(&counts(2, "two").probation(3600)).await;
+    assert_eq!(count().await, "two 2 hello");
+    let back = host.deployments().roll_back(None, "a test".to_owned());
+    host.ended(back.await.unwrap()).await;
+    assert_eq!(host.phase(next), Phase::Superseded);
+    assert_eq!(host.plugin("a").deployment, kept);
+    assert_eq!(count().await, "one 3 hello");
+    host.stop().await;
+}

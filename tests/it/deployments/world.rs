@@ -85,7 +85,7 @@ impl Line {
 impl Device {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["echo", "handles", "begins", "serves"] {
+        for name in ["echo", "handles", "begins", "serves", "update_counts"] {
             let path = folder.path().join(name).with_extension("wasm");
             fs_err::write(path, guest(name)).unwrap();
         }
@@ -103,17 +103,23 @@ impl Device {
     /// Starts a host, which goes on with what was deployed.
     pub(super) async fn start(&self) -> Host {
         let host = self.open();
-        host.app.resume().await.unwrap();
+        host.resume().await;
         host
     }
 
     /// A host that has not begun.
     pub(super) fn open(&self) -> Host {
-        let config = HostConfig {
+        self.open_with(|_| ())
+    }
+
+    /// The same, with another configuration.
+    pub(super) fn open_with(&self, change: impl FnOnce(&mut HostConfig)) -> Host {
+        let mut config = HostConfig {
             data_directory: self.data(),
             shutdown_grace_ms: 500.try_into().unwrap(),
             ..HostConfig::default()
         };
+        change(&mut config);
         Host {
             app: App::build(&config, Mode::Development).unwrap(),
             folder: self.folder().to_owned(),
@@ -122,6 +128,11 @@ impl Device {
 }
 
 impl Host {
+    /// Goes on with what was deployed.
+    pub(super) async fn resume(&self) {
+        self.app.resume().await.unwrap();
+    }
+
     pub(super) fn deployments(&self) -> &Deployments {
         self.app.deployments()
     }
