@@ -9,4 +9,4 @@ mod killed;
 mod operated;
 mod probation;
 mod waits;
-mod world;
+pub(crate) mod world;

@@ -23,3 +23,4 @@ mod support;
 mod systemd;
 mod tidy;
 mod trust;
+mod updates;

@@ -1,11 +1,13 @@
-//! Remembers what passes under `$selvedge/`: log lines, dead letters, states.
+//! Remembers what passes under `$selvedge/`: log lines, dead letters, states, and
+//! how deployments go.
 //!
 //! For whoever asks later. Bounded in plugins, entries and bytes; the oldest
 //! goes first. It reads from an inbox that drops when it is full, so nobody on
-//! the bus ever waits for it. What the host itself logs is not kept here: that is
-//! the journal's, which keeps more and outlives the process.
+//! the bus ever waits for it. Of the host's own log only lines about deployments
+//! and units are kept: the journal keeps more and outlives the process.
 
 mod entries;
+mod of_host;
 mod ring;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use crate::names::TopicFilter;
 use crate::spec::Overflow;
 use crate::supervisor::{UnitContext, UnitResult};
 
+/// Whose lines those of the host are; no plugin is called this.
+const HOST: &str = "";
 /// Plugins of which something is remembered; the one that was silent longest is
 /// forgotten.
 const PLUGINS_MAX: usize = 256;
@@ -151,7 +155,7 @@ impl Recorder {
                     batch.drain(..).for_each(|message| self.take(&message));
                 }
                 event = events.recv() => match event {
-                    Ok(event) => self.count(&event),
+                    Ok(event) => self.count(&event, &deployments),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
@@ -167,13 +171,7 @@ impl Recorder {
                 let Some(line) = entries::line(plugin, message) else {
                     return;
                 };
-                let line = Arc::new(line);
-                let mut rings = self.rings.lock();
-                let (number, rows) = rings.rows(plugin);
-                rows.lines
-                    .push(number, Arc::clone(&line), entries::line_bytes(&line));
-                // Nobody may be following.
-                drop(self.lines.send(line));
+                self.keep(plugin, line);
             }
             (Some("dead-letter"), Some(plugin)) => {
                 let letter = Arc::new(entries::dead_letter(plugin, message, DEAD_BYTES_MAX));
@@ -186,16 +184,36 @@ impl Recorder {
                 );
                 drop(self.dead.send(letter));
             }
-            (Some("state"), Some(unit)) => self.watched.lock().state(unit, message),
+            (Some("state"), Some(unit)) => {
+                self.watched.lock().state(unit, message);
+                if let Some(line) = of_host::unit(unit, message) {
+                    self.keep(HOST, line);
+                }
+            }
             _ => {}
         }
     }
 
-    fn count(&self, event: &Event) {
-        let mut watched = self.watched.lock();
+    fn keep(&self, source: &str, line: LogLine) {
+        let line = Arc::new(line);
+        let mut rings = self.rings.lock();
+        let (number, rows) = rings.rows(source);
+        rows.lines
+            .push(number, Arc::clone(&line), entries::line_bytes(&line));
+        // Nobody may be following.
+        drop(self.lines.send(line));
+    }
+
+    fn count(&self, event: &Event, deployments: &Deployments) {
         match event {
-            Event::Phase { deployment, phase } => watched.ended(*deployment, *phase),
-            Event::Swapped { swap, .. } => watched.pauses.add(swap.pause_us),
+            Event::Phase { deployment, phase } => {
+                self.watched.lock().ended(*deployment, *phase);
+                if let Some(report) = deployments.report(*deployment) {
+                    let lines = of_host::deployment(&report, *phase).into_iter();
+                    lines.for_each(|line| self.keep(HOST, line));
+                }
+            }
+            Event::Swapped { swap, .. } => self.watched.lock().pauses.add(swap.pause_us),
             Event::Progress { .. } => {}
         }
     }

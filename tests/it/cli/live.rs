@@ -249,7 +249,9 @@ async fn lines_and_dead_letters_are_shown_from_the_beginning_and_on() {
     let plant = Plant::start().await;
     let logs = plant.run(&["logs"]).await;
     assert_eq!(logs.code, Some(0), "{logs:?}");
-    assert!(logs.stdout.contains("deployment started"), "{logs:?}");
+    for line in ["deployment 1 (pair 1.0.0) started", "plugin/first running"] {
+        assert!(logs.stdout.contains(line), "{logs:?}");
+    }
     let mut follow = Process::start(&mut plant.command(&["logs", "-f", "-n", "1"]));
     plant.run(&["restart", "first"]).await;
     follow.line("first").await;

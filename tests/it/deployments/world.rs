@@ -24,25 +24,25 @@ use crate::process::DEADLINE;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A folder with components, and a data directory.
-pub(super) struct Device {
+pub(crate) struct Device {
     folder: TempDir,
 }
 
 /// A host at work on a device.
-pub(super) struct Host {
+pub(crate) struct Host {
     app: App,
     folder: PathBuf,
 }
 
 /// A document of plugins by name, each a guest in a mode.
-pub(super) struct Line {
+pub(crate) struct Line {
     version: usize,
     plugins: String,
     probation: String,
 }
 
 impl Line {
-    pub(super) fn new(version: usize) -> Self {
+    pub(crate) fn new(version: usize) -> Self {
         Self {
             version,
             plugins: String::new(),
@@ -51,7 +51,7 @@ impl Line {
     }
 
     /// A plugin that hears `in/<name>/#` and publishes `seen/#` and `echo/#`.
-    pub(super) fn plugin(mut self, name: &str, guest: &str, mode: &str) -> Self {
+    pub(crate) fn plugin(mut self, name: &str, guest: &str, mode: &str) -> Self {
         self.plugins += &format!(
             "[plugins.{name}]\ncomponent = \"{guest}.wasm\"\nconfig.mode = \"{mode}\"\n\
              grants.subscribe = [\"in/{name}/#\"]\ngrants.publish = [\"seen/#\", \"echo/#\"]\n\
@@ -60,19 +60,29 @@ impl Line {
         self
     }
 
+    /// A plugin that counts what it hears on `in/<name>/#` and tells `seen/<name>`,
+    /// with text for its configuration, as `tests/guests/shared/counting.rs` says.
+    pub(crate) fn counts(mut self, name: &str, guest: &str, config: &str) -> Self {
+        self.plugins += &format!(
+            "[plugins.{name}]\ncomponent = \"{guest}.wasm\"\nconfig = {{ topic = \"seen/{name}\", {config} }}\n\
+             grants.subscribe = [\"in/{name}/#\"]\ngrants.publish = [\"seen/{name}\"]\n"
+        );
+        self
+    }
+
     /// Any text that belongs to the plugin before it.
-    pub(super) fn and(mut self, text: &str) -> Self {
+    pub(crate) fn and(mut self, text: &str) -> Self {
         self.plugins += text;
         self.plugins += "\n";
         self
     }
 
-    pub(super) fn probation(mut self, seconds: u32) -> Self {
+    pub(crate) fn probation(mut self, seconds: u32) -> Self {
         self.probation = format!("[probation]\nseconds = {seconds}\ndead_letters_max = 2\n");
         self
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self {
             version,
             plugins,
@@ -83,37 +93,42 @@ impl Line {
 }
 
 impl Device {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with(&["echo", "handles", "begins", "serves", "update_counts"])
+    }
+
+    /// One beside these components.
+    pub(crate) fn with(guests: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["echo", "handles", "begins", "serves", "update_counts"] {
+        for name in guests {
             let path = folder.path().join(name).with_extension("wasm");
             fs_err::write(path, guest(name)).unwrap();
         }
         Self { folder }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder().join("data")
     }
 
     /// Starts a host, which goes on with what was deployed.
-    pub(super) async fn start(&self) -> Host {
+    pub(crate) async fn start(&self) -> Host {
         let host = self.open();
         host.resume().await;
         host
     }
 
     /// A host that has not begun.
-    pub(super) fn open(&self) -> Host {
+    pub(crate) fn open(&self) -> Host {
         self.open_with(|_| ())
     }
 
     /// The same, with another configuration.
-    pub(super) fn open_with(&self, change: impl FnOnce(&mut HostConfig)) -> Host {
+    pub(crate) fn open_with(&self, change: impl FnOnce(&mut HostConfig)) -> Host {
         let mut config = HostConfig {
             data_directory: self.data(),
             shutdown_grace_ms: 500.try_into().unwrap(),
@@ -129,27 +144,31 @@ impl Device {
 
 impl Host {
     /// Goes on with what was deployed.
-    pub(super) async fn resume(&self) {
+    pub(crate) async fn resume(&self) {
         self.app.resume().await.unwrap();
     }
 
-    pub(super) fn deployments(&self) -> &Deployments {
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn deployments(&self) -> &Deployments {
         self.app.deployments()
     }
 
     /// Stops in order, as on SIGTERM.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.app.shut_down().await;
     }
 
-    pub(super) fn submission(&self, line: &Line) -> Submission {
+    pub(crate) fn submission(&self, line: &Line) -> Submission {
         let path = self.folder.join("line.toml");
         let source = Source::new(&path, line.text().into_bytes()).unwrap();
         let submission = Submission::of_source(&source, &[], self.deployments().files());
         submission.unwrap().by("a test")
     }
 
-    pub(super) async fn submit(
+    pub(crate) async fn submit(
         &self,
         line: &Line,
         when_busy: WhenBusy,
@@ -162,50 +181,50 @@ impl Host {
     }
 
     /// Deploys, and waits for the end.
-    pub(super) async fn deploy(&self, line: &Line) -> DeploymentReport {
+    pub(crate) async fn deploy(&self, line: &Line) -> DeploymentReport {
         let id = self.submit(line, WhenBusy::Queue).await.unwrap();
         self.ended(id).await
     }
 
     /// The same, which is kept.
-    pub(super) async fn commit(&self, line: &Line) -> DeploymentId {
+    pub(crate) async fn commit(&self, line: &Line) -> DeploymentId {
         let report = self.deploy(line).await;
         assert_eq!(report.phase, Phase::Committed, "{report:?}");
         report.id
     }
 
-    pub(super) async fn ended(&self, id: DeploymentId) -> DeploymentReport {
+    pub(crate) async fn ended(&self, id: DeploymentId) -> DeploymentReport {
         let ended = timeout(DEADLINE, self.deployments().ended(id)).await;
         ended.expect("deployments end").expect("it was taken in")
     }
 
     /// Deploys, and waits until it runs.
-    pub(super) async fn begin(&self, line: &Line) -> DeploymentId {
+    pub(crate) async fn begin(&self, line: &Line) -> DeploymentId {
         self.app.deploy(self.submission(line)).await.unwrap()
     }
 
-    pub(super) fn phase(&self, id: DeploymentId) -> Phase {
+    pub(crate) fn phase(&self, id: DeploymentId) -> Phase {
         self.deployments().report(id).unwrap().phase
     }
 
-    pub(super) fn active(&self) -> Option<DeploymentId> {
+    pub(crate) fn active(&self) -> Option<DeploymentId> {
         self.deployments().active().map(|report| report.id)
     }
 
-    pub(super) fn plugin(&self, name: &str) -> PluginReport {
+    pub(crate) fn plugin(&self, name: &str) -> PluginReport {
         let plugins = self.deployments().plugins();
         let found = plugins.into_iter().find(|it| it.plugin.as_str() == name);
         found.unwrap_or_else(|| panic!("no plugin `{name}`"))
     }
 
-    pub(super) fn plugins(&self) -> Vec<String> {
+    pub(crate) fn plugins(&self) -> Vec<String> {
         let plugins = self.deployments().plugins().into_iter();
         plugins
             .map(|it| format!("{} {}", it.plugin, it.state))
             .collect()
     }
 
-    pub(super) fn listen(&self, filter: &str) -> Inbox {
+    pub(crate) fn listen(&self, filter: &str) -> Inbox {
         let limits = InboxLimits {
             messages_max: 10_000,
             bytes_max: 16 << 20,
@@ -215,14 +234,21 @@ impl Host {
         host.subscribe(&[filter.parse().unwrap()], limits).unwrap()
     }
 
-    pub(super) fn publish(&self, topic: &str, payload: &str) {
+    pub(crate) fn publish(&self, topic: &str, payload: &str) {
         let message = Message::new(topic.parse().unwrap(), payload.to_owned());
         // Whoever has no room for it misses it.
         self.app.bus().host_party().publish_lossy(message).unwrap();
     }
 
+    /// Publishes once there is room.
+    pub(crate) async fn publish_waiting(&self, topic: &str, payload: &str) {
+        let message = Message::new(topic.parse().unwrap(), payload.to_owned());
+        let host = self.app.bus().host_party();
+        host.publish_waiting(message).await.unwrap();
+    }
+
     /// What `plugin` says to a message; it is alive.
-    pub(super) async fn answer(&self, plugin: &str, on: &str) -> Arc<Message> {
+    pub(crate) async fn answer(&self, plugin: &str, on: &str) -> Arc<Message> {
         let mut answers = self.listen(on);
         let mut batch = Vec::new();
         let answered = timeout(DEADLINE, async {
@@ -237,7 +263,7 @@ impl Host {
 
     /// Makes a plugin fail until it is given up, and leaves nothing behind: each
     /// message that kills it is a dead letter before the next one comes.
-    pub(super) async fn kill(&self, plugin: &str, poison: &str) {
+    pub(crate) async fn kill(&self, plugin: &str, poison: &str) {
         let mut dead = self.listen(&format!("$selvedge/dead-letter/{plugin}"));
         for _ in 0..2 {
             self.publish(&format!("in/{plugin}/x"), poison);
@@ -249,7 +275,7 @@ impl Host {
     }
 
     /// Waits until something holds.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let held = timeout(DEADLINE, async {
             while !holds(self) {
                 tokio::time::sleep(LOOK).await;
@@ -260,7 +286,7 @@ impl Host {
 
     /// What must hold of a host that has nothing to do: all plugins are of the
     /// deployment in force and at work, and each deployment has ended once.
-    pub(super) async fn assert_whole(&self) {
+    pub(crate) async fn assert_whole(&self) {
         self.until("nothing under way", |host| {
             host.deployments().under_way().is_empty()
         })

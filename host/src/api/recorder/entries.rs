@@ -24,10 +24,10 @@ struct Line {
 
 /// A state as the host publishes it.
 #[derive(Deserialize)]
-struct State {
-    state: String,
+pub(super) struct State {
+    pub(super) state: String,
     #[serde(default)]
-    error: String,
+    pub(super) error: String,
 }
 
 pub(super) fn line(plugin: &str, message: &Message) -> Option<LogLine> {

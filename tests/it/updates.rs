@@ -1,0 +1,5 @@
+//! Updates while the line runs, good ones and bad: whatever a new version does,
+//! what passes through it is neither lost nor doubled, and its neighbours go on.
+
+mod flow;
+mod successors;
