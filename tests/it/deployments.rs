@@ -6,6 +6,7 @@ mod ends;
 mod full;
 mod kept;
 mod killed;
+mod kills;
 mod operated;
 mod probation;
 mod waits;
