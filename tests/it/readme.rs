@@ -1,5 +1,6 @@
 //! The plugin of README.md works when it is pasted, and so does what follows.
 
+mod heals;
 mod journey;
 
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use selvedge::bus::Message;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use wasm_build::{TARGET, Workspace};
 
 use crate::gateway::Gateway;
@@ -19,6 +20,7 @@ const HEADING: &str = "## A plugin in twelve lines";
 const BUILD_MAX: Duration = Duration::from_secs(600);
 
 /// What README says to paste.
+#[derive(Clone)]
 struct Pasted {
     manifest: String,
     source: String,
@@ -53,6 +55,9 @@ impl Pasted {
     /// to this repository is another, and what was built before is used.
     async fn build(&self, workspace: &Workspace, folder: &Path) -> Vec<u8> {
         const THERE: &str = "\"../selvedge/";
+        // Two builds at a time would write the same file.
+        static BUILDS: Mutex<()> = Mutex::const_new(());
+        let _turn = BUILDS.lock().await;
         assert!(self.manifest.contains(THERE), "{}", self.manifest);
         let here = format!("\"{}/", workspace.root().display());
         let manifest = self.manifest.replace(THERE, &here);
@@ -83,8 +88,7 @@ impl Pasted {
     }
 }
 
-/// The component of the plugin in README. It is built once: two builds at a time
-/// would write the same file.
+/// The component of the plugin in README. It is built once.
 async fn component(workspace: &Workspace, pasted: &Pasted) -> &'static [u8] {
     static COMPONENT: OnceCell<Vec<u8>> = OnceCell::const_new();
 
