@@ -6,7 +6,7 @@
 //! - `toml`: lines for `hot.toml`; a table is put at its end, any other takes the
 //!   place of the line with the key of its first line;
 //! - `rust`: takes the place of the line of the twelve that begins as it does, and
-//!   the plugin is built again;
+//!   the plugin is built again; the one with a state is built, and that is all;
 //! - without a language: typed as soon as the next deployment is in its probation;
 //! - `console` that begins with `tap`: runs in a window of its own to the end;
 //! - `console`: typed, one after the other, once nothing is ill any more after a
@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use wasm_build::Workspace;
 
 use super::{Pasted, component};
-use crate::process::{DEADLINE, Process, run};
+use crate::process::{DEADLINE, Process, run, selvedge, text};
 use masks::{masked, printable};
 
 const HEADING: &str = "## Deployments that heal themselves";
@@ -37,6 +37,8 @@ const TAP: &str = "selvedge tap ";
 const FIRST: &str = r#"selvedge pub telemetry/oven '[{"n": "temperature", "v": 95.5}]'"#;
 /// What it shows at the end.
 const LAST: &str = "97.5";
+/// How the lines begin that give a plugin a state.
+const STATEFUL: &str = "use selvedge_plugin::{Stateful";
 /// Where the host of the section before listens.
 const SOCKET: &str = "data/selvedge.sock";
 /// How long a plugin that failed counts as ill is a few of these.
@@ -105,7 +107,11 @@ impl Reader {
 
     /// A command of README, which leaves out where the host is.
     fn command(&self, command: &str) -> Command {
-        self.shell(&format!("{command} --host {SOCKET}"))
+        if !command.starts_with("selvedge") {
+            return self.shell(command);
+        }
+        let (command, output) = command.split_at(command.find(" 2> ").unwrap_or(command.len()));
+        self.shell(&format!("{command} --host {SOCKET}{output}"))
     }
 
     /// `hot.toml` with these lines.
@@ -175,7 +181,7 @@ impl Reader {
     async fn console(&mut self, shown: &[String]) -> Vec<String> {
         let mut now = Vec::new();
         for command in shown.iter().filter_map(|line| line.strip_prefix("$ ")) {
-            if !command.starts_with("echo") {
+            if command.starts_with("selvedge") {
                 self.well().await;
             }
             let printed = self.enter(command).await;
@@ -201,6 +207,29 @@ impl Reader {
         }
         tap
     }
+}
+
+/// The twelve lines with a field, and a state for the last of them: exports it.
+async fn remembers(workspace: &Workspace, pasted: &Pasted, lines: &[String]) {
+    const EXPORT: &str = "export!(Hot: Filter);";
+    assert!(pasted.source.contains("struct Hot;") && pasted.source.contains(EXPORT));
+    let source = pasted
+        .source
+        .replace("struct Hot;", "struct Hot { seen: u64 }");
+    let source = source.replace(EXPORT, &lines.join("\n"));
+    let pasted = Pasted {
+        source,
+        ..pasted.clone()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let built = pasted.build(workspace, folder.path()).await;
+    let path = folder.path().join("hot.wasm");
+    fs_err::write(&path, built).unwrap();
+    let inspected = run(&mut selvedge(&["inspect", text(&path)])).await;
+    assert!(
+        inspected.stdout.contains("selvedge:plugin/stateful"),
+        "{inspected:?}"
+    );
 }
 
 /// What the window showed: what is the same but for its time is shown once.
@@ -236,6 +265,9 @@ async fn the_upgrade_in_the_readme_goes_wrong_and_heals_itself() {
     for block in blocks(&readme) {
         match (block.language.as_str(), block.lines[0].strip_prefix("$ ")) {
             ("toml", _) => reader.configure(&block.lines),
+            ("rust", _) if block.lines[0].starts_with(STATEFUL) => {
+                remembers(&workspace, &reader.pasted, &block.lines).await;
+            }
             ("rust", _) => reader.rewrite(&workspace, &block.lines).await,
             ("", _) => reader.meanwhile.clone_from(&block.lines),
             ("console", Some(command)) if command.starts_with(TAP) => {

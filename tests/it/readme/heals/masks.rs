@@ -1,6 +1,6 @@
 //! What README shows of a line that a command prints, and what of it may be
 //! another each time: times, spans of time, who asked, and how many spaces there
-//! are between columns. Of a trap, README leaves out the frames.
+//! are between columns; of a plugin that runs, how many messages. Of a trap, README leaves out the frames.
 
 use jiff::Timestamp;
 use jiff::civil::Time;
@@ -51,6 +51,11 @@ pub(super) fn masked(line: &str) -> String {
             }
             other => other,
         });
+    }
+    // Counts stand in columns behind the state.
+    if masked.get(1) == Some(&"running") {
+        let counts = masked.iter_mut().filter(|it| it.parse::<u64>().is_ok());
+        counts.for_each(|count| *count = "COUNT");
     }
     masked.dedup_by(|one, other| *one == "SPAN" && *other == "SPAN");
     masked.join(" ")
