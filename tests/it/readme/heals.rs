@@ -3,8 +3,7 @@
 //! The blocks of the section are taken in their order, in one folder, beside the
 //! host that the section before it starts:
 //!
-//! - `toml`: lines for `hot.toml`; a table is put at its end, any other takes the
-//!   place of the line with the key of its first line;
+//! - `toml`: put at the end of `hot.toml`;
 //! - `rust`: takes the place of the line of the twelve that begins as it does, and
 //!   the plugin is built again; the one with a state is built, and that is all;
 //! - without a language: typed as soon as the next deployment is in its probation;
@@ -27,7 +26,7 @@ use wasm_build::Workspace;
 
 use super::{Pasted, component};
 use crate::process::{DEADLINE, Process, run, selvedge, text};
-use masks::{masked, printable};
+use masks::{is_progress, masked, printable};
 
 const HEADING: &str = "## Deployments that heal themselves";
 
@@ -114,20 +113,11 @@ impl Reader {
         self.shell(&format!("{command} --host {SOCKET}{output}"))
     }
 
-    /// `hot.toml` with these lines.
+    /// `hot.toml` with these lines at its end.
     fn configure(&self, lines: &[String]) {
         let path = self.path("hot.toml");
         let before = fs_err::read_to_string(&path).unwrap();
-        let text = lines.join("\n");
-        let after = match text.split_once('=') {
-            _ if text.starts_with('[') => format!("{before}\n{text}\n"),
-            Some((key, _)) => {
-                let line = before.lines().find(|line| line.starts_with(key));
-                before.replacen(line.expect("the key is there"), &text, 1)
-            }
-            None => panic!("nobody knows where to put `{text}`"),
-        };
-        fs_err::write(path, after).unwrap();
+        fs_err::write(path, format!("{before}\n{}\n", lines.join("\n"))).unwrap();
     }
 
     /// The plugin with these lines instead of the one that begins like the first.
@@ -298,13 +288,11 @@ async fn the_upgrade_in_the_readme_goes_wrong_and_heals_itself() {
 
 /// README shows what was printed, or will.
 fn compare(path: &std::path::Path, readme: &str, mut now: Vec<(Block, Vec<String>)>) {
-    let same = |(block, lines): &(Block, Vec<String>)| {
-        block
-            .lines
-            .iter()
-            .map(|line| masked(line))
-            .eq(lines.iter().map(|line| masked(line)))
+    let lasting = |lines: &[String]| -> Vec<String> {
+        let lines = lines.iter().filter(|line| !is_progress(line));
+        lines.map(|line| masked(line)).collect()
     };
+    let same = |(block, lines): &(Block, Vec<String>)| lasting(&block.lines) == lasting(lines);
     if now.iter().all(same) {
         return;
     }

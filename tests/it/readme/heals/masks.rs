@@ -1,5 +1,5 @@
 //! What README shows of a line that a command prints, and what of it may be
-//! another each time: times, spans of time, who asked, and how many spaces there
+//! another each time: what is told of a deployment on its way, times, spans of time, who asked, and how many spaces there
 //! are between columns; of a plugin that runs, how many messages. Of a trap, README leaves out the frames.
 
 use jiff::Timestamp;
@@ -21,6 +21,13 @@ pub(super) fn printable(line: &str) -> String {
     };
     let code = frames.rfind(" [").map_or("", |at| &frames[at..]);
     format!("{before}{FRAMES}{CUT}{code}")
+}
+
+/// Whether a line says how far a deployment is: those before one listens are missed.
+pub(super) fn is_progress(line: &str) -> bool {
+    let rest = line.strip_prefix("deployment ");
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains(": "))
+        && !line.contains(" after ")
 }
 
 /// `line` without what may be another each time.
@@ -72,6 +79,9 @@ fn what_is_another_each_time_does_not_matter_and_all_else_does() {
         let (one, other) = (masked(one), masked(other));
         assert_eq!(one.replace(',', ""), other.replace(',', ""));
     }
+    assert!(is_progress("deployment 2: hot swapped, paused 1 ms"));
+    assert!(!is_progress("deployment 2 committed after 1 s: hot 1.0.0"));
+    assert!(!is_progress("deployment  2: hot 1.0.0, by local, now"));
     for (one, other) in [
         ("deployment 2", "deployment 3"),
         ("paused 1 ms", "paused"),
