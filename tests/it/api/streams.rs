@@ -93,7 +93,9 @@ async fn streams_end_when_the_host_stops_and_the_socket_goes() {
         "{:?}",
         begun.elapsed()
     );
-    assert_eq!((tap.next().await, logs.next().await), (None, None));
+    assert_eq!(tap.next().await, None);
+    // What was logged until then may come before the end.
+    while logs.next().await.is_some() {}
     assert!(!world.served.socket.exists());
 }
 
