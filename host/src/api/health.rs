@@ -4,7 +4,6 @@
 //! up. A plugin that fails again and again is not well between two failures, so
 //! one that failed counts as ill until it has run for a while.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,12 +111,11 @@ pub(super) async fn ready(api: &Api) -> Health {
         reasons.push(reason("trust", error));
     }
     let remark = deployment(api, &mut reasons);
-    let states: BTreeMap<_, _> = api.supervisor.states().into_iter().collect();
     let plugins = api.deployments.plugins();
+    reasons.extend(absent(api, &plugins));
     api.recorder.watched(|watched| {
         for plugin in plugins.iter().filter(|plugin| !plugin.stopped_by_operator) {
-            let state = states.get(unit_name(&plugin.plugin).as_str());
-            if let Some(why) = ailment(plugin, state, watched) {
+            if let Some(why) = ailment(plugin, watched) {
                 reasons.push(reason(&format!("plugin/{}", plugin.plugin), why));
             }
         }
@@ -142,6 +140,8 @@ async fn working(api: &Api) -> Vec<HealthReason> {
     if let Some(trouble) = api.probe.trouble().await {
         reasons.push(reason("storage", trouble));
     }
+    let troubles = api.deployments.troubles().into_iter();
+    reasons.extend(troubles.map(|trouble| reason("deployment", trouble)));
     let beat = api.recorder.watched(|watched| watched.beat);
     if beat.is_some_and(|beat| beat.elapsed() > BEAT_MAX) {
         let text = format!("tasks wait for more than {} seconds", BEAT_MAX.as_secs());
@@ -177,32 +177,48 @@ fn deployment(api: &Api, reasons: &mut Vec<HealthReason>) -> Option<HealthReason
     None
 }
 
+/// Plugins of what is in force that nobody has started yet.
+fn absent(api: &Api, plugins: &[PluginReport]) -> Vec<HealthReason> {
+    let under_way = api.deployments.under_way();
+    let swapped = under_way
+        .into_iter()
+        .find(|report| report.phase.has_swapped());
+    let in_force = match swapped {
+        // Its plugins come and go at this moment.
+        Some(report) if report.phase != Phase::Probation => return Vec::new(),
+        swapped => swapped.or_else(|| api.deployments.active()),
+    };
+    let expected = in_force.into_iter().flat_map(|report| report.plugins);
+    let missing = expected.filter(|(name, _)| {
+        let mut there = plugins.iter();
+        !there.any(|plugin| plugin.plugin == *name)
+    });
+    missing
+        .map(|(name, _)| reason(&format!("plugin/{name}"), "it was not started".to_owned()))
+        .collect()
+}
+
 /// What is wrong with a plugin.
-fn ailment(plugin: &PluginReport, state: Option<&UnitState>, watched: &Watched) -> Option<String> {
+fn ailment(plugin: &PluginReport, watched: &Watched) -> Option<String> {
     let unit = watched.units.get(&unit_name(&plugin.plugin));
-    not_running(state, unit).or_else(|| {
+    not_running(plugin, unit).or_else(|| {
         let inbox = watched.inboxes.get(plugin.plugin.as_str())?;
         not_keeping_up(inbox)
     })
 }
 
-fn not_running(state: Option<&UnitState>, seen: Option<&SeenUnit>) -> Option<String> {
+fn not_running(plugin: &PluginReport, seen: Option<&SeenUnit>) -> Option<String> {
     let for_long = seen.is_none_or(|seen| seen.since.elapsed() > CHANGE_MAX);
     let failed = seen.and_then(|seen| Some((seen.failed_at?, seen.error.as_deref()?)));
     let recently = failed.filter(|(at, _)| at.elapsed() < WELL_AFTER);
-    match state {
-        Some(UnitState::GivenUp { error }) => Some(format!("given up: {error}")),
-        Some(UnitState::BackingOff { error, .. }) => Some(format!("it failed: {error}")),
-        Some(UnitState::Running) | None if recently.is_some() => {
-            let error = recently.map(|(_, error)| error).unwrap_or_default();
-            Some(format!("it failed a moment ago: {error}"))
-        }
-        Some(UnitState::Running) => None,
-        Some(UnitState::Starting) if recently.is_some() || for_long => {
-            Some("it is starting".to_owned())
-        }
-        Some(UnitState::Stopped) | None if for_long => Some("it does not run".to_owned()),
-        Some(UnitState::Starting | UnitState::Stopped) | None => None,
+    let told = plugin.error.as_deref().unwrap_or("it does not run");
+    match (&*plugin.state, recently) {
+        ("given-up", _) => Some(format!("given up: {told}")),
+        ("backing-off", _) => Some(format!("it failed: {told}")),
+        (_, Some((_, error))) => Some(format!("it failed a moment ago: {error}")),
+        ("running", None) => None,
+        ("starting", None) => for_long.then(|| "it is starting".to_owned()),
+        _ => for_long.then(|| told.to_owned()),
     }
 }
 

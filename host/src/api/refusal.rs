@@ -214,7 +214,7 @@ fn of_submission(error: &SubmitError) -> StatusCode {
         SubmitError::NoDeployment(_) | SubmitError::NoPlugin(_) => StatusCode::NOT_FOUND,
         SubmitError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         SubmitError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        SubmitError::Journal(_) => StatusCode::INSUFFICIENT_STORAGE,
+        SubmitError::File(_) | SubmitError::Journal(_) => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::CONFLICT,
     }
 }

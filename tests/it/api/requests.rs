@@ -61,6 +61,52 @@ async fn a_deployment_is_handed_in_watched_and_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plugins_are_stopped_started_and_brought_back() {
+    let world = World::start().await;
+    world.deploy(&[ECHO]).await;
+    let text = world.get("/v1/deployments/1/document").await;
+    assert!(text.text().await.unwrap().contains("[plugins.echo]"));
+    let done = async |what: &str| -> Json {
+        let path = format!("/v1/plugins/echo/{what}");
+        let response = world.ask(Method::POST, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{what}");
+        response.json().await.unwrap()
+    };
+    let stopped = done("stop").await;
+    let told = (&stopped["state"], &stopped["stopped_by_operator"]);
+    assert_eq!(told, (&json!("stopped"), &json!(true)));
+    // What an operator stopped is no fault.
+    assert_eq!(world.json("/readyz").await["ok"], true);
+    assert_eq!(done("start").await["stopped_by_operator"], false);
+    done("restart").await;
+    world
+        .until("/v1/plugins/echo", |plugin| plugin["state"] == "running")
+        .await;
+
+    let second = Plugin {
+        name: "second",
+        ..ECHO
+    };
+    world.deploy(&[ECHO, second]).await;
+    let back = world
+        .ask(Method::POST, "/v1/rollback")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(back.status(), StatusCode::ACCEPTED);
+    let back: Json = back.json().await.unwrap();
+    let events = format!("/v1/deployments/{}/events", back["deployment"]);
+    let events = Lines::new(world.get(&events).await).all().await;
+    let report = events.last().unwrap();
+    assert_eq!(report["phase"], "committed", "{report}");
+    assert_eq!(
+        report["reason"],
+        json!({ "kind": "roll-back-to", "deployment": 1 })
+    );
+    assert_eq!(world.json("/v1/plugins").await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_reaches_the_bus_as_the_operators() {
     let world = World::start().await;
     let mut heard_of = world.listen("in/#");
