@@ -1,6 +1,7 @@
 //! Deployments under load: a stateful plugin is replaced again and again while
 //! messages pass, and every message is looked for at the other end.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,10 +68,11 @@ impl Host {
             let file = folder.path().join(name).with_extension("wasm");
             fs_err::copy(guests.path(name), file)?;
         }
-        let config = HostConfig {
+        let mut config = HostConfig {
             data_directory: folder.path().join("data"),
             ..HostConfig::default()
         };
+        config.ceilings.plugins_max = NonZeroU32::new(128).ok_or("zero")?;
         let app = App::build(&config, Mode::Development)?;
         app.resume().await?;
         Ok(Self { app, folder })
