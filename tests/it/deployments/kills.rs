@@ -8,6 +8,7 @@ mod client;
 mod device;
 mod documents;
 mod facts;
+mod memory;
 mod victim;
 
 use std::path::Path;
@@ -15,7 +16,10 @@ use std::time::{Instant, SystemTime};
 
 use device::Device;
 use facts::Tally;
+use memory::{COMPONENT, Memory};
 use tempfile::TempDir;
+
+use crate::guests::guest;
 
 /// Says with which numbers to begin; otherwise the clock does.
 const SEED: &str = "SELVEDGE_KILLS_SEED";
@@ -23,6 +27,8 @@ const SEED: &str = "SELVEDGE_KILLS_SEED";
 const DEVICES: u64 = 4;
 /// Of each of them.
 const KILLS: usize = 50;
+/// Of the device whose plugin remembers.
+const MEMORY_KILLS: usize = 20;
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_selvedge"))
@@ -68,4 +74,19 @@ fn killed_at_random_the_host_comes_back_with_one_deployment() {
         all(|it| it.failed) > 0 && all(|it| it.superseded) > 0,
         "{tallies:?}"
     );
+}
+
+#[test]
+fn killed_at_random_a_plugin_has_what_it_said_that_it_knows() {
+    let seed = seed();
+    println!("{SEED}={seed}");
+    let folder = TempDir::new().unwrap();
+    fs_err::write(folder.path().join(COMPONENT), guest("update_remembers")).unwrap();
+    let mut memory = Memory::new(binary(), folder.path(), seed).unwrap();
+    if let Err(wrong) = memory.run(MEMORY_KILLS) {
+        panic!("{SEED}={seed}: {wrong}");
+    }
+    println!("{memory:?}");
+    assert_eq!(memory.lost, 0, "{SEED}={seed}");
+    assert!(memory.acknowledged > 100, "{memory:?}");
 }
