@@ -24,6 +24,7 @@ mod demo;
 mod guests;
 mod idle;
 mod instantiate;
+mod kills;
 mod line;
 mod measure;
 mod neighbours;
@@ -63,6 +64,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("trust", trust::measure),
     ("pull", pull::measure),
     ("swap", swap::measure),
+    ("kills", kills::measure),
 ];
 
 fn main() -> ExitCode {
