@@ -38,7 +38,7 @@ pub use self::retained::KeptUsage;
 pub use self::status::PartyStatus;
 
 use self::mailbox::Mailbox;
-use self::retained::Retained;
+use self::retained::{Had, Retained};
 use self::router::Router;
 use self::status::Record;
 use crate::names::{PartyName, Topic, TopicFilter};
@@ -183,7 +183,11 @@ impl Bus {
 
     /// Up to `max` kept values that `filters` match, by topic.
     pub fn kept(&self, filters: &[TopicFilter], max: usize) -> Vec<Arc<Message>> {
-        let mut kept = self.0.retained.lock().matching(filters, &[]);
+        let had = Had {
+            filters: &[],
+            last: 0,
+        };
+        let mut kept = self.0.retained.lock().matching(filters, had);
         kept.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         kept.truncate(max);
         kept
@@ -235,7 +239,14 @@ impl Shared {
             }
         }
         mailbox.lead(filters, limits, generation);
-        for message in retained.matching(filters, &led.covered) {
+        let had = Had {
+            filters: &led.covered,
+            last: led.rests_since.unwrap_or(u64::MAX),
+        };
+        if filters.is_empty() {
+            mailbox.keeps_from(retained.last());
+        }
+        for message in retained.matching(filters, had) {
             if !mailbox.push(&message, message.size(), generation) {
                 mailbox.count_dropped(1);
             }
@@ -245,10 +256,13 @@ impl Shared {
 
     /// Leads nothing to `mailbox` until it is led anew; what waits stays.
     fn rest(&self, mailbox: &Arc<Mailbox>) {
+        // Held throughout: see `Party::attempt`.
+        let retained = self.retained.lock();
         let mut router = self.router.write();
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
         router.remove(mailbox);
         mailbox.rest(generation);
+        mailbox.keeps_from(retained.last());
     }
 
     fn hops_max(&self) -> u8 {

@@ -29,7 +29,8 @@ impl Inbox {
     /// sets other limits. On an error nothing has changed.
     ///
     /// What waits keeps its order, and what no filter matches any more is dropped
-    /// and counted. Kept values come only of topics that did not lead here last.
+    /// and counted. Kept values come only of topics that did not lead here last, and
+    /// those that were kept while it rested: who slept must not go by what was.
     /// Nothing that is published meanwhile is lost or comes twice. Without filters
     /// it [rests](Self::rest).
     pub fn resubscribe(

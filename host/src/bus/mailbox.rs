@@ -54,6 +54,8 @@ pub(super) struct Led {
     pub(super) filters: Arc<[TopicFilter]>,
     /// The filters that were led to it last: as `filters`, unless it rests.
     pub(super) covered: Arc<[TopicFilter]>,
+    /// While it rests, the number of the last value that was kept before.
+    pub(super) rests_since: Option<u64>,
 }
 
 /// A publisher's place in the line of one inbox.
@@ -89,6 +91,7 @@ impl Mailbox {
                 led: Led {
                     filters: Arc::default(),
                     covered: Arc::default(),
+                    rests_since: None,
                 },
                 since: 0,
                 closed: false,
@@ -123,6 +126,7 @@ impl Mailbox {
         let mut dropped = 0;
         if !filters.is_empty() {
             led.covered = Arc::clone(&led.filters);
+            led.rests_since = None;
             dropped = queue.retain(|topic| led.wants(topic));
         }
         let blocks = limits.overflow == Overflow::Block;
@@ -141,6 +145,12 @@ impl Mailbox {
         let line = std::mem::take(&mut state.line);
         drop(state);
         send_home(&line);
+    }
+
+    /// Of the values that are kept while it rests, those after the one with the
+    /// number `last` are new to it. The first word counts.
+    pub(super) fn keeps_from(&self, last: u64) {
+        self.state.lock().led.rests_since.get_or_insert(last);
     }
 
     /// Messages and bytes waiting.

@@ -18,12 +18,23 @@ pub(super) struct Retained {
     values: HashMap<Topic, Value>,
     all: KeptUsage,
     by_party: HashMap<PartyName, KeptUsage>,
+    /// Values that were ever kept: the number of the last one.
+    last: u64,
 }
 
 #[derive(Debug)]
 struct Value {
     message: Arc<Message>,
     owner: PartyName,
+    number: u64,
+}
+
+/// What a subscriber has of the kept values: those of the topics that `filters`
+/// match, up to the one with the number `last`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Had<'a> {
+    pub(super) filters: &'a [TopicFilter],
+    pub(super) last: u64,
 }
 
 /// How much is kept.
@@ -59,7 +70,13 @@ impl Retained {
             values: HashMap::new(),
             all: KeptUsage::default(),
             by_party: HashMap::new(),
+            last: 0,
         }
+    }
+
+    /// The number of the value that was kept last.
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 
     /// Keeps `message` as its topic's value; an empty payload clears it. False
@@ -85,9 +102,11 @@ impl Retained {
         if fits {
             self.all = all;
             self.by_party.insert(owner.clone(), own);
+            self.last += 1;
             let value = Value {
                 owner: owner.clone(),
                 message: Arc::new(message),
+                number: self.last,
             };
             self.values.insert(value.message.topic.clone(), value);
         }
@@ -100,7 +119,7 @@ impl Retained {
     }
 
     fn clear(&mut self, topic: &Topic) {
-        let Some(Value { message, owner }) = self.values.remove(topic) else {
+        let Some(Value { message, owner, .. }) = self.values.remove(topic) else {
             return;
         };
         let size = message.size();
@@ -116,27 +135,26 @@ impl Retained {
         };
     }
 
-    /// The values that `filters` match and `but_not` does not, oldest first. Shared
+    /// The values that `filters` match and that were not `had`, oldest first. Shared
     /// subscriptions get none (MQTT 5.0 section 3.8.4).
-    pub(super) fn matching(
-        &self,
-        filters: &[TopicFilter],
-        but_not: &[TopicFilter],
-    ) -> Vec<Arc<Message>> {
+    pub(super) fn matching(&self, filters: &[TopicFilter], had: Had<'_>) -> Vec<Arc<Message>> {
         let alone = |filter: &&TopicFilter| filter.group().is_none();
         let filters: Vec<_> = filters.iter().filter(alone).collect();
-        let but_not: Vec<_> = but_not.iter().filter(alone).collect();
+        let had_filters: Vec<_> = had.filters.iter().filter(alone).collect();
         if filters.is_empty() {
             return Vec::new();
         }
         let any = |filters: &[&TopicFilter], topic: &Topic| {
             filters.iter().any(|filter| filter.matches(topic))
         };
-        let wanted = |topic: &Topic| any(&filters, topic) && !any(&but_not, topic);
+        let wanted = |value: &Value| {
+            let topic = &value.message.topic;
+            any(&filters, topic) && (value.number > had.last || !any(&had_filters, topic))
+        };
         let mut found: Vec<_> = self
             .values
             .values()
-            .filter(|value| wanted(&value.message.topic))
+            .filter(|value| wanted(value))
             .map(|value| Arc::clone(&value.message))
             .collect();
         found.sort_by_key(|message| message.published_at);
