@@ -2,8 +2,9 @@
 //!
 //! A connection is cut off when a request's head does not arrive in time or is
 //! too long, when nobody reads what is sent, and when its place is needed while
-//! it waits for nothing. What a request says is not looked at here; how long its
-//! body may take is the business of [`super::body`].
+//! it waits for nothing, and when it would go on in HTTP/2: all these bounds are
+//! for one request after the other. What a request says is not looked at here; how
+//! long its body may take is the business of [`super::body`].
 
 use std::fmt;
 use std::io;
@@ -24,6 +25,10 @@ use super::access::Caller;
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 /// Bytes that are read at once while a head is awaited.
 const READ_BYTES: usize = 8 << 10;
+
+/// What a connection in HTTP/2 begins with, and no request of HTTP/1: servers
+/// that know both would follow it.
+const HTTP_2: &[u8] = b"PRI ";
 
 /// How long a server waits, and for what.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +126,8 @@ pub(super) struct Connection {
     head: Pin<Box<Sleep>>,
     write: Pin<Box<Sleep>>,
     write_waits: bool,
+    /// How much of [`HTTP_2`] it began with, as long as it did.
+    prior: Option<usize>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -156,6 +163,7 @@ impl Connection {
             head: Box::pin(sleep(patience.head)),
             write: Box::pin(sleep(patience.idle)),
             write_waits: false,
+            prior: Some(0),
             _place: place,
         }
     }
@@ -174,6 +182,15 @@ impl Connection {
                 self.head.as_mut().reset(since + self.patience.head);
             }
         }
+    }
+
+    /// Whether what was read so far, these bytes last, asks for HTTP/2.
+    fn is_http_2(&mut self, bytes: &[u8]) -> bool {
+        let Some(same) = self.prior else { return false };
+        let rest = HTTP_2.get(same..).unwrap_or_default();
+        let count = rest.len().min(bytes.len());
+        self.prior = (rest.get(..count) == bytes.get(..count)).then_some(same + count);
+        self.prior == Some(HTTP_2.len())
     }
 
     /// Fails if the connection is cut off or the head is late.
@@ -233,9 +250,10 @@ impl AsyncRead for Connection {
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
         ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
         let count = piece.filled().len();
-        buffer.advance(count);
         this.read += count as u64;
-        if waiting && this.read > HEAD_BYTES_MAX {
+        let is_http_2 = this.prior.is_some() && this.is_http_2(piece.filled());
+        buffer.advance(count);
+        if is_http_2 || (waiting && this.read > HEAD_BYTES_MAX) {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         Poll::Ready(Ok(()))
@@ -269,3 +287,6 @@ impl AsyncWrite for Connection {
         this.waited(context, shut)
     }
 }
+
+#[cfg(test)]
+mod tests;
