@@ -28,7 +28,7 @@ const DEVICES: u64 = 4;
 /// Of each of them.
 const KILLS: usize = 50;
 /// Of the device whose plugin remembers.
-const MEMORY_KILLS: usize = 20;
+const MEMORY_KILLS: usize = 50;
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_selvedge"))

@@ -83,7 +83,7 @@ impl Memory {
     }
 }
 
-/// Says numbers from `last` on for a while, and kills the host; the last number
+/// Says numbers from `last` on for a while, and kills the host; the highest number
 /// that was acknowledged, and the last that was said.
 fn work(host: Victim, last: u64, time: Duration) -> Outcome<(u64, u64)> {
     let client = host.client().clone();
@@ -108,19 +108,19 @@ fn say(client: &Client, said: &AtomicU64, over: &AtomicBool) {
     }
 }
 
-/// The last number that was acknowledged, heard before or after the kill.
+/// The highest number that was acknowledged, heard before or after the kill.
 fn listen(host: Victim, tap: &mut Lines, time: Duration) -> Outcome<u64> {
     let first = tap.next(NEVER).ok_or("nothing is acknowledged")?;
     let mut known: u64 = text(&first, "text").parse()?;
     let end = Instant::now() + time;
     while Instant::now() < end {
         if let Some(tapped) = tap.next(LOOK) {
-            known = text(&tapped, "text").parse().unwrap_or(known);
+            known = known.max(text(&tapped, "text").parse()?);
         }
     }
     host.kill()?;
     while let Some(tapped) = tap.next(LOOK) {
-        known = text(&tapped, "text").parse().unwrap_or(known);
+        known = known.max(text(&tapped, "text").parse()?);
     }
     Ok(known)
 }
