@@ -19,6 +19,9 @@ pub const REPORTS_MAX: usize = 200;
 pub const DOCUMENTS_MAX: usize = 20;
 /// Faults of one deployment; the first tell enough.
 const FAULTS_MAX: usize = 100;
+/// Bytes of their texts: all reports together fit the journal, and one fits a
+/// message.
+const FAULTS_BYTES_MAX: usize = 64 << 10;
 /// Times that a deployment is begun which the end of the host interrupts before
 /// it changes anything.
 pub(super) const ATTEMPTS_MAX: u32 = 2;
@@ -129,6 +132,12 @@ impl State {
         now: Timestamp,
     ) {
         faults.truncate(FAULTS_MAX);
+        let mut bytes = 0;
+        faults.retain(|fault| {
+            let help = fault.help.as_deref().unwrap_or_default();
+            bytes += fault.message.len() + help.len();
+            bytes <= FAULTS_BYTES_MAX
+        });
         let over = self.reports.get(&id).is_none_or(|it| it.phase.is_final());
         if over || !phase.is_final() {
             return;

@@ -206,3 +206,13 @@ fn one_that_was_superseded_as_the_host_stopped_is_not_begun_again() {
     assert_eq!(phase(&state, second), Phase::Superseded);
     assert_eq!(state.begin(), Some(newer));
 }
+
+#[test]
+fn what_is_told_of_a_failure_is_bounded() {
+    let (mut state, _, second) = with_one_under_way(Phase::Verify);
+    let fault = super::interrupted(&"\u{1f980}".repeat(2_000));
+    state.end(second, Phase::Failed, vec![fault; 1_000], NOW);
+    let faults = &state.reports[&second].faults;
+    let bytes: usize = faults.iter().map(|fault| fault.message.len()).sum();
+    assert!((1..=100).contains(&faults.len()) && bytes <= 64 << 10);
+}
