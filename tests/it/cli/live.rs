@@ -188,6 +188,7 @@ async fn a_plan_is_shown_and_deployed_and_gone_back_from() {
 
     let stopped = plant.run(&["stop", "second"]).await;
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    assert!(stopped.stdout.contains("passes it by"), "{stopped:?}");
     let plugins = plant.json(&["ps"]).await;
     assert_eq!(plugins[1]["stopped_by_operator"], true);
     for action in ["start", "restart"] {

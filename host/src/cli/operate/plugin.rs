@@ -56,7 +56,9 @@ impl Action {
 
     fn done(self) -> &'static str {
         match self {
-            Self::Stop => "is stopped; messages for it wait until it is started",
+            Self::Stop => {
+                "is stopped; what waits for it stays, and what comes from now on passes it by"
+            }
             Self::Start => "is started",
             Self::Restart => "is started afresh",
         }
