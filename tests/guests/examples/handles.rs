@@ -48,10 +48,6 @@ impl Subscriber for Handles {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
                 Ok(())
             }
-            "is-very-slow" => {
-                std::thread::sleep(std::time::Duration::from_millis(300));
-                Ok(())
-            }
             "is-slow" => {
                 std::thread::sleep(std::time::Duration::from_millis(2));
                 self.saw(message.payload.clone())

@@ -31,10 +31,6 @@ impl Service for Serves {
                 }
             }),
             "is-busy" => Self::serve(|_| ()),
-            "returns-soon" => {
-                std::thread::sleep(Duration::from_millis(10));
-                Ok(())
-            }
             "ignores-stop" => {
                 publish(Message::new("seen/ignores-stop", "running"))
                     .map_err(|error| error.to_string())?;

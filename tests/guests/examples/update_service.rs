@@ -1,9 +1,9 @@
 //! Counts what passes, as `update_counts` does and with its state of form 1, but
 //! in a loop of its own, with messages from its inbox.
 //!
-//! Configuration: that of `shared/counting.rs`, and `deaf`: if `true`, it goes
-//! on when it is told to stop, though no message comes any more. A message that
-//! it cannot handle ends the loop.
+//! Configuration: that of `shared/counting.rs`; `deaf`: if `true`, it goes on when
+//! it is told to stop, though no message comes any more; and `ends`: if `true`, it
+//! returns by itself after a moment. A message that it cannot handle ends the loop.
 
 #[path = "../shared/counting.rs"]
 pub mod counting;
@@ -21,18 +21,24 @@ const BATCH: u32 = 16;
 pub struct Serves {
     counts: Counts<1>,
     deaf: bool,
+    ends: bool,
 }
 
 impl Lifecycle for Serves {
     fn init(config: &Config) -> Result<Self, String> {
         let counts = Counts::init(config)?;
-        let deaf = setting("deaf")?.as_deref() == Some("true");
-        Ok(Self { counts, deaf })
+        let is_set = |key| Ok::<_, String>(setting(key)?.as_deref() == Some("true"));
+        let (deaf, ends) = (is_set("deaf")?, is_set("ends")?);
+        Ok(Self { counts, deaf, ends })
     }
 }
 
 impl Service for Serves {
     fn run(&mut self) -> Result<(), String> {
+        if self.ends {
+            std::thread::sleep(Duration::from_millis(10));
+            return Ok(());
+        }
         let waiting = inbox::subscribe();
         loop {
             waiting.block();

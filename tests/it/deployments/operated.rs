@@ -1,6 +1,15 @@
 //! Plugins that operators stop, start and restart.
 
+use std::time::Duration;
+
+use selvedge::deployment::report::Phase;
+use selvedge::deployment::submission::WhenBusy;
+use tokio::time::timeout;
+
 use super::world::{Device, Line};
+
+/// Less than a successor below takes to be found out.
+const SOON: Duration = Duration::from_secs(5);
 
 fn line(version: usize, mode: &str) -> Line {
     Line::new(version)
@@ -81,5 +90,32 @@ async fn whoever_has_the_name_of_a_stopped_plugin_that_is_gone_runs() {
     host.commit(&line(3, "is-slow")).await;
     assert_eq!(host.plugins(), ["a running", "b running"]);
     host.answer("a", "seen/is-slow").await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_is_stopped_at_once_however_long_successors_take_to_be_made() {
+    let device = Device::new();
+    let host = device.start().await;
+    let kept = host.commit(&line(1, "traps-on-poison")).await;
+    let slow = Line::new(2)
+        .plugin("a", "begins", "spins")
+        .and("limits.call_ms_max = 30000")
+        .plugin("b", "handles", "is-slow");
+    let id = host.submit(&slow, WhenBusy::Queue).await.unwrap();
+    let deployments = host.deployments();
+    deployments.reached(id, |it| it == Phase::Prepare).await;
+    let b = "b".parse().unwrap();
+    let stopped = timeout(SOON, deployments.stop_plugin(&b)).await;
+    stopped.expect("nobody waits for what is made").unwrap();
+    assert_eq!(host.plugins(), ["a running", "b stopped"]);
+    let line = Line::new(3)
+        .plugin("a", "echo", "")
+        .plugin("b", "handles", "is-slow");
+    let next = host.submit(&line, WhenBusy::Supersede).await.unwrap();
+    assert_eq!(host.ended(next).await.phase, Phase::Committed);
+    assert_eq!(host.ended(id).await.phase, Phase::Superseded);
+    assert!(kept < host.plugin("b").deployment);
+    assert_eq!(host.plugins(), ["a running", "b stopped"]);
     host.stop().await;
 }

@@ -218,13 +218,14 @@ async fn one_that_stops_by_itself_while_others_change_hands_has_failed() {
     let host = device.start().await;
     let busy = |line: Line| line.and("limits.batch_messages_max = 1");
     let line = Line::new(1).plugin("a", "echo", "");
-    let line = busy(line.plugin("b", "handles", "is-very-slow"));
+    let line = busy(line.plugin("b", "update_counts", "")).and("config.fault = \"slow:300\"");
     let kept = host.commit(&line).await;
     // It takes a while to come to a batch boundary.
     for _ in 0..100 {
         host.publish("in/b/x", "anything");
     }
-    let line = Line::new(2).plugin("a", "serves", "returns-soon");
+    let line = Line::new(2).plugin("a", "update_service", "");
+    let line = line.and("config.ends = \"true\"");
     let line = busy(line.plugin("b", "handles", "traps-on-poison"));
     let report = host.deploy(&line.probation(1)).await;
     assert_eq!(report.phase, Phase::RolledBack, "{report:?}");

@@ -94,7 +94,14 @@ impl Line {
 
 impl Device {
     pub(crate) fn new() -> Self {
-        Self::with(&["echo", "handles", "begins", "serves", "update_counts"])
+        Self::with(&[
+            "echo",
+            "handles",
+            "begins",
+            "serves",
+            "update_counts",
+            "update_service",
+        ])
     }
 
     /// One beside these components.

@@ -42,6 +42,13 @@ pub struct Warm {
 }
 
 impl Warm {
+    /// Those that an operator `stopped` take their places and rest, no others.
+    pub fn rest(&mut self, stopped: &BTreeSet<PluginName>) {
+        for successor in &mut self.successors {
+            successor.stopped = stopped.contains(successor.plugin());
+        }
+    }
+
     /// By whose word the successors run.
     pub fn origins(&self) -> Vec<Arc<Origin>> {
         let origin = |successor: &Occupant| Arc::clone(&successor.origin);

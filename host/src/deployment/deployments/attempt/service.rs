@@ -42,20 +42,23 @@ impl Attempt<'_> {
     ) -> Result<(), Break> {
         self.enter("prepare", Phase::Prepare, |_| {}).await?;
         let inner = &self.deployments.0;
-        // Operators stop and start plugins before it or after it.
-        let changing = inner.changing.lock().await;
+        let stopped = || inner.ledger.read(|state| state.stopped.clone());
         let ready = Ready {
             deployment: self.id,
             plugins,
             removed: work.removed.clone(),
-            stopped: inner.ledger.read(|state| state.stopped.clone()),
+            stopped: stopped(),
             models: Arc::clone(&models),
         };
         fault_point::before("warm-up");
         let warm = self.unless(inner.deployer.line.warm_up(ready)).await?;
         fault_point::after("warm-up");
         let of_document = |fault| Located::of_document(&work.document, fault);
-        let warm = warm.map_err(|error| all_told(&[of_document(error.into())]))?;
+        let mut warm = warm.map_err(|error| all_told(&[of_document(error.into())]))?;
+        // Operators stop and start plugins before the swap or after it; however
+        // long successors take to be made, they need not wait for that.
+        let changing = inner.changing.lock().await;
+        warm.rest(&stopped());
         self.enter("swap", Phase::Swap, |_| {}).await?;
         let successors = Successors { warm, models };
         let swapped = self.swap(&work, successors).await;
