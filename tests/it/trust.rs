@@ -6,4 +6,4 @@ mod carried;
 mod peers;
 mod refused;
 mod running;
-mod world;
+pub(crate) mod world;

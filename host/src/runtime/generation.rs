@@ -208,6 +208,13 @@ impl Generation {
         self.seat.vacate(&self.port);
     }
 
+    /// Gives up what waits, because its plugin is gone for good: each message is a
+    /// dead letter. After it [left](Self::leave).
+    pub fn give_up_waiting(&self) {
+        self.seat
+            .give_up("its plugin was removed", self.port.counters());
+    }
+
     /// Drops the instance and its state: the next run makes a new one. What waits
     /// stays. Not while it runs.
     pub fn discard(&self) {

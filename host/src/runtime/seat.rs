@@ -22,6 +22,9 @@ use crate::names::{PartyName, PluginName, Topic};
 /// Bytes of the reason in a dead letter.
 const REASON_BYTES_MAX: usize = 512;
 
+/// Messages taken from an inbox at once when all are given up.
+const GIVE_UP_BATCH: usize = 64;
+
 /// Why a plugin has no place on the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -203,6 +206,22 @@ impl Seat {
             place.inbox.rest();
             port.unseat();
         }
+    }
+
+    /// Gives up all that waits, because of `reason`: nobody will have the seat
+    /// again.
+    pub(super) fn give_up(&self, reason: &str, counters: &Counters) {
+        let Some(place) = self.place.lock().clone() else {
+            return;
+        };
+        let mut dead = place.mailbox.lock().keep(|_| false, reason);
+        let mut waiting = Vec::new();
+        while place.inbox.try_receive(GIVE_UP_BATCH, &mut waiting) > 0 {}
+        dead.extend(waiting.into_iter().map(|message| Dead {
+            held: Held::fresh(message),
+            reason: reason.to_owned(),
+        }));
+        self.bury(dead, counters);
     }
 
     /// Publishes to the dead-letter topic. A listener that is full misses it,

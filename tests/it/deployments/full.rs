@@ -5,7 +5,7 @@ use futures::future::join_all;
 use tokio::process::Command;
 
 use super::killed::{assert_survived, committed, copy};
-use super::world::Device;
+use super::world::{Device, Line};
 use crate::process::{Process, text};
 
 /// Room on the disk beyond what the device has: from hardly any to enough.
@@ -20,6 +20,50 @@ used=$(df -k --output=used room | tail -n 1)
 mount -o remount,size=$((used + $1))k room
 code=0; timeout -s TERM 8 "$0" run v2.toml --data-directory room || code=$?
 rm -r data && cp -a room data && exit $code"#;
+
+/// Deploys over the API to a host whose disk has 64 KiB of room, fewer than the
+/// components need, and once more when there is enough.
+const UPLOAD: &str = r#"set -e
+mkdir room && mount -t tmpfs -o size=64m,mode=700 none room
+"$0" dev first.toml --data-directory room 2>host.log & host=$!
+on() { command=$1; shift; "$0" "$command" "$@" --host room/selvedge.sock; }
+until on history 1 --follow && on health; do kill -0 $host; sleep 0.1; done
+used=$(df -k --output=used room | tail -n 1)
+mount -o remount,size=$((used + 64))k room
+code=0; on deploy second.toml || code=$?
+echo "full $code"; on ps
+mount -o remount,size=64m room
+code=0; on deploy second.toml || code=$?
+echo "roomy $code"; on ps
+kill -s INT $host; wait $host"#;
+
+#[tokio::test]
+async fn an_upload_to_a_full_disk_fails_and_what_runs_goes_on() {
+    let device = Device::with(&["echo", "handles", "update_counts"]);
+    let write = |name: &str, line: Line| {
+        fs_err::write(device.folder().join(name), line.text()).unwrap();
+    };
+    let first = || Line::new(1).plugin("a", "echo", "");
+    write("first.toml", first());
+    let second = first().plugin("b", "handles", "is-slow");
+    write("second.toml", second.counts("c", "update_counts", ""));
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "--"])
+        .args(["sh", "-c", UPLOAD, env!("CARGO_BIN_EXE_selvedge")])
+        .current_dir(device.folder());
+    let ended = Process::start(&mut command).end().await;
+    let log = fs_err::read_to_string(device.folder().join("host.log")).unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:?}\n{log}");
+    assert!(!log.contains("panicked"), "{log}");
+    let (full, roomy) = ended.stdout.split_once("roomy ").unwrap();
+    let full = full.split_once("full ").unwrap().1;
+    assert!(full.starts_with('1'), "{ended:?}");
+    assert!(full.contains("a       running"), "{ended:?}");
+    assert!(ended.stderr.contains("[disk-full]"), "{ended:?}");
+    assert!(roomy.starts_with('0'), "{ended:?}\n{log}");
+    assert_eq!(roomy.matches("running").count(), 3, "{ended:?}");
+}
 
 #[tokio::test]
 async fn a_full_disk_leaves_the_old_or_the_new() {

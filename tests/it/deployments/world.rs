@@ -70,6 +70,20 @@ impl Line {
         self
     }
 
+    /// Takes `reference` wherever the file `component` is named.
+    pub(crate) fn with_component(mut self, component: &str, reference: &str) -> Self {
+        self.plugins = self.plugins.replace(component, reference);
+        self
+    }
+
+    /// Lets `name`, which counts, publish there too.
+    pub(crate) fn publishing(mut self, name: &str, filter: &str) -> Self {
+        let own = format!("[\"seen/{name}\"]");
+        let both = format!("[\"seen/{name}\", \"{filter}\"]");
+        self.plugins = self.plugins.replace(&own, &both);
+        self
+    }
+
     /// Any text that belongs to the plugin before it.
     pub(crate) fn and(mut self, text: &str) -> Self {
         self.plugins += text;
@@ -150,13 +164,15 @@ impl Device {
 }
 
 impl Host {
+    /// A host put together elsewhere; its documents lie in `folder`.
+    pub(crate) fn of(app: App, folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { app, folder }
+    }
+
     /// Goes on with what was deployed.
     pub(crate) async fn resume(&self) {
         self.app.resume().await.unwrap();
-    }
-
-    pub(crate) fn app(&self) -> &App {
-        &self.app
     }
 
     pub(crate) fn deployments(&self) -> &Deployments {
@@ -169,8 +185,13 @@ impl Host {
     }
 
     pub(crate) fn submission(&self, line: &Line) -> Submission {
+        self.submission_of(line.text())
+    }
+
+    /// Of a document that is no [`Line`].
+    pub(crate) fn submission_of(&self, text: String) -> Submission {
         let path = self.folder.join("line.toml");
-        let source = Source::new(&path, line.text().into_bytes()).unwrap();
+        let source = Source::new(&path, text.into_bytes()).unwrap();
         let submission = Submission::of_source(&source, &[], self.deployments().files());
         submission.unwrap().by("a test")
     }

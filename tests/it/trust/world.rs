@@ -16,13 +16,13 @@ use crate::process::{Ended, Process, run, selvedge};
 const GRANTS: &str = "grants.subscribe = [\"in/#\"]\ngrants.publish = [\"echo/#\"]\n";
 
 /// A folder with everything that a test makes.
-pub(super) struct World {
+pub(crate) struct World {
     folder: TempDir,
 }
 
 impl World {
     /// A site that trusts nobody yet, a device that is set up for it, a component.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -33,24 +33,24 @@ impl World {
         world
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         fs_err::write(self.path(name), contents).unwrap();
     }
 
-    pub(super) fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs_err::read(self.path(name)).unwrap()
     }
 
     /// `selvedge`, with arguments between spaces, in the folder.
-    pub(super) async fn cli(&self, arguments: &str) -> Ended {
+    pub(crate) async fn cli(&self, arguments: &str) -> Ended {
         let arguments: Vec<_> = arguments.split_whitespace().collect();
         let mut command = selvedge(&arguments);
         // What the user has logged in to does not matter here.
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// The same, which succeeds; what it prints.
-    pub(super) async fn done(&self, arguments: &str) -> String {
+    pub(crate) async fn done(&self, arguments: &str) -> String {
         let ended = self.cli(arguments).await;
         assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
         ended.stdout.trim().to_owned()
@@ -67,7 +67,7 @@ impl World {
 
     /// A publisher called `name` with a key and a timestamp authority, who may
     /// release `packages`. The arguments to sign as it.
-    pub(super) async fn key_publisher(&self, name: &str, packages: &str) -> String {
+    pub(crate) async fn key_publisher(&self, name: &str, packages: &str) -> String {
         self.done(&format!("keygen {name} --no-password")).await;
         self.done(&format!("keygen {name} --timestamp-authority"))
             .await;
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// An identity at an instance, who may release `packages`.
-    pub(super) async fn identity_publisher(
+    pub(crate) async fn identity_publisher(
         &self,
         name: &str,
         identity: (&str, &str),
@@ -94,7 +94,7 @@ impl World {
         self.grant(packages, name).await;
     }
 
-    pub(super) async fn grant(&self, packages: &str, by: &str) {
+    pub(crate) async fn grant(&self, packages: &str, by: &str) {
         self.done(&format!(
             "policy add grant {packages} --by {by} --site site"
         ))
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Publishes the component; its reference with the digest.
-    pub(super) async fn publish(&self, to: &str, version: &str, signing: &str) -> String {
+    pub(crate) async fn publish(&self, to: &str, version: &str, signing: &str) -> String {
         self.done(&format!(
             "publish echo.wasm {to} --version {version} {signing}"
         ))
@@ -110,13 +110,13 @@ impl World {
     }
 
     /// Brings an artifact to the device; its reference with the digest.
-    pub(super) async fn pull(&self, reference: &str) -> String {
+    pub(crate) async fn pull(&self, reference: &str) -> String {
         self.done(&format!("pull {reference} --host-config host.toml"))
             .await
     }
 
     /// What the policy says of an artifact.
-    pub(super) async fn verdict(&self, reference: &str) -> Json {
+    pub(crate) async fn verdict(&self, reference: &str) -> Json {
         let ended = self
             .cli(&format!(
                 "verify {reference} --host-config host.toml --json"
@@ -127,7 +127,7 @@ impl World {
     }
 
     /// What `docker login` would keep for a registry.
-    pub(super) fn login(&self, registry: &str, credentials: &str) {
+    pub(crate) fn login(&self, registry: &str, credentials: &str) {
         let auth = base64::engine::general_purpose::STANDARD.encode(credentials);
         let config = serde_json::json!({ "auths": { registry: { "auth": auth } } });
         fs_err::create_dir_all(self.path("docker")).unwrap();
@@ -135,13 +135,13 @@ impl World {
     }
 
     /// The manifest of an artifact in a registry.
-    pub(super) async fn manifest(&self, reference: &str) -> Bytes {
+    pub(crate) async fn manifest(&self, reference: &str) -> Bytes {
         let (layout, digest) = self.brought(reference).await;
         layout.manifest(&digest).unwrap().unwrap().1
     }
 
     /// The one signature bundle of an artifact in a registry.
-    pub(super) async fn attached_bundle(&self, reference: &str) -> Bytes {
+    pub(crate) async fn attached_bundle(&self, reference: &str) -> Bytes {
         let (layout, digest) = self.brought(reference).await;
         let candidate = selvedge::artifacts::candidate(&layout, &digest).unwrap();
         assert_eq!(candidate.bundles.len(), 1);
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// A deployment of these artifacts, one plugin each.
-    pub(super) fn deployment(&self, name: &str, references: &[&str]) {
+    pub(crate) fn deployment(&self, name: &str, references: &[&str]) {
         let mut text = String::from("name = \"line\"\nversion = \"1.0.0\"\n");
         for (index, reference) in references.iter().enumerate() {
             text += &format!("[plugins.p{index}]\ncomponent = \"{reference}\"\n{GRANTS}");
@@ -169,7 +169,7 @@ impl World {
 
     /// Runs a deployment on the device without any network, not even loopback,
     /// until it has started; then stops it.
-    pub(super) async fn runs_without_network(&self, deployment: &str) -> Ended {
+    pub(crate) async fn runs_without_network(&self, deployment: &str) -> Ended {
         let mut host = self.host_without_network(deployment);
         host.line("deployment started").await;
         host.signal("TERM").await;
@@ -177,14 +177,14 @@ impl World {
     }
 
     /// The same, which refuses the deployment.
-    pub(super) async fn refuses(&self, deployment: &str) -> Ended {
+    pub(crate) async fn refuses(&self, deployment: &str) -> Ended {
         let ended = self.host_without_network(deployment).end().await;
         assert_eq!(ended.code, Some(78), "{ended:?}");
         ended
     }
 
     /// The file called `name` somewhere below `folder`.
-    pub(super) fn find(&self, folder: &str, name: &str) -> PathBuf {
+    pub(crate) fn find(&self, folder: &str, name: &str) -> PathBuf {
         let mut folders = vec![self.path(folder)];
         while let Some(folder) = folders.pop() {
             for entry in fs_err::read_dir(&folder).unwrap() {
@@ -201,7 +201,7 @@ impl World {
     }
 
     /// A device without any network, not even loopback.
-    pub(super) fn host_without_network(&self, deployment: &str) -> Process {
+    pub(crate) fn host_without_network(&self, deployment: &str) -> Process {
         let binary = env!("CARGO_BIN_EXE_selvedge");
         let mut command = tokio::process::Command::new("unshare");
         command

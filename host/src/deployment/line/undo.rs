@@ -12,6 +12,18 @@ use crate::error_chain::ErrorChain;
 use crate::names::PluginName;
 use crate::runtime::{Generation, HandOver, TakeOverError};
 
+impl Swapped {
+    /// It is certain that what was swapped stays: predecessors go, and what still
+    /// waits for plugins that were removed is given up and named.
+    pub fn stay(self) {
+        for change in &self.changes {
+            if let Change::Removed(occupant) = change {
+                occupant.generation.give_up_waiting();
+            }
+        }
+    }
+}
+
 impl Line {
     pub(super) async fn hand_over(
         predecessor: &Occupant,
@@ -46,6 +58,7 @@ impl Line {
             Change::Added(occupant) => {
                 self.halt(occupant).await;
                 occupant.generation.leave();
+                occupant.generation.give_up_waiting();
                 self.0.occupants.lock().remove(occupant.plugin());
                 return Ok(());
             }

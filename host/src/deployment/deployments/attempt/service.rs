@@ -164,16 +164,21 @@ impl Attempt<'_> {
             failing if failing.is_empty() => self.probation(work, &mut watch, judge).await,
             failing => Err(failing_of(&work.document, &failing)),
         };
+        // Whoever hears that it stays is to find what stays.
+        let before = self.deployments.running();
         let kept = match kept {
-            Ok(()) => self.commit(&work.document, |_| {}).await,
-            Err(broken) => Err(broken),
-        };
-        match kept {
             Ok(()) => {
                 self.deployments.set_running(running);
-                // Only now may the predecessors go.
-                drop(swapped);
+                self.commit(&work.document, |_| {}).await
             }
+            Err(broken) => Err(broken),
+        };
+        if kept.is_err() {
+            *self.deployments.0.running.lock() = before;
+        }
+        match kept {
+            // Only now may the predecessors go.
+            Ok(()) => swapped.stay(),
             // The next start finds that it was not kept, and goes back.
             Err(Break::Stopping) => {}
             Err(broken) => self.undo(swapped, broken).await,
