@@ -67,23 +67,27 @@ async fn clients_at_once_are_each_told_what_became_of_theirs() {
     let ended: Vec<Ended> = join_all(clients).await;
     let history = json(folder, &["history"]).await;
     let history = history.as_array().unwrap();
-    // The first was superseded by one of them, and each is told its own.
-    assert_eq!(history.len(), 1 + CLIENTS, "{history:?}");
     for (version, ended) in (1..).zip(&ended) {
         let name = format!("{version}.0.0");
         let report = history.iter().find(|report| report["version"] == *name);
-        let phase = report.unwrap()["phase"].as_str().unwrap();
+        let Some(report) = report else {
+            // Only so many are looked into at once; that is said, and nothing kept.
+            assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
+            assert!(ended.stderr.contains("[busy]"), "{name}: {ended:?}");
+            continue;
+        };
+        let phase = report["phase"].as_str().unwrap();
         let code = match phase {
             "committed" => 0,
             "superseded" => 1,
             other => panic!("{name} ended as {other}"),
         };
         assert_eq!(ended.code, Some(code), "{name} {phase}: {ended:?}");
-        assert!(
-            ended.stdout.contains(phase) || ended.stderr.contains(phase),
-            "{ended:?}"
-        );
+        let said = ended.stdout.contains(phase) || ended.stderr.contains(phase);
+        assert!(said, "{name} {phase}: {ended:?}");
     }
+    let first = history.iter().find(|report| report["id"] == 1);
+    assert_eq!(first.unwrap()["phase"], "superseded");
     let committed = history.iter().find(|report| report["phase"] == "committed");
     let status = json(folder, &["status"]).await;
     assert_eq!(status["active"]["id"], committed.unwrap()["id"]);
