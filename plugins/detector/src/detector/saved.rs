@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use selvedge_plugin::state::{StateError, any_f64};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Detector, RECENT_MAX, State};
 use crate::config::{Config, Threshold};
@@ -52,16 +51,23 @@ pub(crate) struct Restored {
     known: HashSet<(String, String)>,
 }
 
+fn text(of: &impl Serialize) -> String {
+    // A configuration was read from JSON, so it can be written as such.
+    serde_json::to_string(of).unwrap_or_default()
+}
+
 impl Head {
     fn of(config: &Config) -> Self {
-        let scored_by = json!([
-            config.model,
-            config.input,
-            config.features,
-            config.standardise,
-            config.score,
-            config.kinds,
-        ]);
+        // Written as it is declared: the order of a `Value` depends on how
+        // serde_json was built.
+        let scored_by = text(&(
+            &config.model,
+            &config.input,
+            &config.features,
+            &config.standardise,
+            &config.score,
+            &config.kinds,
+        ));
         let learned_by = match config.threshold {
             Threshold::Fixed { .. } => None,
             Threshold::Learned {
@@ -69,10 +75,10 @@ impl Head {
                 quantile,
                 factor,
                 ..
-            } => Some(json!([windows, quantile, factor]).to_string()),
+            } => Some(text(&(windows, quantile, factor))),
         };
         Self {
-            scored_by: scored_by.to_string(),
+            scored_by,
             learned_by,
         }
     }

@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 
 use selvedge_plugin::state::StateError;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Device, State, TIME_MAX, Windows};
 use crate::config::{Config, Formula, Normalise};
@@ -53,23 +52,30 @@ pub(crate) struct Restored {
     known: HashSet<Device>,
 }
 
+fn text(of: &impl Serialize) -> String {
+    // A configuration was read from JSON, so it can be written as such.
+    serde_json::to_string(of).unwrap_or_default()
+}
+
 impl Head {
     fn of(config: &Config) -> Self {
-        let scale = |learns, of: serde_json::Value| match learns {
-            Normalise::Running { .. } => Some(of.to_string()),
+        // Written as they are declared: the order of a `Value` depends on how
+        // serde_json was built.
+        let scale = |learns, of: String| match learns {
+            Normalise::Running { .. } => Some(of),
             _ => None,
         };
         let series = config.series.iter().map(|series| {
-            let of = json!([series.record, series.resample]);
-            scale(series.normalise, of)
+            let of = (&series.record, &series.resample);
+            scale(series.normalise, text(&of))
         });
         let derived = config.derived.iter().map(|derived| {
             let sources: Vec<_> = sources(&derived.from)
                 .iter()
                 .filter_map(|name| config.series.iter().find(|series| series.name() == *name))
-                .map(|series| json!([series.name(), series.record, series.resample]))
+                .map(|series| (series.name(), &series.record, &series.resample))
                 .collect();
-            scale(derived.normalise, json!([derived.from, sources]))
+            scale(derived.normalise, text(&(&derived.from, sources)))
         });
         Self {
             scales: series.chain(derived).collect(),
