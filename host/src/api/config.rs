@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 /// Where all of a host is kept unless it is told otherwise.
 const USUAL_DATA_DIRECTORY: &str = "/var/lib/selvedge";
 /// Where such a host's socket is found.
-const USUAL_SOCKET: &str = "/run/selvedge/selvedge.sock";
+pub(crate) const USUAL_SOCKET: &str = "/run/selvedge/selvedge.sock";
 /// The socket's name in a data directory of its own.
-const SOCKET_NAME: &str = "selvedge.sock";
+pub(crate) const SOCKET_NAME: &str = "selvedge.sock";
 
 /// Where the management API listens, and who may use it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,13 +7,8 @@ use reqwest::Url;
 
 use super::client::{Address, Client, Tls, exists};
 use super::failure::{Failure, Outcome};
+use crate::api::config::{SOCKET_NAME, USUAL_SOCKET};
 use crate::config::HostConfig;
-
-/// Where a host that runs as a service answers.
-const SERVICE_SOCKET: &str = "/run/selvedge/selvedge.sock";
-
-/// What the socket is called in a data directory.
-const SOCKET: &str = "selvedge.sock";
 
 /// Bytes of a file with certificates or a key.
 const PEM_BYTES_MAX: u64 = 1 << 20;
@@ -67,8 +62,8 @@ impl HostOptions {
 
 fn address(host: Option<&str>) -> Outcome<Address> {
     let Some(host) = host else {
-        let service = PathBuf::from(SERVICE_SOCKET);
-        let own = HostConfig::default().data_directory.join(SOCKET);
+        let service = PathBuf::from(USUAL_SOCKET);
+        let own = HostConfig::default().data_directory.join(SOCKET_NAME);
         let found = !exists(&service) && exists(&own);
         return Ok(Address::Socket(if found { own } else { service }));
     };

@@ -1,8 +1,6 @@
 //! `selvedge dead-letters`: messages that were given up, and why.
 
-use std::ops::ControlFlow;
-
-use super::stream::{self, Pace};
+use super::stream::Remembered;
 use super::tap;
 use crate::api::wire::DeadLetter;
 use crate::cli::failure::Outcome;
@@ -27,27 +25,14 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let client = args.host.client()?;
-    let limit = args.limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(
-        args.plugin
-            .as_ref()
-            .map(|plugin| ("plugin", plugin.as_str())),
-    );
-    query.extend(args.follow.then_some(("follow", "true")));
-    let (mut pace, paint) = (Pace::new(), Paint::stdout());
-    let url = client.url(&["dead-letters"], &query);
-    stream::show(&client, url, args.follow, |value| {
-        if args.host.json {
-            value.print_line()?;
-        } else {
-            for line in shown(&value.read()?, paint) {
-                pace.say(&line)?;
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })
+    let remembered = Remembered {
+        host: &args.host,
+        name: "dead-letters",
+        plugin: args.plugin.as_ref(),
+        follow: args.follow,
+        last: ("limit", args.limit),
+    };
+    remembered.show(shown)
 }
 
 fn shown(letter: &DeadLetter, paint: Paint) -> [String; 2] {

@@ -1,9 +1,7 @@
 //! `selvedge logs`: what the host and its plugins log.
 
-use std::ops::ControlFlow;
-
 use super::message::time_of_day;
-use super::stream::{self, Pace};
+use super::stream::Remembered;
 use crate::api::wire::LogLine;
 use crate::cli::failure::Outcome;
 use crate::cli::host_options::HostOptions;
@@ -27,31 +25,14 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let client = args.host.client()?;
-    let lines = args.lines.to_string();
-    let mut query = vec![("lines", lines.as_str())];
-    query.extend(
-        args.plugin
-            .as_ref()
-            .map(|plugin| ("plugin", plugin.as_str())),
-    );
-    query.extend(args.follow.then_some(("follow", "true")));
-    let (mut pace, paint) = (Pace::new(), Paint::stdout());
-    stream::show(
-        &client,
-        client.url(&["logs"], &query),
-        args.follow,
-        |value| {
-            if args.host.json {
-                value.print_line()?;
-            } else {
-                for line in shown(&value.read()?, paint) {
-                    pace.say(&line)?;
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    )
+    let remembered = Remembered {
+        host: &args.host,
+        name: "logs",
+        plugin: args.plugin.as_ref(),
+        follow: args.follow,
+        last: ("lines", args.lines),
+    };
+    remembered.show(shown)
 }
 
 fn shown(line: &LogLine, paint: Paint) -> Vec<String> {

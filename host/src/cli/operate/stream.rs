@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use serde::de::DeserializeOwned;
 
 use crate::cli::client::{Answer, Client};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::output::say;
+use crate::cli::host_options::HostOptions;
+use crate::cli::output::{Paint, say};
 use crate::cli::{Interrupts, wait};
+use crate::names::PluginName;
 
 /// Lines that a terminal is shown in a second: more nobody reads.
 const LINES_PER_S_MAX: u32 = 200;
@@ -50,6 +53,45 @@ pub(super) fn show(
             }
         }
     })
+}
+
+/// What a host remembers of its plugins, line by line.
+pub(super) struct Remembered<'a> {
+    pub(super) host: &'a HostOptions,
+    /// What it is called in the API.
+    pub(super) name: &'a str,
+    /// Of this plugin alone.
+    pub(super) plugin: Option<&'a PluginName>,
+    /// Go on with what comes.
+    pub(super) follow: bool,
+    /// The parameter that says how many at first, and how many.
+    pub(super) last: (&'a str, u32),
+}
+
+impl Remembered<'_> {
+    /// Shows each of them as `lines` says.
+    pub(super) fn show<T: DeserializeOwned, L: IntoIterator<Item = String>>(
+        &self,
+        lines: impl Fn(&T, Paint) -> L,
+    ) -> Outcome {
+        let client = self.host.client()?;
+        let last = self.last.1.to_string();
+        let mut query = vec![(self.last.0, last.as_str())];
+        query.extend(self.plugin.map(|plugin| ("plugin", plugin.as_str())));
+        query.extend(self.follow.then_some(("follow", "true")));
+        let (mut pace, paint) = (Pace::new(), Paint::stdout());
+        let url = client.url(&[self.name], &query);
+        show(&client, url, self.follow, |value| {
+            if self.host.json {
+                value.print_line()?;
+            } else {
+                for line in lines(&value.read()?, paint) {
+                    pace.say(&line)?;
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
 }
 
 /// Lines on their way to standard output.

@@ -7,13 +7,10 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
 use crate::cli::files::complain;
 use crate::deployment::document::ceilings::{Ceilings, PluginCeilings};
-use crate::deployment::document::component_source::{ComponentSource, FilePath};
-use crate::deployment::document::fault::{Collector, Fault, FaultKind, Faults, Severity};
+use crate::deployment::document::fault::{Fault, FaultKind, Faults, Severity};
+use crate::deployment::document::handed::files_named;
 use crate::deployment::document::source::Source;
 use crate::deployment::document::{Document, Site};
 
@@ -54,8 +51,11 @@ impl Package {
             return Err(Faults(faults));
         }
         let folder = file.parent().unwrap_or(Path::new(""));
-        let named = named(&source).into_iter();
-        let files = named.map(|path| (path.to_string(), path.within(folder)));
+        let named = files_named(&source)?.into_iter();
+        let files = named.map(|path| {
+            let found = folder.join(&path);
+            (path, found)
+        });
         Ok(Self {
             file: file.to_owned(),
             files: files.collect(),
@@ -75,9 +75,10 @@ impl Package {
 /// The document at `file` and the files that it names, as far as it can be read.
 pub(super) fn paths(file: &Path) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let source = Source::read(file);
-    let named = source.map_or(Vec::new(), |source| named(&source));
-    let named = named.iter().map(|path| path.within(folder));
+    let source = Source::read(file).ok();
+    let named = source.and_then(|source| files_named(&source).ok());
+    let named = named.unwrap_or_default().into_iter();
+    let named = named.map(|path| folder.join(path));
     std::iter::once(file.to_owned()).chain(named).collect()
 }
 
@@ -116,37 +117,6 @@ fn is_ours(fault: &Fault) -> bool {
         FaultKind::DigestMismatch { path, .. } => !path.starts_with(SHIPPED),
         _ => true,
     }
-}
-
-/// The files that a document names.
-fn named(source: &Source) -> Vec<FilePath> {
-    let Some(document) = source.tree(&mut Collector::new(source)) else {
-        return Vec::new();
-    };
-    let document = document.into_inner();
-    let parts = |list: &str| {
-        let parts = document
-            .get(list)
-            .and_then(|list| list.get_ref().as_table());
-        parts.into_iter().flat_map(DeTable::values)
-    };
-    let field = |part: &Spanned<DeValue<'_>>, name: &str| {
-        let field = part.get_ref().as_table()?.get(name)?;
-        field.get_ref().as_str().map(str::to_owned)
-    };
-    let components =
-        parts("plugins").filter_map(|plugin| match field(plugin, "component")?.parse() {
-            Ok(ComponentSource::File(path)) => Some(path),
-            _ => None,
-        });
-    let models = parts("models").flat_map(|model| {
-        let paths = ["path", "golden"].map(|name| field(model, name));
-        paths
-            .into_iter()
-            .flatten()
-            .filter_map(|path| path.try_into().ok())
-    });
-    components.chain(models).collect()
 }
 
 #[cfg(test)]
