@@ -19,15 +19,19 @@ use toml::de::DeValue;
 
 use crate::api::config::ApiConfig;
 use crate::artifacts::RegistryConfig;
+use crate::broker::config::BrokerConfig;
 use crate::bus::BusLimits;
+use crate::cloud::config::CloudConfig;
 use crate::deployment::document::ceilings::Ceilings;
 use crate::deployment::document::fault::{Checked, Collector, FaultKind, Faults};
 use crate::deployment::document::place::Places;
 use crate::deployment::document::shape::Shape;
 use crate::deployment::document::source::Source;
 use crate::deployment::document::{Site, piece};
-use crate::names::{Digest, PluginName};
+use crate::discovery::config::DiscoveryConfig;
+use crate::names::{Digest, PartyName, PluginName};
 use crate::trust::TrustConfig;
+use crate::uplink::config::UplinkConfig;
 
 /// How one host is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +67,15 @@ pub struct HostConfig {
     pub registry: RegistryConfig,
     /// Where the management API listens, and who may use it.
     pub api: ApiConfig,
+    /// The MQTT server for client devices. Without it, there is none.
+    pub broker: Option<BrokerConfig>,
+    /// MQTT connections outward, by name. Here and not in a deployment, so that no
+    /// deployment can cut the gateway off.
+    pub uplinks: BTreeMap<PartyName, UplinkConfig>,
+    /// The gateway as a thing of AWS IoT.
+    pub cloud: Option<CloudConfig>,
+    /// How client devices find this gateway.
+    pub discovery: DiscoveryConfig,
 }
 
 /// What the host logs to standard error, and how.
@@ -127,6 +140,10 @@ impl Default for HostConfig {
             trust: None,
             registry: RegistryConfig::default(),
             api: ApiConfig::default(),
+            broker: None,
+            uplinks: BTreeMap::new(),
+            cloud: None,
+            discovery: DiscoveryConfig::default(),
         }
     }
 }
@@ -141,7 +158,7 @@ impl Default for InferenceConfig {
 
 impl HostConfig {
     /// The names that only a host's configuration has at its top.
-    pub(crate) const FIELDS: [&str; 12] = [
+    pub(crate) const FIELDS: [&str; 16] = [
         "data_directory",
         "plugin_directories",
         "hosts",
@@ -154,6 +171,10 @@ impl HostConfig {
         "trust",
         "registry",
         "api",
+        "broker",
+        "uplinks",
+        "cloud",
+        "discovery",
     ];
 
     /// Reads the configuration; its paths are then seen from where the file is.
@@ -233,6 +254,15 @@ impl HostConfig {
         }
         self.registry.within(folder);
         self.api.within(folder);
+        if let Some(broker) = &mut self.broker {
+            broker.within(folder);
+        }
+        for uplink in self.uplinks.values_mut() {
+            uplink.within(folder);
+        }
+        if let Some(cloud) = &mut self.cloud {
+            cloud.within(folder);
+        }
         self
     }
 

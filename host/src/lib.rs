@@ -21,11 +21,18 @@ pub mod service_manager;
 
 pub mod bus;
 pub mod inference;
+pub mod mqtt;
 pub mod spec;
 pub mod storage;
+pub mod tls;
 
 pub mod artifacts;
+pub mod devices;
 pub mod trust;
+
+pub mod broker;
+pub mod retention;
+pub mod uplink;
 
 pub mod capabilities;
 pub mod runtime;
@@ -33,6 +40,8 @@ pub mod runtime;
 pub mod deployment;
 
 pub mod api;
+pub mod cloud;
+pub mod discovery;
 
 pub mod app;
 pub mod config;

@@ -6,6 +6,7 @@
 //! delays; one that fails too often is given up, and only an essential unit
 //! takes the host with it. What a unit does is not its business.
 
+mod group;
 mod policy;
 mod state;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use tracing::{error, info, warn};
 
 use crate::error_chain::ErrorChain;
 
+pub use group::{GroupFull, TaskGroup};
 pub use policy::{RestartPolicy, WhenLost};
 pub use state::UnitState;
 

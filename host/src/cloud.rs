@@ -1,0 +1,7 @@
+//! The gateway as a thing of AWS IoT: its shadow, its jobs, its first
+//! certificate, its logs.
+//!
+//! Speaks the protocols that AWS publishes, over an uplink. It asks `deployment`
+//! for what it is told to, as any operator; what may run is decided there.
+
+pub mod config;

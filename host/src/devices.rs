@@ -1,0 +1,10 @@
+//! The client devices of this site, and the authority that gives them their
+//! certificates.
+//!
+//! A device is a file in the data directory: its name, what it may publish and
+//! subscribe, what it may cost. Whoever has no file is nobody. Files are read
+//! again when they change; one that cannot be read leaves the device as it was.
+
+mod device;
+
+pub use device::{Device, Quota};
