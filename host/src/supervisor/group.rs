@@ -50,7 +50,6 @@ impl TaskGroup {
     }
 
     /// Starts a task, unless there are too many.
-    #[expect(clippy::disallowed_methods, reason = "the only module that spawns")]
     pub fn start(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), GroupFull> {
         let mut tasks = self.0.tasks.lock();
         // What has ended makes room, and keeps no memory.

@@ -27,6 +27,7 @@ mod instantiate;
 mod kills;
 mod line;
 mod measure;
+mod mqtt;
 mod neighbours;
 mod nn;
 mod pace;
@@ -65,6 +66,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("pull", pull::measure),
     ("swap", swap::measure),
     ("kills", kills::measure),
+    ("mqtt", mqtt::measure),
 ];
 
 fn main() -> ExitCode {
