@@ -8,6 +8,7 @@
 //! decided in `deployment`.
 
 mod admission;
+mod authorizing;
 pub mod component;
 mod engine;
 mod exports;
@@ -27,6 +28,7 @@ mod state;
 mod tally;
 
 pub use admission::Admitted;
+pub use authorizing::{AskError, Question, Verdict};
 pub use engine::{Ceilings, Engine, EngineError};
 pub use exports::Exports;
 pub use generation::{Generation, HandOver, Surroundings, TakeOverError};

@@ -48,6 +48,7 @@ use crate::trust::OpenError;
 
 pub use crate::storage::FILE_BYTES_MAX;
 pub use journal::JournalError;
+pub use operate::NoAnswer;
 pub use plugins::PluginReport;
 pub use state::{DOCUMENTS_MAX, REPORTS_MAX};
 pub use submit::QUEUE_MAX;

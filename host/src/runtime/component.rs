@@ -81,7 +81,7 @@ macro_rules! message {
 }
 
 /// All functions that the host calls.
-pub(super) const CONTRACT: [ContractFunction; 6] = [
+pub(super) const CONTRACT: [ContractFunction; 7] = [
     function(
         "init",
         "selvedge:plugin/lifecycle@0.1.0",
@@ -116,6 +116,14 @@ pub(super) const CONTRACT: [ContractFunction; 6] = [
         "restore",
         "selvedge:plugin/stateful@0.1.0",
         "func(record{schema:u32,data:list<u8>})->result<_,string>",
+    ),
+    function(
+        "authorize",
+        "selvedge:plugin/authorizer@0.1.0",
+        "func(record{device:option<string>,client-id:string,username:option<string>,\
+         password:option<list<u8>>,address:string})->result<record{device:string,\
+         publish:option<list<string>>,subscribe:option<list<string>>,\
+         valid-s:option<u32>},string>",
     ),
 ];
 

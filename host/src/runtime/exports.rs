@@ -15,6 +15,7 @@ pub struct Exports {
     pub(super) run: Option<ComponentExportIndex>,
     pub(super) snapshot: Option<ComponentExportIndex>,
     pub(super) restore: Option<ComponentExportIndex>,
+    pub(super) authorize: Option<ComponentExportIndex>,
 }
 
 impl std::fmt::Debug for Exports {
@@ -37,6 +38,7 @@ impl Exports {
             run: function("run"),
             snapshot: function("snapshot"),
             restore: function("restore"),
+            authorize: function("authorize"),
         }
     }
 
@@ -53,6 +55,7 @@ impl Exports {
             ("ticker", self.tick.is_some()),
             ("service", self.run.is_some()),
             ("stateful", self.is_stateful()),
+            ("authorizer", self.authorize.is_some()),
         ];
         named
             .into_iter()
@@ -72,7 +75,12 @@ pub(super) fn admit(
     if inbox && !has("run") {
         return Err(AdmitError::InboxWithoutService { plugin });
     }
+    if has("run") && has("authorize") {
+        let other = "authorizer";
+        return Err(AdmitError::MixedExports { plugin, other });
+    }
     match (has("run"), has("handle"), has("tick")) {
+        (false, false, false) if has("authorize") => Ok(()),
         (false, false, false) => Err(AdmitError::NothingExported { plugin }),
         (true, true, _) => Err(AdmitError::MixedExports {
             plugin,

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Store, WasmBacktrace};
 
+use super::authorizing::{Question, Verdict};
 use super::pace::Pace;
 use super::prepared::Prepared;
 use super::state::State;
@@ -88,6 +89,7 @@ pub struct Instance {
     run: Option<TypedFunc<(), Outcome<()>>>,
     snapshot: Option<TypedFunc<(), (State,)>>,
     restore: Option<TypedFunc<(State,), Outcome<()>>>,
+    authorize: Option<TypedFunc<(Question,), Outcome<Verdict>>>,
 }
 
 type Handle = TypedFunc<(Vec<WireMessage>,), (Result<(), Vec<WireFailure>>,)>;
@@ -132,6 +134,7 @@ impl Instance {
             functions.get("snapshot", &exports.snapshot)?,
             functions.get("restore", &exports.restore)?,
         );
+        let authorize = functions.get("authorize", &exports.authorize)?;
         Ok(Self {
             store,
             pace,
@@ -142,6 +145,7 @@ impl Instance {
             run,
             snapshot,
             restore,
+            authorize,
         })
     }
 
@@ -220,6 +224,20 @@ impl Instance {
         let call = self.pace.call(restore.call_async(&mut self.store, params));
         let (outcome,) = within("restore", self.wait_max, call).await?;
         outcome.map_err(|reason| refused("restore", &reason))
+    }
+
+    /// Asks whether somebody may connect. A refusal is an answer, not a failure.
+    pub(super) async fn authorize(
+        &mut self,
+        question: Question,
+    ) -> Result<Result<Verdict, String>, CallError> {
+        let Some(authorize) = self.authorize else {
+            return Ok(Err("it exports no authorizer".to_owned()));
+        };
+        self.begin(Some(self.wait_max));
+        let call = authorize.call_async(&mut self.store, (question,));
+        let (outcome,) = within("authorize", self.wait_max, self.pace.call(call)).await?;
+        Ok(outcome.map_err(|reason| fit(&reason, FAILURE_BYTES_MAX)))
     }
 
     /// A call begins that may take `wait_max`. The clock has gone on meanwhile:

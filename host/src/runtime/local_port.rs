@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{Level, event};
 
 use self::publishing::millis;
+use super::authorizing::Asked;
 use super::held_back::HeldBack;
 use super::mailbox::{Bounds, Dead, Held};
 use super::place::Place;
@@ -104,6 +105,11 @@ impl LocalPort {
             counters: Counters::default(),
             limits: limits.clone(),
         })
+    }
+
+    /// The next question, as long as it has the seat.
+    pub(super) async fn asked(&self) -> Asked {
+        self.seat.questions.next().await
     }
 
     pub(super) fn grant(&self) -> &Grant {

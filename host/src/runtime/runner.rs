@@ -68,8 +68,8 @@ impl Live {
         outcome
     }
 
-    /// Messages and ticks, one call at a time; a due tick goes first, so that a
-    /// flood of messages does not hold it up.
+    /// Messages, ticks and questions, one call at a time; a due tick goes first and
+    /// who waits for an answer next, so that a flood of messages holds up neither.
     async fn call(
         &mut self,
         prepared: &Prepared,
@@ -93,6 +93,10 @@ impl Live {
                     let delay = self.instance.tick().await?;
                     port.tick_ended();
                     self.next_tick = delay.map(|delay| Instant::now() + delay);
+                }
+                asked = port.asked(), if prepared.exports.authorize.is_some() => {
+                    let (question, answer) = asked.split();
+                    answer.give(self.instance.authorize(question).await?);
                 }
                 () = port.ready(), if prepared.exports.handle.is_some() => {
                     let Ok(batch) = port.receive(batch_max) else { return Ok(()) };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::authorizing::{AskError, Question, Questions, Verdict};
 use super::hops::Hops;
 use super::local_port::LocalPort;
 use super::mailbox::{Dead, Held, Mailbox};
@@ -52,6 +53,7 @@ pub struct Seat {
     /// From the first time that somebody has it.
     place: Mutex<Option<Arc<Place>>>,
     pause: Mutex<Pause>,
+    pub(super) questions: Questions,
 }
 
 /// How a seat changes hands.
@@ -97,6 +99,7 @@ impl Seat {
             host: bus.host_party(),
             place: Mutex::default(),
             pause: Mutex::default(),
+            questions: Questions::default(),
             plugin,
         })
     }
@@ -104,6 +107,16 @@ impl Seat {
     /// Whose it is.
     pub fn plugin(&self) -> &PluginName {
         &self.plugin
+    }
+
+    /// Asks whoever has it whether somebody may connect. What is asked while it
+    /// changes hands is answered by the successor.
+    ///
+    /// # Errors
+    ///
+    /// If too many others wait for an answer, or whoever was asked failed.
+    pub async fn ask(&self, question: Question) -> Result<Result<Verdict, String>, AskError> {
+        self.questions.ask(question).await
     }
 
     /// How long nobody handled messages when it last changed hands: from the

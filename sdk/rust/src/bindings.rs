@@ -74,3 +74,8 @@ plain_export!(
     "selvedge:plugin/exports-stateful",
     "export_stateful"
 );
+plain_export!(
+    authorizer,
+    "selvedge:plugin/exports-authorizer",
+    "export_authorizer"
+);

@@ -126,6 +126,37 @@ macro_rules! __export_one {
         }
         $crate::bindings::stateful::export_stateful!($glue with_types_in $crate::bindings::stateful);
     };
+    (Authorizer, $glue:ident, $with:ident) => {
+        impl $crate::bindings::authorizer::exports::selvedge::plugin::authorizer::Guest for $glue {
+            fn authorize(
+                request: $crate::bindings::authorizer::exports::selvedge::plugin::authorizer::Request,
+            ) -> ::core::result::Result<
+                $crate::bindings::authorizer::exports::selvedge::plugin::authorizer::Permission,
+                ::std::string::String,
+            > {
+                let request = $crate::AuthorizeRequest {
+                    device: request.device,
+                    client_id: request.client_id,
+                    username: request.username,
+                    password: request.password,
+                    address: request.address,
+                };
+                let permission =
+                    $with(|plugin| $crate::Authorizer::authorize(plugin, &request))??;
+                Ok(
+                    $crate::bindings::authorizer::exports::selvedge::plugin::authorizer::Permission {
+                        device: permission.device,
+                        publish: permission.publish,
+                        subscribe: permission.subscribe,
+                        valid_s: permission.valid_s,
+                    },
+                )
+            }
+        }
+        $crate::bindings::authorizer::export_authorizer!(
+            $glue with_types_in $crate::bindings::authorizer
+        );
+    };
 }
 
 pub(crate) mod glue {

@@ -82,7 +82,10 @@ pub use config::{Config, ConfigError};
 pub use error::{Error, PublishError, Refusal};
 pub use message::{Message, inbox, publish, publish_all};
 pub use outbox::Outbox;
-pub use plugin::{Failure, Filter, Lifecycle, Service, Stateful, Subscriber, Ticker};
+pub use plugin::{
+    AuthorizeRequest, Authorizer, Failure, Filter, Lifecycle, Permission, Service, Stateful,
+    Subscriber, Ticker,
+};
 
 #[doc(hidden)]
 pub use bindings::subscriber::exports::selvedge::bus::subscriber::Failure as __WitFailure;

@@ -118,6 +118,45 @@ pub trait Stateful {
     fn restore(&mut self, schema: u32, state: &[u8]) -> Result<(), String>;
 }
 
+/// Says who may connect to the broker (`selvedge:plugin/authorizer`).
+pub trait Authorizer {
+    /// Whether `request` may connect, and as whom. Asked between batches, one
+    /// question at a time; the device waits meanwhile.
+    ///
+    /// # Errors
+    /// Refuses it. The text goes to the host's log, not to the device.
+    fn authorize(&mut self, request: &AuthorizeRequest) -> Result<Permission, String>;
+}
+
+/// Who wants to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizeRequest {
+    /// The device that its certificate names; none if it showed none.
+    pub device: Option<String>,
+    /// The client identifier (MQTT 5.0 section 3.1.3.1).
+    pub client_id: String,
+    /// Of the CONNECT packet.
+    pub username: Option<String>,
+    /// Of the CONNECT packet.
+    pub password: Option<Vec<u8>>,
+    /// Where it connects from, `address:port`.
+    pub address: String,
+}
+
+/// What it may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// The name it has on the bus; the certificate's, if there was one.
+    pub device: String,
+    /// Topic filters that it may publish to, at most 64; none: what the registry of
+    /// devices says. A registered device gets no more than that.
+    pub publish: Option<Vec<String>>,
+    /// Topic filters that it may subscribe, likewise.
+    pub subscribe: Option<Vec<String>>,
+    /// Seconds after which its connection ends; none: when it likes.
+    pub valid_s: Option<u32>,
+}
+
 /// The state of a plugin and its form.
 #[doc(hidden)]
 pub fn snapshot<P: Stateful>(plugin: &mut P) -> (u32, Vec<u8>) {

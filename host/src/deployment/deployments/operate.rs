@@ -6,6 +6,21 @@
 use super::Deployments;
 use crate::deployment::line::LineError;
 use crate::names::PluginName;
+use crate::runtime::{AskError, Question, Verdict};
+
+/// Why a plugin did not answer a question.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("plugin `{0}` is not at work")]
+    NotThere(PluginName),
+    #[error("plugin `{0}` exports no `authorizer`")]
+    NoAuthorizer(PluginName),
+    #[error("plugin `{plugin}` did not answer")]
+    Failed {
+        plugin: PluginName,
+        source: AskError,
+    },
+}
 
 impl Deployments {
     /// Stops a plugin until it is started; also after a restart of the host.
@@ -43,6 +58,31 @@ impl Deployments {
         self.known(plugin)?;
         self.remember(plugin, false).await?;
         self.0.deployer.line.restart(plugin).await
+    }
+
+    /// Asks a plugin whether somebody may connect to the broker. What it answers is
+    /// a guest's word, not yet parsed.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such plugin at work that answers.
+    pub async fn ask(
+        &self,
+        plugin: &PluginName,
+        question: Question,
+    ) -> Result<Result<Verdict, String>, NoAnswer> {
+        let occupants = self.0.deployer.line.occupants();
+        let occupant = occupants.get(plugin).filter(|occupant| !occupant.stopped);
+        let Some(occupant) = occupant else {
+            return Err(NoAnswer::NotThere(plugin.clone()));
+        };
+        let exports = occupant.generation.prepared().exports();
+        if !exports.names().contains(&"authorizer") {
+            return Err(NoAnswer::NoAuthorizer(plugin.clone()));
+        }
+        let plugin = plugin.clone();
+        let answer = occupant.seat.ask(question).await;
+        answer.map_err(|source| NoAnswer::Failed { plugin, source })
     }
 
     fn known(&self, plugin: &PluginName) -> Result<(), LineError> {
