@@ -201,7 +201,8 @@ fn certificates(folder: &Path) -> Outcome<()> {
 
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(DnType::CommonName, "bench");
+    ca.distinguished_name
+        .push(DnType::CommonName, "bench authority");
     let key = KeyPair::generate()?;
     fs_err::write(folder.join("ca.crt"), ca.self_signed(&key)?.pem())?;
     let issuer = Issuer::new(ca, key);

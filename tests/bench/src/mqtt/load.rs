@@ -160,7 +160,7 @@ async fn done(arrived: &Arrived) {
 }
 
 async fn publishing(stream: Stream, load: Load, count: usize, base: Instant) -> Outcome<()> {
-    let (reading, writing) = split(stream);
+    let (reading, mut writing) = split(stream);
     let window = Arc::new(Semaphore::new(WINDOW));
     let acks = take_acks(reading, Arc::clone(&window));
     let write = async {
@@ -168,19 +168,17 @@ async fn publishing(stream: Stream, load: Load, count: usize, base: Instant) -> 
             Some(pace) => {
                 let publishers = u32::try_from(load.publishers)?;
                 let each = Duration::from_secs(1) * publishers / pace;
-                paced(writing, load.qos, count, (each, base)).await
+                paced(&mut writing, load.qos, count, (each, base)).await?;
             }
-            None if load.qos == 0 => flood(writing, count, base).await,
-            None => windowed(writing, count, &window, base).await,
+            None if load.qos == 0 => flood(&mut writing, count, base).await?,
+            None => windowed(&mut writing, count, &window, base).await?,
         }
+        // Until all have arrived: hanging up might lose what is under way.
+        std::future::pending().await
     };
     tokio::select! {
         ended = acks => ended,
-        written = write => {
-            written?;
-            // Until all have arrived: hanging up might lose what is under way.
-            std::future::pending().await
-        }
+        failed = write => failed,
     }
 }
 
@@ -196,7 +194,7 @@ async fn take_acks(mut reading: ReadHalf<Stream>, window: Arc<Semaphore>) -> Out
     Err("the broker hung up on a publisher".into())
 }
 
-async fn flood(mut writing: WriteHalf<Stream>, count: usize, base: Instant) -> Outcome<()> {
+async fn flood(writing: &mut WriteHalf<Stream>, count: usize, base: Instant) -> Outcome<()> {
     const BATCH: usize = 32;
     let (packet, _, payload) = publish(TOPIC, 0, PAYLOAD_BYTES);
     let mut left = count;
@@ -213,7 +211,7 @@ async fn flood(mut writing: WriteHalf<Stream>, count: usize, base: Instant) -> O
 }
 
 async fn windowed(
-    mut writing: WriteHalf<Stream>,
+    writing: &mut WriteHalf<Stream>,
     count: usize,
     window: &Semaphore,
     base: Instant,
@@ -239,7 +237,7 @@ async fn windowed(
 }
 
 async fn paced(
-    mut writing: WriteHalf<Stream>,
+    writing: &mut WriteHalf<Stream>,
     qos: u8,
     count: usize,
     (each, base): (Duration, Instant),
