@@ -15,6 +15,7 @@ mod mailbox;
 mod message;
 mod party;
 mod queue;
+mod receipt;
 mod refusal;
 mod retained;
 mod route_cache;
@@ -23,20 +24,22 @@ mod status;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::inbox::Inbox;
-pub use self::message::{Message, Properties};
+pub use self::message::{Message, Origin, Properties};
 pub use self::party::Party;
 pub use self::queue::InboxLimits;
+pub use self::receipt::{Receipt, Settled};
 pub use self::refusal::{AttachError, PublishError, SubscribeError};
 pub use self::retained::KeptUsage;
 pub use self::status::PartyStatus;
 
+use self::delivery::Parcel;
 use self::mailbox::Mailbox;
 use self::retained::{Had, Retained};
 use self::router::Router;
@@ -108,6 +111,23 @@ impl Grant {
     }
 }
 
+/// Whether anybody subscribes a message's topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Nobody,
+    Some,
+}
+
+/// Which kept values come with a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Those that it matches.
+    All,
+    /// Those that it matches, if it did not lead here already.
+    IfNew,
+    None,
+}
+
 /// Where all parties meet. Clones are the same bus.
 #[derive(Clone, Debug)]
 pub struct Bus(Arc<Shared>);
@@ -121,6 +141,8 @@ struct Shared {
     /// Counts the changes of `router`, and changes only while it is locked.
     generation: AtomicU64,
     retained: Mutex<Retained>,
+    /// Receipts are settled no more.
+    closing: Arc<AtomicBool>,
 }
 
 impl Bus {
@@ -132,8 +154,15 @@ impl Bus {
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),
             retained: Mutex::new(Retained::new(&limits)),
+            closing: Arc::default(),
             limits,
         }))
+    }
+
+    /// From now on no receipt is settled: who lets go of a message may merely be
+    /// ending, and its publisher must not take it for handled.
+    pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
     }
 
     /// Lets a party in, with what it may do.
@@ -183,11 +212,7 @@ impl Bus {
 
     /// Up to `max` kept values that `filters` match, by topic.
     pub fn kept(&self, filters: &[TopicFilter], max: usize) -> Vec<Arc<Message>> {
-        let had = Had {
-            filters: &[],
-            last: 0,
-        };
-        let mut kept = self.0.retained.lock().matching(filters, had);
+        let mut kept = self.0.retained.lock().matching(filters, Had::NOTHING);
         kept.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         kept.truncate(max);
         kept
@@ -233,7 +258,9 @@ impl Shared {
             // Before the mailbox hears of it: whoever is sent home then finds no
             // old route any more, but waits for `router`.
             self.generation.store(generation, Ordering::Release);
-            router.remove(mailbox);
+            for filter in &*led.filters {
+                router.remove(filter, mailbox);
+            }
             for filter in filters {
                 router.insert(filter, mailbox);
             }
@@ -247,11 +274,71 @@ impl Shared {
             mailbox.keeps_from(retained.last());
         }
         for message in retained.matching(filters, had) {
-            if !mailbox.push(&message, message.size(), generation) {
+            if !mailbox.push(&Parcel::of_kept(message), generation) {
                 mailbox.count_dropped(1);
             }
         }
         Ok(())
+    }
+
+    /// As [`Inbox::extend`].
+    fn extend(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        filter: &TopicFilter,
+        kept: Kept,
+    ) -> Result<(), SubscribeError> {
+        // Held throughout: see `Party::attempt`.
+        let retained = self.retained.lock();
+        let mut router = self.router.write();
+        let filters = mailbox.led().filters;
+        let mut generation = self.generation.load(Ordering::Relaxed);
+        let place = filters.binary_search(filter);
+        if let Err(place) = place {
+            let max = self.limits.subscriptions_max;
+            if router.len() >= max as usize {
+                return Err(SubscribeError::TooMany { max });
+            }
+            generation += 1;
+            self.generation.store(generation, Ordering::Release);
+            router.insert(filter, mailbox);
+            let mut filters = filters.to_vec();
+            filters.insert(place, filter.clone());
+            mailbox.extend(filters.into(), generation);
+        }
+        drop(router);
+        let wanted = match kept {
+            Kept::All => true,
+            Kept::IfNew => place.is_err(),
+            Kept::None => false,
+        };
+        if wanted {
+            for message in retained.matching(std::slice::from_ref(filter), Had::NOTHING) {
+                if !mailbox.push(&Parcel::of_kept(message), generation) {
+                    mailbox.count_dropped(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Inbox::narrow`]: how many filters are left, if it was one of them.
+    fn narrow(&self, mailbox: &Arc<Mailbox>, filter: &TopicFilter) -> Option<usize> {
+        // Held throughout: see `Party::attempt`.
+        let retained = self.retained.lock();
+        let mut router = self.router.write();
+        let led = mailbox.led().filters;
+        let place = led.binary_search(filter).ok()?;
+        let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
+        router.remove(filter, mailbox);
+        let mut filters = led.to_vec();
+        filters.remove(place);
+        let left = filters.len();
+        mailbox.narrow(filters.into(), generation);
+        if left == 0 {
+            mailbox.keeps_from(retained.last());
+        }
+        Some(left)
     }
 
     /// Leads nothing to `mailbox` until it is led anew; what waits stays.
@@ -260,7 +347,9 @@ impl Shared {
         let retained = self.retained.lock();
         let mut router = self.router.write();
         let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
-        router.remove(mailbox);
+        for filter in &*mailbox.led().filters {
+            router.remove(filter, mailbox);
+        }
         mailbox.rest(generation);
         mailbox.keeps_from(retained.last());
     }
@@ -289,7 +378,9 @@ impl Shared {
 
     fn unsubscribe(&self, mailbox: &Arc<Mailbox>) {
         let mut router = self.router.write();
-        router.remove(mailbox);
+        for filter in &*mailbox.led().filters {
+            router.remove(filter, mailbox);
+        }
         self.generation.fetch_add(1, Ordering::Release);
         drop(router);
         mailbox.close();

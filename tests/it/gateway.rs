@@ -21,6 +21,7 @@ const WATCHED: InboxLimits = InboxLimits {
     messages_max: 10_000,
     bytes_max: 16 << 20,
     overflow: Overflow::DropOldest,
+    answers: false,
 };
 
 /// A running host.

@@ -274,6 +274,7 @@ impl Host {
             messages_max: 100_000,
             bytes_max: 256 << 20,
             overflow: Overflow::DropNewest,
+            answers: false,
         };
         Listener(self.party.subscribe(&filters(&[filter]), limits).unwrap())
     }

@@ -166,6 +166,7 @@ mod tests {
             messages_max: 16,
             bytes_max: 1 << 20,
             overflow: Overflow::DropNewest,
+            answers: false,
         };
         let filter = "$selvedge/audit".parse().unwrap();
         let heard = bus.host_party().subscribe(&[filter], limits).unwrap();

@@ -47,6 +47,7 @@ const INBOX: InboxLimits = InboxLimits {
     messages_max: 4096,
     bytes_max: 8 << 20,
     overflow: Overflow::DropOldest,
+    answers: false,
 };
 /// Messages taken at once.
 const BATCH: usize = 256;

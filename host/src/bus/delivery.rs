@@ -3,6 +3,7 @@
 //! Where an inbox makes publishers wait, room is first reserved in all of those
 //! and only then is the message put anywhere: a refused message reaches nobody.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -11,29 +12,65 @@ use super::Message;
 use super::mailbox::{Mailbox, Room, Waiter};
 use super::router::{Group, Route};
 
+/// A message on its way in: with its receipt for those who answer for it, without
+/// for the others.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    message: Arc<Message>,
+    plain: OnceCell<Arc<Message>>,
+    pub(super) size: u64,
+}
+
+impl Parcel {
+    pub(super) fn new(message: Message) -> Self {
+        Self {
+            size: message.size(),
+            message: Arc::new(message),
+            plain: OnceCell::new(),
+        }
+    }
+
+    /// Of a value that is kept: nobody waits for its receipt.
+    pub(super) fn of_kept(message: Arc<Message>) -> Self {
+        Self {
+            size: message.size(),
+            message,
+            plain: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The message for who does or does not answer for it.
+    pub(super) fn share(&self, answers: bool) -> &Arc<Message> {
+        if answers || self.message.receipt.is_none() {
+            return &self.message;
+        }
+        let plain = || Arc::new(self.message.without_receipt());
+        self.plain.get_or_init(plain)
+    }
+}
+
 /// The inboxes that had no room; room in any of them is reason to try again.
 pub(super) type Full = Vec<Arc<Mailbox>>;
 
 /// Delivers to every inbox of `route`, using the room that `line` holds.
-pub(super) fn deliver(
-    route: &Route,
-    message: &Arc<Message>,
-    size: u64,
-    line: &mut Line,
-) -> Result<(), Full> {
+pub(super) fn deliver(route: &Route, parcel: &Parcel, line: &mut Line) -> Result<(), Full> {
     line.found = route.generation;
     if route.groups.is_empty() && line.held.is_empty() {
         if route.blocking == 0 {
             for mailbox in &route.direct {
                 // Full and to be waited for only since this route was found.
-                if !mailbox.push(message, size, route.generation) {
-                    mailbox.push_late(message, size, route.generation);
+                if !mailbox.push(parcel, route.generation) {
+                    mailbox.push_late(parcel, route.generation);
                 }
             }
             return Ok(());
         }
         if let [mailbox] = &*route.direct {
-            let taken = mailbox.push(message, size, route.generation);
+            let taken = mailbox.push(parcel, route.generation);
             return if taken {
                 Ok(())
             } else {
@@ -42,7 +79,7 @@ pub(super) fn deliver(
         }
     }
     let mut plan = Plan {
-        size,
+        size: parcel.size,
         found: route.generation,
         lossy: false,
         targets: Vec::with_capacity(route.direct.len() + route.groups.len()),
@@ -55,14 +92,14 @@ pub(super) fn deliver(
     for group in &route.groups {
         plan.add_one_of(group, line)?;
     }
-    plan.commit(message);
+    plan.commit(parcel);
     Ok(())
 }
 
 /// Delivers to every inbox of `route` that has room; the others drop it.
-pub(super) fn deliver_lossy(route: &Route, message: &Arc<Message>, size: u64) {
+pub(super) fn deliver_lossy(route: &Route, parcel: &Parcel) {
     let mut plan = Plan {
-        size,
+        size: parcel.size,
         found: route.generation,
         lossy: true,
         targets: route
@@ -72,14 +109,14 @@ pub(super) fn deliver_lossy(route: &Route, message: &Arc<Message>, size: u64) {
             .collect(),
     };
     for group in &route.groups {
-        if let Err(full) = plan.add_one_of(group, &mut Line::new(size)) {
+        if let Err(full) = plan.add_one_of(group, &mut Line::new(parcel.size)) {
             // The first is the one whose turn it was.
             full.iter()
                 .take(1)
                 .for_each(|mailbox| mailbox.count_dropped(1));
         }
     }
-    plan.commit(message);
+    plan.commit(parcel);
 }
 
 /// Where a message will go. Dropped, it gives the reserved room back.
@@ -150,16 +187,16 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn commit(mut self, message: &Arc<Message>) {
+    fn commit(mut self, parcel: &Parcel) {
         for (mailbox, reserved) in std::mem::take(&mut self.targets) {
             if reserved {
-                mailbox.push_reserved(message, self.size, self.found);
-            } else if mailbox.push(message, self.size, self.found) {
+                mailbox.push_reserved(parcel, self.found);
+            } else if mailbox.push(parcel, self.found) {
                 // Taken, or dropped and counted there.
             } else if self.lossy {
                 mailbox.count_dropped(1);
             } else {
-                mailbox.push_late(message, self.size, self.found);
+                mailbox.push_late(parcel, self.found);
             }
         }
     }

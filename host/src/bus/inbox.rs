@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::mailbox::Mailbox;
 use super::status::Record;
-use super::{InboxLimits, Message, Party, Shared, SubscribeError};
+use super::{InboxLimits, Kept, Message, Party, Shared, SubscribeError};
 use crate::names::TopicFilter;
 
 /// Messages of one subscription, in order, within limits. Dropping it ends the
@@ -40,6 +40,49 @@ impl Inbox {
         limits: InboxLimits,
     ) -> Result<(), SubscribeError> {
         party.resubscribe(&self.mailbox, filters, limits)
+    }
+
+    /// Leads one more filter here, as `party` may, which must be of the same name.
+    /// On an error nothing has changed. What waits stays, and nothing that is
+    /// published meanwhile is lost or comes twice.
+    ///
+    /// `kept` says which kept values that `filter` matches come now; for a shared
+    /// subscription none do.
+    pub fn extend(
+        &self,
+        party: &Party,
+        filter: &TopicFilter,
+        kept: Kept,
+    ) -> Result<(), SubscribeError> {
+        party.extend(&self.mailbox, filter, kept)
+    }
+
+    /// Leads `filter` here no more; false if it did not. What waits stays, also
+    /// what no other filter matches. Without filters it lets nothing in.
+    pub fn narrow(&self, filter: &TopicFilter) -> bool {
+        let mut subscribed = self.record.subscribed.lock();
+        let Some(count) = self.bus.narrow(&self.mailbox, filter) else {
+            return false;
+        };
+        let own = subscribed
+            .iter_mut()
+            .find(|own| Arc::ptr_eq(&own.mailbox, &self.mailbox));
+        if let Some(own) = own {
+            own.filters = count.max(1);
+        }
+        true
+    }
+
+    /// The filters that lead here, in order.
+    pub fn filters(&self) -> Arc<[TopicFilter]> {
+        self.mailbox.led().filters
+    }
+
+    /// Takes all that waits, oldest first.
+    pub fn unread(&self) -> Vec<Arc<Message>> {
+        let mut all = Vec::new();
+        self.mailbox.take(usize::MAX, &mut all);
+        all
     }
 
     /// Lets nothing in until it is [resubscribed](Self::resubscribe). What waits

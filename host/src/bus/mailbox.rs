@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Message;
+use super::delivery::Parcel;
 use super::queue::{InboxLimits, Queue};
 use super::status::Counters;
 use crate::names::{PartyName, Topic, TopicFilter};
@@ -137,6 +138,30 @@ impl Mailbox {
         send_home(&line);
     }
 
+    /// From `generation` on, `filters`, which include all before, lead here. Whoever
+    /// stands in line stays there: the way here is as good as it was.
+    pub(super) fn extend(&self, filters: Arc<[TopicFilter]>, generation: u64) {
+        let mut state = self.state.lock();
+        state.led = Led {
+            covered: Arc::clone(&filters),
+            filters,
+            rests_since: None,
+        };
+        state.since = generation;
+    }
+
+    /// From `generation` on, only `filters`, which led here before, do. What waits
+    /// stays; whoever stands in line is sent home, to look for the way again.
+    pub(super) fn narrow(&self, filters: Arc<[TopicFilter]>, generation: u64) {
+        let mut state = self.state.lock();
+        state.led.covered = Arc::clone(&filters);
+        state.led.filters = filters;
+        state.since = generation;
+        let line = std::mem::take(&mut state.line);
+        drop(state);
+        send_home(&line);
+    }
+
     /// From `generation` on, nothing leads here; what waits stays.
     pub(super) fn rest(&self, generation: u64) {
         let mut state = self.state.lock();
@@ -167,13 +192,14 @@ impl Mailbox {
 
     /// Puts a message in as the policy says; its route was found in the generation
     /// `found`. False if publishers must wait.
-    pub(super) fn push(&self, message: &Arc<Message>, size: u64, found: u64) -> bool {
+    pub(super) fn push(&self, parcel: &Parcel, found: u64) -> bool {
         let mut state = self.state.lock();
-        if state.turns_away(message, found) {
+        if state.turns_away(parcel, found) {
             return true;
         }
         let was_empty = state.queue.len() == 0;
         let limits = state.queue.limits();
+        let (message, size) = (parcel.share(limits.answers), parcel.size);
         if limits.overflow == Overflow::Block && size <= limits.bytes_max {
             if !state.line.is_empty() || !state.queue.has_room(size) {
                 return false;
@@ -192,10 +218,10 @@ impl Mailbox {
 
     /// Puts a message in, whatever its policy now says, that was on its way here when
     /// nobody had to wait yet, and that others have got: one for each publisher.
-    pub(super) fn push_late(&self, message: &Arc<Message>, size: u64, found: u64) {
+    pub(super) fn push_late(&self, parcel: &Parcel, found: u64) {
         let mut state = self.state.lock();
-        if !state.turns_away(message, found) {
-            state.queue.push(message, size);
+        if !state.turns_away(parcel, found) {
+            state.put(parcel);
             drop(state);
             self.arrived.notify_waiters();
         }
@@ -232,17 +258,17 @@ impl Mailbox {
     }
 
     /// Puts a message into the room promised for it.
-    pub(super) fn push_reserved(&self, message: &Arc<Message>, size: u64, found: u64) {
+    pub(super) fn push_reserved(&self, parcel: &Parcel, found: u64) {
         let mut state = self.state.lock();
-        state.queue.release(size);
-        if state.turns_away(message, found) {
+        state.queue.release(parcel.size);
+        if state.turns_away(parcel, found) {
             let turns = state.admit();
             drop(state);
             turns.iter().for_each(|turn| turn.notify_one());
             return;
         }
         let was_empty = state.queue.len() == 0;
-        state.queue.push(message, size);
+        state.put(parcel);
         drop(state);
         if was_empty {
             self.arrived.notify_waiters();
@@ -290,10 +316,11 @@ impl Mailbox {
     /// Moves up to `max` messages to `into`; returns how many.
     pub(super) fn take(&self, max: usize, into: &mut Vec<Arc<Message>>) -> usize {
         let mut state = self.state.lock();
-        let count = state.queue.take(max, into);
+        let (count, expired) = state.queue.take(max, into);
         let turns = state.admit();
         drop(state);
         turns.iter().for_each(|turn| turn.notify_one());
+        self.count_dropped(expired);
         if count > 0 {
             self.counters
                 .delivered
@@ -308,9 +335,9 @@ impl Mailbox {
         state.closed = true;
         let line = std::mem::take(&mut state.line);
         let mut rest = Vec::new();
-        let unread = state.queue.take(usize::MAX, &mut rest);
+        let (unread, expired) = state.queue.take(usize::MAX, &mut rest);
         drop(state);
-        self.count_dropped(unread as u64);
+        self.count_dropped(unread as u64 + expired);
         send_home(&line);
     }
 }
@@ -337,8 +364,14 @@ impl State {
     }
 
     /// Whether a message on its way by a route of that generation has no place here.
-    fn turns_away(&self, message: &Message, found: u64) -> bool {
-        self.closed || (self.is_stale(found) && !self.led.wants(&message.topic))
+    fn turns_away(&self, parcel: &Parcel, found: u64) -> bool {
+        self.closed || (self.is_stale(found) && !self.led.wants(&parcel.message().topic))
+    }
+
+    /// Puts in what fits, or must.
+    fn put(&mut self, parcel: &Parcel) {
+        let answers = self.queue.limits().answers;
+        self.queue.push(parcel.share(answers), parcel.size);
     }
 
     /// Promises free room to the first in line; returns whom to tell once the

@@ -1,11 +1,15 @@
 //! One message, and what bounds it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::names::Topic;
+use super::Receipt;
+use crate::names::{Qos, Topic};
 
 /// Bytes of the name of a media type.
 const CONTENT_TYPE_BYTES_MAX: usize = 128;
@@ -32,6 +36,30 @@ pub struct Message {
     /// How many plugins what led to it has passed through: 0 unless a plugin's port
     /// says otherwise. Never a guest's to set.
     pub hops: u8,
+    /// How surely it is to arrive beyond this bus.
+    pub qos: Qos,
+    /// When it is of no use any more: no inbox hands it out then.
+    pub expires_at: Option<Instant>,
+    /// Whether its publisher says that the payload is UTF-8.
+    pub utf8: bool,
+    /// Where it came in, if that matters to anyone.
+    pub origin: Option<Origin>,
+    /// Whoever answers for the message has it too: see [`super::InboxLimits`].
+    pub receipt: Option<Receipt>,
+}
+
+/// A way into the bus of which there may be several at one party: a session, an
+/// uplink. Never the same twice while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(NonZeroU64);
+
+impl Origin {
+    #[expect(clippy::new_without_default, reason = "each is another")]
+    pub fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MAX))
+    }
 }
 
 impl Message {
@@ -47,7 +75,24 @@ impl Message {
             correlation: None,
             properties: Properties::default(),
             hops: 0,
+            qos: Qos::default(),
+            expires_at: None,
+            utf8: false,
+            origin: None,
+            receipt: None,
         }
+    }
+
+    /// The same, for those who do not answer for it.
+    pub(super) fn without_receipt(&self) -> Self {
+        let mut message = self.clone();
+        message.receipt = None;
+        message
+    }
+
+    /// Whether it is of no use any more.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 
     /// What it takes in an inbox: the bytes of all its parts.

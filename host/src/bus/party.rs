@@ -6,13 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::delivery::{Full, Line, deliver, deliver_lossy};
+use super::delivery::{Full, Line, Parcel, deliver, deliver_lossy};
 use super::mailbox::Mailbox;
 use super::route_cache::RouteCache;
 use super::router::{LEVELS_MAX, Route};
 use super::status::{Record, Subscribed};
 use super::{
-    Grant, Inbox, InboxLimits, Message, PartyStatus, PublishError, Shared, SubscribeError,
+    Grant, Inbox, InboxLimits, Kept, Message, PartyStatus, PublishError, Reach, Shared,
+    SubscribeError,
 };
 use crate::names::{PartyName, Topic, TopicFilter};
 
@@ -112,25 +113,22 @@ impl Party {
     ///
     /// Refused as busy if an inbox that makes publishers wait is full: then
     /// nobody gets it.
-    pub fn publish(&self, message: Message) -> Result<(), PublishError> {
+    pub fn publish(&self, message: Message) -> Result<Reach, PublishError> {
         let outgoing = self.accept(message)?;
+        let mut line = Line::new(outgoing.parcel.size);
         let tried = self.attempt(&outgoing, |route| {
-            deliver(
-                route,
-                &outgoing.message,
-                outgoing.size,
-                &mut Line::new(outgoing.size),
-            )
+            deliver(route, &outgoing.parcel, &mut line)
         })?;
         self.settle(&outgoing, tried)
     }
 
     /// Hands a message to all who subscribe its topic and have room for it. An
-    /// inbox that makes publishers wait drops it when full, and counts it.
-    pub fn publish_lossy(&self, message: Message) -> Result<(), PublishError> {
+    /// inbox that makes publishers wait drops it when full, and counts it; that
+    /// settles its receipt there.
+    pub fn publish_lossy(&self, message: Message) -> Result<Reach, PublishError> {
         let outgoing = self.accept(message)?;
         let taken = self.attempt(&outgoing, |route| {
-            deliver_lossy(route, &outgoing.message, outgoing.size);
+            deliver_lossy(route, &outgoing.parcel);
             Ok(())
         })?;
         self.settle(&outgoing, taken)
@@ -139,12 +137,12 @@ impl Party {
     /// As [`publish`](Self::publish), but waits for room in inboxes that make
     /// publishers wait. How long is the caller's business; dropped before it
     /// is done, it has delivered nothing and holds nothing.
-    pub async fn publish_waiting(&self, message: Message) -> Result<(), PublishError> {
+    pub async fn publish_waiting(&self, message: Message) -> Result<Reach, PublishError> {
         let outgoing = self.accept(message)?;
-        let mut line = Line::new(outgoing.size);
+        let mut line = Line::new(outgoing.parcel.size);
         loop {
             let full = match self.attempt(&outgoing, |route| {
-                deliver(route, &outgoing.message, outgoing.size, &mut line)
+                deliver(route, &outgoing.parcel, &mut line)
             })? {
                 Err(full) => full,
                 taken => return self.settle(&outgoing, taken),
@@ -172,7 +170,7 @@ impl Party {
         let filters = self.check_filters(filters)?;
         let (party, counters) = (record.name.clone(), Arc::clone(&record.counters));
         let mut subscribed = record.subscribed.lock();
-        let count = self.count_filters(&filters, &subscribed, None)?;
+        let count = self.count_filters(filters.len(), &subscribed, None)?;
         let mailbox = Arc::new(Mailbox::new(party, counters, limits));
         bus.lead(&mailbox, &filters, limits)?;
         subscribed.push(Subscribed {
@@ -193,8 +191,33 @@ impl Party {
         let Attachment { bus, record, .. } = &*self.0;
         let filters = self.check_filters(filters)?;
         let mut subscribed = record.subscribed.lock();
-        let count = self.count_filters(&filters, &subscribed, Some(mailbox))?;
+        let count = self.count_filters(filters.len(), &subscribed, Some(mailbox))?;
         bus.lead(mailbox, &filters, limits)?;
+        let own = subscribed
+            .iter_mut()
+            .find(|own| Arc::ptr_eq(&own.mailbox, mailbox));
+        debug_assert!(own.is_some(), "the inbox of another party");
+        if let Some(own) = own {
+            own.filters = count;
+        }
+        Ok(())
+    }
+
+    /// As [`Inbox::extend`], whose mailbox this is.
+    pub(super) fn extend(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        filter: &TopicFilter,
+        kept: Kept,
+    ) -> Result<(), SubscribeError> {
+        let Attachment { bus, record, .. } = &*self.0;
+        self.check_filter(filter)?;
+        let mut subscribed = record.subscribed.lock();
+        let led = mailbox.led().filters;
+        let fresh = led.binary_search(filter).is_err();
+        let filters = led.len() + usize::from(fresh);
+        let count = self.count_filters(filters, &subscribed, Some(mailbox))?;
+        bus.extend(mailbox, filter, kept)?;
         let own = subscribed
             .iter_mut()
             .find(|own| Arc::ptr_eq(&own.mailbox, mailbox));
@@ -221,11 +244,11 @@ impl Party {
     /// with one.
     fn count_filters(
         &self,
-        filters: &[TopicFilter],
+        filters: usize,
         subscribed: &[Subscribed],
         but: Option<&Arc<Mailbox>>,
     ) -> Result<usize, SubscribeError> {
-        let count = filters.len().max(1);
+        let count = filters.max(1);
         let others = subscribed
             .iter()
             .filter(|other| but.is_none_or(|but| !Arc::ptr_eq(but, &other.mailbox)));
@@ -258,10 +281,12 @@ impl Party {
             return Err(self.refuse(fault));
         }
         message.published_at = now();
+        if let Some(receipt) = &message.receipt {
+            receipt.taken_by(&self.0.bus.closing);
+        }
         let retain = std::mem::replace(&mut message.retain, false);
         Ok(Outgoing {
-            size: message.size(),
-            message: Arc::new(message),
+            parcel: Parcel::new(message),
             retain,
         })
     }
@@ -271,38 +296,42 @@ impl Party {
         &self,
         out: &Outgoing,
         deliver: impl FnOnce(&Route) -> Result<(), Full>,
-    ) -> Result<Result<(), Full>, PublishError> {
+    ) -> Result<Result<Reach, Full>, PublishError> {
         let Attachment { bus, record, .. } = &*self.0;
         // Held throughout, so that whoever subscribes now gets the new value
         // once: either as the kept one or as it arrives.
         let kept = out.retain.then(|| bus.retained.lock());
-        let Some(route) = self.route(&out.message.topic) else {
-            let topic = out.message.topic.clone();
+        let published = out.parcel.message();
+        let Some(route) = self.route(&published.topic) else {
+            let topic = published.topic.clone();
             return Err(self.refuse(PublishError::NotGranted { topic }));
         };
         let tried = deliver(&route);
         if let (Ok(()), Some(mut kept)) = (&tried, kept) {
             let message = Message {
                 retain: true,
-                ..Message::clone(&out.message)
+                ..published.without_receipt()
             };
             if !kept.keep(&record.name, self.0.grant.is_none(), message) {
                 record.counters.unkept.fetch_add(1, Ordering::Relaxed);
             }
         }
-        Ok(tried)
+        Ok(tried.map(|()| route.reach()))
     }
 
     /// Counts the outcome.
-    fn settle(&self, out: &Outgoing, tried: Result<(), Full>) -> Result<(), PublishError> {
-        let Err(full) = tried else {
-            let counters = &self.0.record.counters;
-            counters.published.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+    fn settle(&self, out: &Outgoing, tried: Result<Reach, Full>) -> Result<Reach, PublishError> {
+        let full = match tried {
+            Ok(reach) => {
+                let counters = &self.0.record.counters;
+                counters.published.fetch_add(1, Ordering::Relaxed);
+                return Ok(reach);
+            }
+            Err(full) => full,
         };
         let subscriber = full.first().map_or(self.name(), |mailbox| mailbox.party());
         Err(self.refuse(PublishError::Busy {
-            topic: out.message.topic.clone(),
+            topic: out.parcel.message().topic.clone(),
             subscriber: subscriber.clone(),
         }))
     }
@@ -341,8 +370,7 @@ impl Party {
 
 /// A message on its way in.
 struct Outgoing {
-    message: Arc<Message>,
-    size: u64,
+    parcel: Parcel,
     retain: bool,
 }
 

@@ -5,12 +5,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hashbrown::HashMap;
 
 use super::Message;
 use crate::names::Topic;
 use crate::spec::Overflow;
+
+/// Messages that an empty queue always has room for.
+const ROOM_KEPT: usize = 64;
 
 /// What one inbox may hold, and its policy when full.
 ///
@@ -25,6 +29,10 @@ pub struct InboxLimits {
     pub bytes_max: u64,
     /// What becomes of a message that does not fit.
     pub overflow: Overflow,
+    /// Whether its owner keeps each message until it has done with it, and so
+    /// answers for it: its messages come with their receipts. What such an inbox
+    /// drops is settled thereby.
+    pub answers: bool,
 }
 
 impl InboxLimits {
@@ -47,6 +55,8 @@ pub(super) struct Queue {
     reserved_bytes: u64,
     /// How many messages ever left at the front: the number of the first one.
     left: u64,
+    /// Whether there may be messages among them that expire.
+    expiring: bool,
     /// For `latest-per-topic`, the number of each topic's newest message.
     newest: HashMap<Topic, u64>,
 }
@@ -60,6 +70,7 @@ impl Queue {
             reserved_messages: 0,
             reserved_bytes: 0,
             left: 0,
+            expiring: false,
             newest: HashMap::new(),
         }
     }
@@ -127,6 +138,7 @@ impl Queue {
             let number = self.left + self.waiting.len() as u64;
             self.newest.insert(message.topic.clone(), number);
         }
+        self.expiring |= message.expires_at.is_some();
         self.bytes += size;
         self.waiting.push_back(Arc::clone(message));
     }
@@ -161,6 +173,7 @@ impl Queue {
             return self.push_over_oldest(message, size);
         }
         *slot = Arc::clone(message);
+        self.expiring |= message.expires_at.is_some();
         self.bytes = others + size;
         1
     }
@@ -184,18 +197,45 @@ impl Queue {
         Some(message)
     }
 
-    /// Moves up to `max` messages to `into`, oldest first; returns how many.
-    pub(super) fn take(&mut self, max: usize, into: &mut Vec<Arc<Message>>) -> usize {
+    /// Drops what has expired among the first `max`, and so on until as many have
+    /// not; returns how many were dropped.
+    fn expire(&mut self, max: usize) -> u64 {
+        let now = Instant::now();
+        let (mut seen, mut bytes) = (0, 0);
+        let before = self.waiting.len();
+        self.waiting.retain(|message| {
+            let expired = seen < max && message.is_expired(now);
+            seen += usize::from(!expired);
+            bytes += if expired { message.size() } else { 0 };
+            !expired
+        });
+        let dropped = before - self.waiting.len();
+        if dropped > 0 {
+            self.bytes -= bytes;
+            self.number();
+        }
+        dropped as u64
+    }
+
+    /// Moves up to `max` messages that have not expired to `into`, oldest first;
+    /// returns how many, and how many had.
+    pub(super) fn take(&mut self, max: usize, into: &mut Vec<Arc<Message>>) -> (usize, u64) {
+        let expired = if self.expiring { self.expire(max) } else { 0 };
         let count = self.waiting.len().min(max);
         if count == self.waiting.len() {
             self.bytes = 0;
             self.newest.clear();
             self.left += count as u64;
+            self.expiring = false;
             into.extend(self.waiting.drain(..));
+            // A burst is over: its room is not kept for the next one.
+            if self.waiting.capacity() > ROOM_KEPT && self.waiting.capacity() / 4 > count {
+                self.waiting.shrink_to(count.max(ROOM_KEPT / 2));
+            }
         } else {
             into.extend((0..count).map_while(|_| self.pop()));
         }
-        count
+        (count, expired)
     }
 }
 

@@ -37,6 +37,13 @@ pub(super) struct Had<'a> {
     pub(super) last: u64,
 }
 
+impl Had<'_> {
+    pub(super) const NOTHING: Self = Self {
+        filters: &[],
+        last: 0,
+    };
+}
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeptUsage {

@@ -4,18 +4,21 @@
 //! topics come from strangers and may be deep. Routes found are cached by each
 //! party and die with the generation they were found in.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 
+use super::Reach;
 use super::mailbox::Mailbox;
 use crate::names::{Topic, TopicFilter};
 
 /// Levels of one filter; a node of the tree for each.
 pub(super) const LEVELS_MAX: usize = 128;
-/// Emptied nodes that are kept before the tree is built anew.
-const EMPTIED_MAX: usize = 1024;
+
+/// The node that all filters begin at.
+const ROOT: u32 = 0;
 
 /// Where the messages of one topic go.
 #[derive(Debug, Default)]
@@ -38,6 +41,15 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// The same group, in turn as before, with other members.
+    fn with(&self, members: Vec<Arc<Mailbox>>) -> Arc<Self> {
+        Arc::new(Self {
+            name: Arc::clone(&self.name),
+            members,
+            next: Arc::clone(&self.next),
+        })
+    }
+
     /// The members, beginning with the one whose turn it is.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
@@ -50,19 +62,27 @@ impl Group {
 #[derive(Debug)]
 pub(super) struct Router {
     nodes: Vec<Node>,
-    subscriptions: Vec<(TopicFilter, Arc<Mailbox>)>,
-    /// Removals since the tree was built.
-    removed: usize,
+    /// Nodes that no filter needs.
+    free: Vec<u32>,
+    subscriptions: usize,
 }
 
+/// Kept small: nearly every device has a few of its own.
 #[derive(Debug, Default)]
 struct Node {
-    names: HashMap<String, usize>,
-    plus: Option<usize>,
+    names: HashMap<Box<str>, u32>,
+    plus: Option<NonZeroU32>,
     /// Of filters that end here.
-    here: Leaf,
+    here: Option<Box<Leaf>>,
     /// Of filters that go on with `#`.
-    below: Leaf,
+    below: Option<Box<Leaf>>,
+}
+
+impl Node {
+    fn is_unneeded(&self) -> bool {
+        let leaves = self.here.is_some() || self.below.is_some();
+        !leaves && self.plus.is_none() && self.names.is_empty()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -75,13 +95,13 @@ impl Router {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Node::default()],
-            subscriptions: Vec::new(),
-            removed: 0,
+            free: Vec::new(),
+            subscriptions: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.subscriptions.len()
+        self.subscriptions
     }
 
     #[cfg(test)]
@@ -89,61 +109,101 @@ impl Router {
         self.nodes.len()
     }
 
+    /// Adds a subscription that the inbox does not have yet.
     pub(super) fn insert(&mut self, filter: &TopicFilter, mailbox: &Arc<Mailbox>) {
-        self.subscriptions
-            .push((filter.clone(), Arc::clone(mailbox)));
-        if let Some(leaf) = self.leaf(filter) {
-            leaf.insert(filter.group(), mailbox);
-        }
-    }
-
-    /// Removes all subscriptions of an inbox.
-    pub(super) fn remove(&mut self, mailbox: &Arc<Mailbox>) {
-        let (gone, kept) = std::mem::take(&mut self.subscriptions)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(_, other)| Arc::ptr_eq(other, mailbox));
-        self.subscriptions = kept;
-        for (filter, _) in &gone {
-            if let Some(leaf) = self.leaf(filter) {
-                leaf.remove(mailbox);
-            }
-        }
-        self.removed += gone
-            .iter()
-            .map(|(filter, _)| filter.levels().count())
-            .sum::<usize>();
-        if self.removed > EMPTIED_MAX.max(self.nodes.len() / 2) {
-            self.rebuild();
-        }
-    }
-
-    fn rebuild(&mut self) {
-        let mut old = std::mem::replace(self, Self::new());
-        for (filter, mailbox) in std::mem::take(&mut old.subscriptions) {
-            // The turns of a group begin anew, which does no harm.
-            self.insert(&filter, &mailbox);
-        }
-    }
-
-    /// Where subscriptions of this filter hang; its nodes are made if missing.
-    fn leaf(&mut self, filter: &TopicFilter) -> Option<&mut Leaf> {
-        let mut at = 0;
+        let mut at = ROOT;
         for level in filter.levels() {
             if level == "#" {
-                return self.nodes.get_mut(at).map(|node| &mut node.below);
+                break;
             }
-            let fresh = self.nodes.len();
-            let node = self.nodes.get_mut(at)?;
-            at = if level == "+" {
-                *node.plus.get_or_insert(fresh)
-            } else {
-                *node.names.entry_ref(level).or_insert(fresh)
+            at = match self.step(at, level) {
+                Some(next) => next,
+                None => self.grow(at, level),
             };
-            if at == fresh {
-                self.nodes.push(Node::default());
+        }
+        if let Some(node) = self.node(at) {
+            let leaf = leaf_of(node, filter).get_or_insert_default();
+            leaf.insert(filter.group(), mailbox);
+            self.subscriptions += 1;
+        }
+    }
+
+    /// Removes a subscription that the inbox has, and the nodes that only it needed.
+    pub(super) fn remove(&mut self, filter: &TopicFilter, mailbox: &Arc<Mailbox>) {
+        let mut path = Vec::new();
+        let mut at = ROOT;
+        for level in filter.levels() {
+            if level == "#" {
+                break;
+            }
+            let Some(next) = self.step(at, level) else {
+                return;
+            };
+            path.push((at, level));
+            at = next;
+        }
+        let Some(node) = self.node(at) else { return };
+        let place = leaf_of(node, filter);
+        let Some(leaf) = place else { return };
+        self.subscriptions -= usize::from(leaf.remove(filter.group(), mailbox));
+        // Borrowed anew: the count lies beside the nodes.
+        if let Some(node) = self.node(at) {
+            leaf_of(node, filter).take_if(|leaf| leaf.is_empty());
+        }
+        self.prune(at, path);
+    }
+
+    /// Frees the node `at`, to which `path` leads, and those before it, as far as
+    /// none of them is needed.
+    fn prune(&mut self, mut at: u32, mut path: Vec<(u32, &str)>) {
+        while let Some((parent, level)) = path.pop() {
+            match self.node(at) {
+                Some(node) if node.is_unneeded() => *node = Node::default(),
+                _ => return,
+            }
+            self.free.push(at);
+            if let Some(node) = self.node(parent) {
+                if level == "+" {
+                    node.plus = None;
+                } else {
+                    node.names.remove(level);
+                    if node.names.len() < node.names.capacity() / 4 {
+                        node.names.shrink_to_fit();
+                    }
+                }
+            }
+            at = parent;
+        }
+    }
+
+    fn node(&mut self, at: u32) -> Option<&mut Node> {
+        self.nodes.get_mut(at as usize)
+    }
+
+    /// Where `level` leads from the node `at`.
+    fn step(&self, at: u32, level: &str) -> Option<u32> {
+        let node = self.nodes.get(at as usize)?;
+        if level == "+" {
+            node.plus.map(NonZeroU32::get)
+        } else {
+            node.names.get(level).copied()
+        }
+    }
+
+    /// Makes a node where `level` leads from the node `at`.
+    fn grow(&mut self, at: u32, level: &str) -> u32 {
+        let fresh = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(Node::default());
+            u32::try_from(self.nodes.len() - 1).expect("subscriptions are bounded")
+        });
+        if let Some(node) = self.node(at) {
+            if level == "+" {
+                node.plus = NonZeroU32::new(fresh);
+            } else {
+                node.names.insert(level.into(), fresh);
             }
         }
-        self.nodes.get_mut(at).map(|node| &mut node.here)
+        fresh
     }
 
     pub(super) fn route(&self, topic: &Topic, generation: u64) -> Route {
@@ -157,17 +217,18 @@ impl Router {
             let mut next = Vec::new();
             for node in reached {
                 if wild {
-                    route.add(&node.below);
-                    next.extend(node.plus.and_then(|at| self.nodes.get(at)));
+                    route.add(node.below.as_deref());
+                    next.extend(node.plus.and_then(|at| self.nodes.get(at.get() as usize)));
                 }
-                next.extend(node.names.get(name).and_then(|&at| self.nodes.get(at)));
+                let named = node.names.get(name);
+                next.extend(named.and_then(|&at| self.nodes.get(at as usize)));
             }
             reached = next;
             wild = true;
         }
         for node in reached {
-            route.add(&node.here);
-            route.add(&node.below);
+            route.add(node.here.as_deref());
+            route.add(node.below.as_deref());
         }
         route.direct.sort_by_key(Arc::as_ptr);
         route.direct.dedup_by(|one, other| Arc::ptr_eq(one, other));
@@ -180,47 +241,80 @@ impl Router {
     }
 }
 
+/// Where subscriptions of `filter` hang at the node where its levels end.
+fn leaf_of<'a>(node: &'a mut Node, filter: &TopicFilter) -> &'a mut Option<Box<Leaf>> {
+    if filter.levels().next_back() == Some("#") {
+        &mut node.below
+    } else {
+        &mut node.here
+    }
+}
+
 impl Route {
-    fn add(&mut self, leaf: &Leaf) {
-        self.direct.extend(leaf.direct.iter().cloned());
-        self.groups.extend(leaf.groups.iter().cloned());
+    fn add(&mut self, leaf: Option<&Leaf>) {
+        if let Some(leaf) = leaf {
+            self.direct.extend(leaf.direct.iter().cloned());
+            self.groups.extend(leaf.groups.iter().cloned());
+        }
+    }
+
+    /// Whether it leads anywhere.
+    pub(super) fn reach(&self) -> Reach {
+        if self.direct.is_empty() && self.groups.is_empty() {
+            Reach::Nobody
+        } else {
+            Reach::Some
+        }
     }
 }
 
 impl Leaf {
+    fn is_empty(&self) -> bool {
+        self.direct.is_empty() && self.groups.is_empty()
+    }
+
     fn insert(&mut self, group: Option<&str>, mailbox: &Arc<Mailbox>) {
         let Some(name) = group else {
+            if self.direct.is_empty() {
+                self.direct.reserve_exact(1);
+            }
             self.direct.push(Arc::clone(mailbox));
             return;
         };
-        let mut members = vec![Arc::clone(mailbox)];
-        let mut next = Arc::default();
-        if let Some(old) = self.groups.iter().find(|group| &*group.name == name) {
-            members.splice(0..0, old.members.iter().cloned());
-            next = Arc::clone(&old.next);
+        let old = self.groups.iter_mut().find(|group| &*group.name == name);
+        if let Some(old) = old {
+            let members = old.members.iter().chain([mailbox]);
+            *old = old.with(members.cloned().collect());
+        } else {
+            self.groups.push(Arc::new(Group {
+                name: name.into(),
+                members: vec![Arc::clone(mailbox)],
+                next: Arc::default(),
+            }));
         }
-        self.groups.retain(|group| &*group.name != name);
-        let name = name.into();
-        self.groups.push(Arc::new(Group {
-            name,
-            members,
-            next,
-        }));
     }
 
-    fn remove(&mut self, mailbox: &Arc<Mailbox>) {
-        self.direct.retain(|other| !Arc::ptr_eq(other, mailbox));
-        for group in &mut self.groups {
-            let members = group
-                .members
-                .iter()
-                .filter(|other| !Arc::ptr_eq(other, mailbox));
-            *group = Arc::new(Group {
-                name: Arc::clone(&group.name),
-                members: members.cloned().collect(),
-                next: Arc::clone(&group.next),
-            });
+    /// False if it is not here.
+    fn remove(&mut self, group: Option<&str>, mailbox: &Arc<Mailbox>) -> bool {
+        let is_it = |other: &Arc<Mailbox>| Arc::ptr_eq(other, mailbox);
+        let Some(name) = group else {
+            let place = self.direct.iter().position(is_it);
+            place.map(|place| self.direct.swap_remove(place));
+            return place.is_some();
+        };
+        let Some(at) = self.groups.iter().position(|group| &*group.name == name) else {
+            return false;
+        };
+        let Some(group) = self.groups.get_mut(at) else {
+            return false;
+        };
+        let before = group.members.len();
+        let members = group.members.iter().filter(|other| !is_it(other));
+        *group = group.with(members.cloned().collect());
+        let removed = group.members.len() < before;
+        if group.members.is_empty() {
+            self.groups.remove(at);
         }
-        self.groups.retain(|group| !group.members.is_empty());
+        removed
     }
 }

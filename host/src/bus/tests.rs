@@ -34,6 +34,7 @@ fn limits(messages_max: u32, overflow: Overflow) -> InboxLimits {
         messages_max,
         bytes_max: 1 << 20,
         overflow,
+        answers: false,
     }
 }
 

@@ -29,6 +29,7 @@ const SHOWN: InboxLimits = InboxLimits {
     messages_max: 4_096,
     bytes_max: 8 << 20,
     overflow: Overflow::DropOldest,
+    answers: false,
 };
 
 #[derive(Debug, clap::Args)]

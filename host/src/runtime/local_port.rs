@@ -121,6 +121,8 @@ impl LocalPort {
             messages_max: self.limits.inbox_messages_max.get(),
             bytes_max: self.limits.inbox_bytes_max.get(),
             overflow: self.limits.inbox_overflow,
+            // Held until it is handled, rejected or dead.
+            answers: true,
         }
     }
 

@@ -125,6 +125,7 @@ impl Load {
             messages_max: 65_536,
             bytes_max: 256 << 20,
             overflow: Overflow::Block,
+            answers: false,
         };
         let party = host.app.bus().attach("bench".parse()?, grant)?;
         let inbox = party.subscribe(&["bench/out".parse()?], limits)?;

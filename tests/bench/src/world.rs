@@ -184,6 +184,7 @@ pub(crate) fn subscribe(party: &Party, filter: &str) -> Outcome<Inbox> {
         messages_max: INBOX_MESSAGES_MAX,
         bytes_max: 1 << 30,
         overflow: Overflow::Block,
+        answers: false,
     };
     Ok(party.subscribe(&filters(&[filter])?, limits)?)
 }

@@ -25,6 +25,7 @@ const LISTENER: InboxLimits = InboxLimits {
     messages_max: 10_000,
     bytes_max: 64 << 20,
     overflow: Overflow::DropOldest,
+    answers: false,
 };
 
 /// A host, serving.

@@ -257,6 +257,7 @@ impl Host {
             messages_max: 10_000,
             bytes_max: 16 << 20,
             overflow: Overflow::DropNewest,
+            answers: false,
         };
         let host = self.app.bus().host_party();
         host.subscribe(&[filter.parse().unwrap()], limits).unwrap()

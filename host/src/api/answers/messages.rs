@@ -29,6 +29,7 @@ const TAP: InboxLimits = InboxLimits {
     messages_max: 1_024,
     bytes_max: 4 << 20,
     overflow: Overflow::DropOldest,
+    answers: false,
 };
 /// Bytes of a message to be published, as JSON.
 const MESSAGE_BYTES_MAX: u64 = 4 << 20;

@@ -82,7 +82,7 @@ proptest! {
         bytes_max in 0..120u64,
         steps in steps(),
     ) {
-        let limits = InboxLimits { messages_max, bytes_max, overflow };
+        let limits = InboxLimits { messages_max, bytes_max, overflow, answers: false };
         let (mut queue, mut model) = (Queue::new(limits), Model::default());
         let mut dropped = 0;
         for (serial, step) in (0u64..).zip(steps) {
@@ -97,7 +97,8 @@ proptest! {
                 }
                 Step::Take(max) => {
                     let mut taken = Vec::new();
-                    let count = queue.take(max, &mut taken);
+                    let (count, expired) = queue.take(max, &mut taken);
+                    prop_assert_eq!(expired, 0);
                     prop_assert_eq!(count, model.waiting.len().min(max));
                     let expected: Vec<_> = model.waiting.drain(..count).collect();
                     let serials: Vec<_> = taken.iter().map(|one| one.published_at).collect();

@@ -15,6 +15,7 @@ fn line() -> (Party, Inbox) {
         messages_max: 64,
         bytes_max: 1 << 20,
         overflow: Overflow::DropOldest,
+        answers: false,
     };
     let inbox = party.subscribe(&filters, limits).unwrap();
     (party, inbox)

@@ -20,6 +20,7 @@ const WAITING: InboxLimits = InboxLimits {
     messages_max: 4_096,
     bytes_max: 4 << 20,
     overflow: Overflow::DropNewest,
+    answers: false,
 };
 const STATES: &str = "$selvedge/state/plugin/+";
 const DEAD_LETTERS: &str = "$selvedge/dead-letter/+";

@@ -69,7 +69,8 @@ impl LocalPort {
                 waited.map_err(|_| Refusal::Busy(millis(self.publish_wait)))?
             }
         };
-        outcome.map_err(|error| self.refusal(&error))
+        outcome.map_err(|error| self.refusal(&error))?;
+        Ok(())
     }
 
     fn refusal(&self, error: &PublishError) -> Refusal {
