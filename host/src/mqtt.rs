@@ -5,11 +5,22 @@
 //! module's business, nor is any connection. Nothing is reserved for what a peer
 //! merely announces.
 
+mod decoder;
+mod encoder;
+mod error;
 mod packet;
+mod packet_type;
+mod property;
 mod reason;
 
+pub use decoder::{Decoder, PacketLimits};
+pub use encoder::{
+    EncodedPublish, Peer, PublishHead, encode, encode_publish, encode_publish_head, encoded_len,
+};
+pub use error::{DecodeError, EncodeError, PublishFlaw};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketId, Publish, PublishProperties,
     RetainHandling, SubAck, Subscribe, Subscription, Unsubscribe, UserProperties, Version, Will,
 };
+pub use packet_type::{PacketType, Side};
 pub use reason::Reason;

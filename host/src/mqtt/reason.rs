@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::{PacketType, Side};
+
 /// Why, in one byte: below 0x80 it went well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reason(pub u8);
@@ -84,5 +86,62 @@ impl fmt::Display for Reason {
 impl fmt::Debug for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+/// The codes that `packet` may bring to `side` in 5.0.
+pub(super) fn allowed(packet: PacketType, side: Side) -> &'static [u8] {
+    match (packet, side) {
+        (PacketType::ConnAck, _) => &[
+            0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90,
+            0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F,
+        ],
+        (PacketType::PubAck | PacketType::PubRec, _) => {
+            &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]
+        }
+        (PacketType::PubRel | PacketType::PubComp, _) => &[0x00, 0x92],
+        (PacketType::SubAck, _) => &[
+            0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2,
+        ],
+        (PacketType::UnsubAck, _) => &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91],
+        (PacketType::Disconnect, Side::Server) => &[
+            0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+        ],
+        (PacketType::Disconnect, Side::Client) => &[
+            0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94,
+            0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+        ],
+        (PacketType::Auth, Side::Server) => &[0x18, 0x19],
+        (PacketType::Auth, Side::Client) => &[0x00, 0x18],
+        _ => &[],
+    }
+}
+
+/// CONNACK's return codes in 3.1.1 (section 3.2.2.3 there), by number.
+const RETURN_CODES: [Reason; 6] = [
+    Reason::SUCCESS,
+    Reason::UNSUPPORTED_VERSION,
+    Reason::CLIENT_ID_NOT_VALID,
+    Reason::SERVER_UNAVAILABLE,
+    Reason::BAD_CREDENTIALS,
+    Reason::NOT_AUTHORIZED,
+];
+
+impl Reason {
+    /// Of CONNACK in 3.1.1.
+    pub(super) fn of_return_code(code: u8) -> Option<Self> {
+        RETURN_CODES.get(usize::from(code)).copied()
+    }
+
+    /// The nearest for CONNACK in 3.1.1.
+    pub(super) fn return_code(self) -> u8 {
+        match self {
+            _ if !self.is_failure() => 0,
+            Self::UNSUPPORTED_VERSION => 1,
+            Self::CLIENT_ID_NOT_VALID => 2,
+            Self::BAD_CREDENTIALS | Self::BAD_AUTHENTICATION_METHOD => 4,
+            Self::NOT_AUTHORIZED | Self::BANNED => 5,
+            _ => 3,
+        }
     }
 }
