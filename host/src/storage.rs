@@ -7,6 +7,7 @@
 mod bucket;
 mod device_key;
 mod files;
+mod log;
 
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -20,13 +21,21 @@ use parking_lot::Mutex;
 pub use bucket::{Bucket, BucketError, KEY_BYTES_MAX};
 pub use device_key::DeviceKey;
 pub use files::{FILE_BYTES_MAX, FileError, FileStore};
+pub use log::{LOG_ENTRY_BYTES_MAX, LOG_NAME_BYTES_MAX, Lane, Log, LogError, entry_size};
 
 /// Bytes of cache and of journal that the store may hold.
 const CACHE_BYTES: u64 = 4 << 20;
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of logs that are kept in memory until they are written out: most entries
+/// go before.
+const LOGS_MEMORY_BYTES_MAX: u64 = 8 << 20;
+
 /// What is used of each bucket that somebody has open.
 type InUse = Mutex<HashMap<String, Weak<Mutex<u64>>>>;
+
+/// The logs that somebody has open.
+type OpenLogs = Mutex<HashMap<String, Weak<log::Shared>>>;
 
 /// The store in the data directory.
 #[derive(Clone)]
@@ -35,6 +44,9 @@ pub struct Storage {
     buckets: Keyspace,
     directory: Arc<Path>,
     in_use: Arc<InUse>,
+    logs: Keyspace,
+    open_logs: Arc<OpenLogs>,
+    sync: Arc<log::GroupSync>,
 }
 
 /// Why the store cannot be used.
@@ -75,9 +87,13 @@ impl Storage {
                 .worker_threads(1)
                 .open()?;
             let buckets = database.keyspace("buckets", KeyspaceCreateOptions::default)?;
-            Ok((database, buckets))
+            // Their own: what is removed from them does not slow the buckets.
+            let logs = database.keyspace("logs", || {
+                KeyspaceCreateOptions::default().max_memtable_size(LOGS_MEMORY_BYTES_MAX)
+            })?;
+            Ok((database, buckets, logs))
         };
-        let (database, buckets) = open().map_err(|error| {
+        let (database, buckets, logs) = open().map_err(|error| {
             let path = path.clone();
             match error {
                 fjall::Error::Locked => StorageError::InUse { path },
@@ -89,6 +105,9 @@ impl Storage {
             buckets,
             directory: directory.into(),
             in_use: Arc::default(),
+            logs,
+            open_logs: Arc::default(),
+            sync: Arc::default(),
         })
     }
 
@@ -103,6 +122,39 @@ impl Storage {
         let bucket = Bucket::open(database, keyspace, name, bytes_max, used)?;
         in_use.insert(name.to_owned(), bucket.used());
         Ok(bucket)
+    }
+
+    /// Opens the log called `name`, which may hold `bytes_max`. All who have it open
+    /// share it, each with its own quota.
+    pub fn log(&self, name: &str, bytes_max: u64) -> Result<Log, LogError> {
+        // Held while it is counted: nobody writes before it is.
+        let mut open = self.open_logs.lock();
+        if let Some(shared) = open.get(name).and_then(Weak::upgrade) {
+            return Ok(Log::new(shared, bytes_max));
+        }
+        let (database, keyspace) = (self.database.clone(), self.logs.clone());
+        let shared = log::Shared::open(database, keyspace, Arc::clone(&self.sync), name)?;
+        let shared = Arc::new(shared);
+        open.retain(|_, log| log.strong_count() > 0);
+        open.insert(name.to_owned(), Arc::downgrade(&shared));
+        Ok(Log::new(shared, bytes_max))
+    }
+
+    /// The names of the logs that begin with `prefix`, in order: of those that
+    /// anything was ever appended to.
+    pub fn log_names(&self, prefix: &str) -> Result<Vec<String>, LogError> {
+        log::names(&self.logs, prefix)
+    }
+
+    /// Forgets the log called `name`, its numbers included; false if somebody has
+    /// it open.
+    pub fn forget_log(&self, name: &str) -> Result<bool, LogError> {
+        let open = self.open_logs.lock();
+        if open.get(name).is_some_and(|log| log.strong_count() > 0) {
+            return Ok(false);
+        }
+        log::forget(&self.database, &self.logs, name)?;
+        Ok(true)
     }
 
     /// The files that deployments were handed in with.
