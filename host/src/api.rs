@@ -47,9 +47,9 @@ use crate::deployment::deployments::Deployments;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{RestartPolicy, Supervisor, Unit, WhenLost};
 
+pub use crate::tls::TlsError;
 pub use access::Role;
 pub use server::Served;
-pub use tls::TlsError;
 
 /// Streams of viewers, and of operators.
 const STREAMS_MAX: usize = 16;

@@ -54,6 +54,10 @@ pub struct HttpsConfig {
     /// The authorities that vouch for clients (PEM). Relative to this file. Make
     /// one for this purpose: whoever it vouches for may connect.
     pub client_ca: PathBuf,
+    /// Revocation lists of these authorities (PEM), one of each at least. Relative to
+    /// this file. Read again when it changes.
+    #[serde(default)]
+    pub crl: Option<PathBuf>,
     /// Who may look, by the identity in the client's certificate: its first URI,
     /// else DNS name, else mail address, else common name.
     #[serde(default)]
@@ -72,9 +76,10 @@ impl ApiConfig {
                 certificate,
                 key,
                 client_ca,
+                crl,
                 ..
             } = https;
-            [certificate, key, client_ca]
+            [certificate, key, client_ca].into_iter().chain(crl)
         });
         for path in self.socket.iter_mut().chain(files) {
             *path = folder.join(&path);

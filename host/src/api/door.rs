@@ -29,7 +29,7 @@ use super::access::{Users, certified};
 use super::config::HttpsConfig;
 use super::connection::{Bytes, Connection, Patience, Peer};
 use super::places::Places;
-use super::tls::{Tls, identity};
+use crate::tls::{Identity, Server};
 
 /// Callers of whom it is not yet known who they are.
 const ENTERING_MAX: usize = 32;
@@ -60,7 +60,7 @@ pub(super) enum Way {
 /// Who is let in over the network.
 #[derive(Debug)]
 pub(super) struct Guard {
-    pub(super) tls: Tls,
+    pub(super) tls: Server,
     pub(super) config: HttpsConfig,
 }
 
@@ -136,7 +136,11 @@ impl Entry {
         guard: Arc<Guard>,
     ) -> Option<Connection> {
         let tls = Arc::clone(&guard);
-        let tls = spawn_blocking(move || tls.tls.current()).await.ok()?;
+        let look = move || {
+            tls.tls.look();
+            tls.tls.terms().config()
+        };
+        let tls = spawn_blocking(look).await.ok()?;
         let handshake = TlsAcceptor::from(tls).accept(stream);
         let stream = match timeout(self.patience.entry, handshake).await {
             Ok(Ok(stream)) => stream,
@@ -150,12 +154,12 @@ impl Entry {
             }
         };
         let (_, session) = stream.get_ref();
-        let name = identity(session.peer_certificates()?.first()?);
-        let Some(name) = name else {
+        let identity = Identity::of(session.peer_certificates()?.first()?);
+        let Some(name) = identity.as_ref().and_then(Identity::name) else {
             debug!(client = %from, "connection refused: its certificate has no name");
             return None;
         };
-        let caller = certified(&guard.config, name);
+        let caller = certified(&guard.config, name.to_owned());
         let (stopping, cut) = (self.stopping.clone(), self.cut.child_token());
         let peer = Peer::new(caller, stopping, cut);
         self.seat(Box::new(stream), peer).await

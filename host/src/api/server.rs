@@ -21,7 +21,6 @@ use super::access::Users;
 use super::config::{ApiConfig, HttpsConfig};
 use super::connection::{Patience, Peer};
 use super::door::{Door, Guard, SocketFile, Way, listen};
-use super::tls::Tls;
 use super::{Api, ServeError, policy, routes};
 use crate::supervisor::{Unit, UnitContext, UnitResult};
 
@@ -96,7 +95,7 @@ impl Https {
             address: config.listen,
             source,
         };
-        let tls = Tls::open(config)?;
+        let tls = super::tls::open(config)?;
         let listener = std::net::TcpListener::bind(config.listen).map_err(fault)?;
         listener.set_nonblocking(true).map_err(fault)?;
         let listener = TcpListener::from_std(listener).map_err(fault)?;

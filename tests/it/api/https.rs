@@ -87,6 +87,7 @@ impl Site {
             certificate: folder.path().join("host.pem"),
             key: folder.path().join("host.key"),
             client_ca: folder.path().join("clients.pem"),
+            crl: None,
             viewers: vec!["console.example".to_owned()],
             operators: vec!["urn:site:anna".to_owned()],
         };

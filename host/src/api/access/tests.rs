@@ -87,6 +87,7 @@ fn certificates_count_by_their_exact_identity() {
         certificate: "c".into(),
         key: "k".into(),
         client_ca: "a".into(),
+        crl: None,
         viewers: vec!["console.example".into()],
         operators: vec!["urn:line:anna".into()],
     };

@@ -1,0 +1,66 @@
+//! Terms that follow their files.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use super::TlsError;
+use super::files::Stamp;
+use super::server::{ServerSettings, Terms};
+use crate::error_chain::ErrorChain;
+
+/// One side that listens, and what it goes by as its files are now.
+#[derive(Debug)]
+pub struct Server {
+    settings: ServerSettings,
+    /// When the files were changed that were looked at last.
+    seen: Mutex<[Stamp; 4]>,
+    terms: ArcSwap<Terms>,
+}
+
+impl Server {
+    /// Reads the files.
+    pub fn open(settings: ServerSettings) -> Result<Self, TlsError> {
+        // Before they are read: what changes meanwhile is read again.
+        let seen = settings.stamps();
+        let terms = settings.terms()?;
+        Ok(Self {
+            settings,
+            seen: Mutex::new(seen),
+            terms: ArcSwap::from_pointee(terms),
+        })
+    }
+
+    /// What the next handshake goes by, as the files were when last looked at.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
+    }
+
+    /// Looks at the files, and reads them again if they changed; whether there are
+    /// other terms now. What cannot be used changes nothing. Blocks.
+    pub fn look(&self) -> bool {
+        let mut seen = self.seen.lock();
+        let now = self.settings.stamps();
+        if now == *seen {
+            return false;
+        }
+        *seen = now;
+        match self.settings.terms() {
+            Ok(terms) => {
+                self.terms.store(Arc::new(terms));
+                info!("certificates read again");
+                true
+            }
+            Err(error) => {
+                let (code, error) = (error.code(), ErrorChain(&error).to_string());
+                warn!(
+                    code,
+                    error, "certificates not read again: the old ones serve"
+                );
+                false
+            }
+        }
+    }
+}
