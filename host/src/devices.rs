@@ -5,6 +5,17 @@
 //! subscribe, what it may cost. Whoever has no file is nobody. Files are read
 //! again when they change; one that cannot be read leaves the device as it was.
 
+mod admission;
+mod class;
 mod device;
+mod disk;
+mod file;
+mod follow;
+mod registry;
+mod table;
 
+pub use admission::NotAdmitted;
+pub use class::{ClassConfig, Rules};
 pub use device::{Device, Quota};
+pub use file::{DeviceFile, FileError, Retiring, Revoked};
+pub use registry::{Devices, DevicesError, Fault, Registered, Standing};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::devices::Quota;
+use crate::devices::{ClassConfig, Quota};
 use crate::names::{PartyName, PluginName};
 
 /// The MQTT server for client devices.
@@ -40,19 +40,6 @@ pub struct BrokerConfig {
     /// What sessions outlast, and what they may hold.
     #[serde(default)]
     pub sessions: SessionConfig,
-}
-
-/// Topics and bounds that devices of one kind have in common. `{device}` stands
-/// for the device's name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ClassConfig {
-    /// Topic filters that they may publish to: `telemetry/+/{device}/#`.
-    pub publish: Vec<String>,
-    /// Topic filters that they may subscribe.
-    pub subscribe: Vec<String>,
-    /// What each may cost.
-    pub quota: Option<Quota>,
 }
 
 /// How TLS is spoken. Paths are relative to this file; all are read again when

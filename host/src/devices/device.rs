@@ -13,7 +13,9 @@ use crate::tls::Fingerprint;
 pub struct Device {
     /// Its name on the bus.
     pub name: PartyName,
-    /// The certificates it may show; empty: any that names it.
+    /// The kind of device it is, if it is of one.
+    pub class: Option<String>,
+    /// The certificates it may show now; empty: any that names it.
     pub fingerprints: Vec<Fingerprint>,
     /// Topics it may publish to; none but those.
     pub publish: Vec<TopicFilter>,

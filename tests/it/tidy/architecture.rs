@@ -20,7 +20,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", BASE),
     (
         "devices",
-        &["tls", "storage", "names", "spec", "error_chain"],
+        &[
+            "tls",
+            "storage",
+            "supervisor",
+            "names",
+            "spec",
+            "error_chain",
+        ],
     ),
     (
         "retention",
@@ -118,6 +125,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "broker",
             "devices",
+            "bus",
             "tls",
             "supervisor",
             "names",
