@@ -30,35 +30,42 @@ pub(super) fn unpack(pins: &Path, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `bin/mbpoll` finds its library; `bin/docker-registry` is on its own.
+/// What `bin` gets a script for: the program in `deb`, an argument that makes it say
+/// who it is and leave, and the status with which it then leaves.
+const PROGRAMS: [(&str, &str, i32); 6] = [
+    ("usr/bin/docker-registry", "--version", 0),
+    ("usr/bin/mbpoll", "-V", 0),
+    ("usr/sbin/mosquitto", "-h", 3),
+    ("usr/bin/mosquitto_passwd", "--help", 1),
+    ("usr/bin/mosquitto_pub", "--version", 1),
+    ("usr/bin/mosquitto_sub", "--version", 1),
+];
+
+/// Writes scripts to `bin` that start the programs with their libraries, and starts
+/// each once: one whose library is missing leaves with 127.
 pub(super) fn link(peers: &Path) -> Result<(), Failure> {
     let deb = peers.join("deb");
     let libraries = libraries(&deb)?;
-    let mbpoll = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
-        libraries.display(),
-        deb.join("usr/bin/mbpoll").display()
-    );
-    link_program(peers, "mbpoll", &mbpoll, "-V")?;
-    let registry = format!(
-        "#!/bin/sh\nexec '{}' \"$@\"\n",
-        deb.join("usr/bin/docker-registry").display()
-    );
-    link_program(peers, "docker-registry", &registry, "--version")
-}
-
-/// Writes `bin/<name>` and starts it once, with `probe`.
-fn link_program(peers: &Path, name: &str, script: &str, probe: &str) -> Result<(), Failure> {
-    let program = peers.join("bin").join(name);
-    write_script(&program, script)?;
-    if succeeds(Command::new(&program).arg(probe)) {
-        return Ok(());
+    for (path, probe, status) in PROGRAMS {
+        let program = deb.join(path);
+        let script = format!(
+            "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
+            libraries.display(),
+            program.display()
+        );
+        let name = program.file_name().unwrap_or_default();
+        let linked = peers.join("bin").join(name);
+        write_script(&linked, &script)?;
+        let output = Command::new(&linked).arg(probe).output();
+        if !output.is_ok_and(|output| output.status.code() == Some(status)) {
+            return Err(Failure::new(format!(
+                "{} does not start; remove {} and run `cargo xtask peers` again",
+                linked.display(),
+                deb.display()
+            )));
+        }
     }
-    Err(Failure::new(format!(
-        "{} does not start; remove {} and run `cargo xtask peers` again",
-        program.display(),
-        peers.join("deb").display()
-    )))
+    Ok(())
 }
 
 /// Where the unpacked packages have their shared libraries: the folder is named
