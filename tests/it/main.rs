@@ -15,6 +15,7 @@ mod gateway;
 mod guests;
 mod isolation;
 mod modbus;
+mod mqtt;
 mod peers;
 mod process;
 mod readme;

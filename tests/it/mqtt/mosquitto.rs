@@ -1,0 +1,146 @@
+//! mosquitto, started by a test on a port of its own: a broker that others trust,
+//! and the cloud end of uplinks.
+//!
+//! It is killed by its id when dropped; its folder, with what it persists and its
+//! log, outlasts [`kill`](Mosquitto::kill) and [`restart`](Mosquitto::restart).
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::certificates::Files;
+use super::raw::DEADLINE;
+use crate::peers;
+
+/// A port that is free may be taken by somebody else before mosquitto has it.
+const STARTS_MAX: usize = 5;
+
+/// A running mosquitto.
+pub(crate) struct Mosquitto {
+    child: Option<Child>,
+    program: PathBuf,
+    folder: TempDir,
+    settings: String,
+    pub(crate) address: SocketAddr,
+}
+
+/// Where mosquitto is; none, said aloud, if nobody promised that it is there.
+pub(crate) fn find() -> Option<PathBuf> {
+    Some(peers::installed(&["bin/mosquitto"])?.join("bin/mosquitto"))
+}
+
+/// Lines for a listener with TLS that lets in whom the authority of `files` vouches
+/// for; its user name is the common name of its certificate.
+pub(crate) fn mutual_tls(files: &Files) -> String {
+    let Files {
+        authority,
+        certificate,
+        key,
+    } = files;
+    format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nuse_identity_as_username true\n",
+        authority.display(),
+        certificate.display(),
+        key.display()
+    )
+}
+
+impl Mosquitto {
+    /// Starts it with one listener on loopback and these lines of configuration
+    /// besides; lets everybody do everything unless they say otherwise.
+    pub(crate) fn start(program: &Path, settings: &str) -> Self {
+        let mut mosquitto = Self {
+            child: None,
+            program: program.to_owned(),
+            folder: tempfile::tempdir().unwrap(),
+            settings: settings.to_owned(),
+            address: free(),
+        };
+        for _ in 0..STARTS_MAX {
+            if mosquitto.try_restart() {
+                return mosquitto;
+            }
+            mosquitto.address = free();
+        }
+        panic!("mosquitto does not start:\n{}", mosquitto.log());
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Where it keeps what it persists: `persistence_location`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All that it has said.
+    pub(crate) fn log(&self) -> String {
+        let log = fs_err::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// `SIGKILL`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again after [`kill`](Self::kill), on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        assert!(self.try_restart(), "it does not start:\n{}", self.log());
+    }
+
+    /// Starts it, unless it ends at once; whether it listens.
+    fn try_restart(&mut self) -> bool {
+        let folder = self.folder.path();
+        let (port, settings) = (self.address.port(), &self.settings);
+        let config = format!(
+            "user root\npersistence_location {}/\nlog_type all\nlog_dest stderr\n\
+             listener {port} 127.0.0.1\nallow_anonymous true\n{settings}",
+            folder.display()
+        );
+        fs_err::write(folder.join("mosquitto.conf"), config).unwrap();
+        let mut options = fs_err::OpenOptions::new();
+        let log = options.create(true).append(true).open(folder.join("log"));
+        let mut command = Command::new(&self.program);
+        command
+            .arg("-c")
+            .arg(folder.join("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.unwrap().into_file());
+        self.child = Some(command.spawn().unwrap());
+        let begun = Instant::now();
+        while begun.elapsed() < DEADLINE {
+            if TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
+            let ended = self.child.as_mut().map(Child::try_wait);
+            if ended.is_some_and(|ended| ended.unwrap().is_some()) {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port on loopback that nobody has.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
