@@ -7,3 +7,9 @@
 
 pub mod authorizer;
 pub mod config;
+
+mod connection;
+mod metrics;
+mod quota;
+mod sessions;
+mod shared;
