@@ -6,6 +6,7 @@
 //! again when they change; one that cannot be read leaves the device as it was.
 
 mod admission;
+mod authority;
 mod class;
 mod device;
 mod disk;
@@ -15,7 +16,14 @@ mod registry;
 mod table;
 
 pub use admission::NotAdmitted;
+pub use authority::{
+    Authority, AuthorityError, AuthorityFiles, Issued, KeyType, NewAuthority, Record, Request,
+    RequestKey,
+};
 pub use class::{ClassConfig, Rules};
 pub use device::{Device, Quota};
 pub use file::{DeviceFile, FileError, Retiring, Revoked};
 pub use registry::{Devices, DevicesError, Fault, Registered, Standing};
+
+#[cfg(test)]
+mod tests;

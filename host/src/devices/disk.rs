@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 /// What the names of unfinished files begin with.
@@ -47,6 +47,7 @@ fn write(
         .set_permissions(permissions)
         .map_err(named)?;
     aside.as_file().sync_all().map_err(named)?;
+    adopt(aside.path());
     put(aside).map_err(named)?;
     fs_err::File::open(folder)?.sync_all()
 }
@@ -54,6 +55,17 @@ fn write(
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}", path = .0.display())]
 struct Unwritten(PathBuf, #[source] io::Error);
+
+/// Gives what root made to whoever has the folder, for that is whom the host runs
+/// as. Best effort: nobody else can, or need.
+pub(super) fn adopt(path: &Path) {
+    let (own, folder) = (fs_err::metadata(path), path.parent().map(fs_err::metadata));
+    if let (Ok(own), Some(Ok(folder))) = (own, folder)
+        && (own.uid(), own.gid()) != (folder.uid(), folder.gid())
+    {
+        drop(chown(path, Some(folder.uid()), Some(folder.gid())));
+    }
+}
 
 /// All of a file, unless it has more than `bytes_max`.
 pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -69,6 +81,20 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 
 /// Makes a folder that only its owner may enter, unless it is there.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| io::Error::new(error.kind(), Unwritten(path.to_owned(), error)))
+    if path.is_dir() || path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        folder(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let unwritten = Unwritten(path.to_owned(), error);
+            Err(io::Error::new(unwritten.1.kind(), unwritten))
+        }
+        _ => {
+            adopt(path);
+            Ok(())
+        }
+    }
 }

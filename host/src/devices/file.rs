@@ -148,9 +148,16 @@ impl DeviceFile {
         Ok(file)
     }
 
-    /// The text of the file.
-    pub(super) fn text(&self) -> Result<String, FileError> {
-        toml::to_string(self).map_err(|error| FileError::Form(error.into()))
+    /// The text of the file, if it can be read again.
+    pub(super) fn checked_text(&self) -> Result<String, FileError> {
+        let text = toml::to_string(self);
+        let text = text.map_err(|error| FileError::Form(error.into()))?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            let what = format!("it would have more than {FILE_BYTES_MAX} bytes");
+            return Err(FileError::Form(what.into()));
+        }
+        Self::parse(text.as_bytes())?;
+        Ok(text)
     }
 
     /// The device it describes, as of `now`.
@@ -218,7 +225,9 @@ fn parsed<E: serde::de::Error>(text: &str) -> Result<Fingerprint, E> {
     fingerprint(text).ok_or_else(|| E::custom(expected))
 }
 
-fn read_fingerprint<'de, D: Deserializer<'de>>(from: D) -> Result<Fingerprint, D::Error> {
+pub(super) fn read_fingerprint<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Fingerprint, D::Error> {
     parsed(&String::deserialize(from)?)
 }
 
@@ -227,7 +236,10 @@ fn read_fingerprints<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Fingerpri
     texts.iter().map(|text| parsed(text)).collect()
 }
 
-fn write_fingerprint<S: Serializer>(value: &Fingerprint, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_fingerprint<S: Serializer>(
+    value: &Fingerprint,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
 }
 

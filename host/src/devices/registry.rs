@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::disk::{self, PRIVATE};
 use super::table::{self, Table};
-use super::{Device, DeviceFile, NotAdmitted, Revoked, Rules, disk};
+use super::{Device, DeviceFile, FileError, NotAdmitted, Revoked, Rules};
 use crate::names::PartyName;
 use crate::tls::Identity;
 
@@ -170,12 +171,42 @@ impl Devices {
     }
 }
 
+/// The files of devices, for whoever changes them. The host sees it by itself.
+impl DeviceFile {
+    /// The file of `name`, if there is one.
+    pub fn load(data_directory: &Path, name: &PartyName) -> Result<Option<Self>, FileError> {
+        match Self::read(&file(data_directory, name)) {
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
+    /// Writes the file of a device that has none.
+    pub fn create(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
+        disk::folder(&folder(data_directory))?;
+        let (path, text) = (file(data_directory, name), self.checked_text()?);
+        Ok(disk::create(&path, text.as_bytes(), PRIVATE)?)
+    }
+
+    /// Writes the file of a device in place of the one it has.
+    pub fn replace(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
+        let (path, text) = (file(data_directory, name), self.checked_text()?);
+        Ok(disk::replace(&path, text.as_bytes(), PRIVATE)?)
+    }
+
+    /// Removes the file of a device.
+    pub fn remove(data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
+        fs_err::remove_file(file(data_directory, name))?;
+        Ok(fs_err::File::open(folder(data_directory))?.sync_all()?)
+    }
+}
+
 /// Where devices' files are.
-pub(super) fn folder(data_directory: &Path) -> PathBuf {
+fn folder(data_directory: &Path) -> PathBuf {
     data_directory.join(FOLDER)
 }
 
 /// Where the file of one is.
-pub(super) fn file(data_directory: &Path, name: &PartyName) -> PathBuf {
+fn file(data_directory: &Path, name: &PartyName) -> PathBuf {
     table::path(&folder(data_directory), name)
 }

@@ -1,0 +1,87 @@
+//! What the authority vouched for: a file each, until it has ended.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Authority, AuthorityError};
+use crate::devices::disk::{self, PRIVATE};
+use crate::names::PartyName;
+use crate::tls::Fingerprint;
+
+/// The folder of the records within the authority's.
+pub(super) const FOLDER: &str = "issued";
+/// Records that are looked at.
+const RECORDS_MAX: usize = 100_000;
+const RECORD_BYTES_MAX: u64 = 4 << 10;
+/// How long a record is kept after the certificate's end: a revocation list must
+/// name it at least once after that (RFC 5280, 3.3).
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
+
+/// A certificate that was made here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Whose it is; the gateway's own has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<PartyName>,
+    /// In hexadecimal digits; the file's name too.
+    pub serial: String,
+    #[serde(
+        deserialize_with = "crate::devices::file::read_fingerprint",
+        serialize_with = "crate::devices::file::write_fingerprint"
+    )]
+    pub fingerprint: Fingerprint,
+    pub not_after: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revoked>,
+}
+
+/// From when on a certificate is good for nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoked {
+    pub at: Timestamp,
+    /// As RFC 5280 says it, section 5.3.1: `keyCompromise`.
+    pub reason: String,
+}
+
+impl Authority {
+    /// What it vouched for that has not ended long ago.
+    pub fn records(&self) -> Result<Vec<Record>, AuthorityError> {
+        let mut records = Vec::new();
+        let folder = self.folder.join(FOLDER);
+        for entry in fs_err::read_dir(folder)?.take(RECORDS_MAX) {
+            let path = entry?.path();
+            if path.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let bytes = disk::read(&path, RECORD_BYTES_MAX)?;
+            let record = toml::from_slice(&bytes);
+            records.push(record.map_err(|error| AuthorityError::file(&path, error))?);
+        }
+        records.sort_by(|a: &Record, b| a.serial.cmp(&b.serial));
+        Ok(records)
+    }
+
+    pub(super) fn write_record(&self, record: &Record) -> Result<(), AuthorityError> {
+        let path = self.record(&record.serial);
+        let text = toml::to_string(record);
+        let text = text.map_err(|error| AuthorityError::file(&path, error))?;
+        Ok(disk::replace(&path, text.as_bytes(), PRIVATE)?)
+    }
+
+    /// Removes what has ended long ago.
+    pub(super) fn forget(&self, records: &[Record], now: Timestamp) -> Result<(), AuthorityError> {
+        let old = |record: &&Record| now.duration_since(record.not_after) > KEPT;
+        for record in records.iter().filter(old) {
+            fs_err::remove_file(self.record(&record.serial))?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, serial: &str) -> PathBuf {
+        self.folder.join(FOLDER).join(format!("{serial}.toml"))
+    }
+}
