@@ -3,12 +3,15 @@
 //! [`App::build`] opens what can fail (data directory, engine) before anything
 //! runs; [`App::shut_down`] stops everything in order.
 
+mod mqtt;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::warn;
 
+use self::mqtt::Mqtt;
 use crate::api::{self, ServeError, Served};
 use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::bus::{Bus, Message, Party};
@@ -22,6 +25,7 @@ use crate::deployment::{Deployer, FindPlugin, Shipped};
 use crate::error_chain::ErrorChain;
 use crate::inference::{InferenceLimits, ModelStore};
 use crate::names::{Digest, PluginName};
+use crate::retention::{RetentionError, RetentionStatus};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
 use crate::supervisor::{Observer, RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
@@ -40,6 +44,8 @@ pub enum BuildError {
     Trust(#[from] OpenError),
     #[error("cannot open the store of artifacts")]
     Registry(#[from] RegistryConfigError),
+    #[error("cannot restore what was retained")]
+    Retention(#[from] RetentionError),
     #[error("cannot tell what is deployed here")]
     Journal(#[from] JournalError),
 }
@@ -91,6 +97,7 @@ pub struct App {
     supervisor: Supervisor,
     deployments: Deployments,
     storage: Storage,
+    mqtt: Mqtt,
     /// How often the trust repository is read again, if there is one.
     refresh: Option<Duration>,
     watching: OnceLock<()>,
@@ -119,6 +126,7 @@ impl App {
             table_elements_max: plugin.table_elements_max.get(),
         })?;
         let bus = Bus::new(config.bus.clone());
+        let mqtt = Mqtt::build(config, &storage, &bus)?;
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         let supervisor = Supervisor::new(grace, observer(bus.host_party()));
         let models = ModelStore::new(InferenceLimits {
@@ -152,6 +160,7 @@ impl App {
             supervisor,
             deployments,
             storage,
+            mqtt,
             refresh: config.trust.as_ref().map(|trust| {
                 let seconds = trust.refresh_s.get();
                 Duration::from_secs(seconds.into())
@@ -180,8 +189,14 @@ impl App {
         &self.storage
     }
 
+    /// How retained values fare on the way to the disk.
+    pub fn retention(&self) -> &RetentionStatus {
+        self.mqtt.retention()
+    }
+
     /// Starts what is in force, and begins to take deployments.
     pub async fn resume(&self) -> Result<(), JournalError> {
+        self.mqtt.start(&self.supervisor);
         self.deployments.resume().await?;
         self.watch_trust();
         Ok(())
@@ -189,6 +204,7 @@ impl App {
 
     /// Begins to take deployments with nothing in force, whatever ran before.
     pub async fn begin_afresh(&self) -> Result<(), JournalError> {
+        self.mqtt.start(&self.supervisor);
         self.deployments.begin_afresh().await?;
         self.watch_trust();
         Ok(())
@@ -229,8 +245,10 @@ impl App {
     }
 
     /// Stops everything, last started first; before that, all work on
-    /// deployments, which would start again what stops.
+    /// deployments, which would start again what stops. No publisher is told any
+    /// more that its message was handled: what lets go of it now is merely ending.
     pub async fn shut_down(&self) {
+        self.bus.close();
         self.deployments.stop().await;
         self.supervisor.shut_down().await;
     }

@@ -11,6 +11,8 @@
 
 mod delivery;
 mod inbox;
+mod kept;
+mod leading;
 mod mailbox;
 mod message;
 mod party;
@@ -21,6 +23,7 @@ mod retained;
 mod route_cache;
 mod router;
 mod status;
+mod unsaved;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,8 +32,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 pub use self::inbox::Inbox;
+pub use self::kept::{KeptChange, KeptChanges, KeptPending, KeptValue};
 pub use self::message::{Message, Origin, Properties};
 pub use self::party::Party;
 pub use self::queue::InboxLimits;
@@ -39,13 +44,10 @@ pub use self::refusal::{AttachError, PublishError, SubscribeError};
 pub use self::retained::KeptUsage;
 pub use self::status::PartyStatus;
 
-use self::delivery::Parcel;
-use self::mailbox::Mailbox;
 use self::retained::{Had, Retained};
 use self::router::Router;
 use self::status::Record;
 use crate::names::{PartyName, Topic, TopicFilter};
-use crate::spec::Overflow;
 
 /// The host's own name, which nobody else may take.
 const HOST: &str = "selvedge";
@@ -141,6 +143,8 @@ struct Shared {
     /// Counts the changes of `router`, and changes only while it is locked.
     generation: AtomicU64,
     retained: Mutex<Retained>,
+    /// Told when a kept value changed; remembers one such word.
+    kept_changed: Notify,
     /// Receipts are settled no more.
     closing: Arc<AtomicBool>,
 }
@@ -154,6 +158,7 @@ impl Bus {
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),
             retained: Mutex::new(Retained::new(&limits)),
+            kept_changed: Notify::new(),
             closing: Arc::default(),
             limits,
         }))
@@ -233,127 +238,6 @@ impl Bus {
 }
 
 impl Shared {
-    /// Leads `filters`, and nothing else, to `mailbox`; those topics that it did
-    /// not get before first get it their kept values. In flight is at most one
-    /// message of each publisher, by a route found earlier: the mailbox lets it in
-    /// if it still wants it.
-    fn lead(
-        &self,
-        mailbox: &Arc<Mailbox>,
-        filters: &[TopicFilter],
-        limits: InboxLimits,
-    ) -> Result<(), SubscribeError> {
-        // Held throughout: see `Party::attempt`.
-        let retained = self.retained.lock();
-        let mut router = self.router.write();
-        let led = mailbox.led();
-        let max = self.limits.subscriptions_max;
-        if router.len() - led.filters.len() + filters.len() > max as usize {
-            return Err(SubscribeError::TooMany { max });
-        }
-        let blocks = limits.overflow == Overflow::Block;
-        let mut generation = self.generation.load(Ordering::Relaxed);
-        if *led.filters != *filters || mailbox.blocks() != blocks {
-            generation += 1;
-            // Before the mailbox hears of it: whoever is sent home then finds no
-            // old route any more, but waits for `router`.
-            self.generation.store(generation, Ordering::Release);
-            for filter in &*led.filters {
-                router.remove(filter, mailbox);
-            }
-            for filter in filters {
-                router.insert(filter, mailbox);
-            }
-        }
-        mailbox.lead(filters, limits, generation);
-        let had = Had {
-            filters: &led.covered,
-            last: led.rests_since.unwrap_or(u64::MAX),
-        };
-        if filters.is_empty() {
-            mailbox.keeps_from(retained.last());
-        }
-        for message in retained.matching(filters, had) {
-            if !mailbox.push(&Parcel::of_kept(message), generation) {
-                mailbox.count_dropped(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Inbox::extend`].
-    fn extend(
-        &self,
-        mailbox: &Arc<Mailbox>,
-        filter: &TopicFilter,
-        kept: Kept,
-    ) -> Result<(), SubscribeError> {
-        // Held throughout: see `Party::attempt`.
-        let retained = self.retained.lock();
-        let mut router = self.router.write();
-        let filters = mailbox.led().filters;
-        let mut generation = self.generation.load(Ordering::Relaxed);
-        let place = filters.binary_search(filter);
-        if let Err(place) = place {
-            let max = self.limits.subscriptions_max;
-            if router.len() >= max as usize {
-                return Err(SubscribeError::TooMany { max });
-            }
-            generation += 1;
-            self.generation.store(generation, Ordering::Release);
-            router.insert(filter, mailbox);
-            let mut filters = filters.to_vec();
-            filters.insert(place, filter.clone());
-            mailbox.extend(filters.into(), generation);
-        }
-        drop(router);
-        let wanted = match kept {
-            Kept::All => true,
-            Kept::IfNew => place.is_err(),
-            Kept::None => false,
-        };
-        if wanted {
-            for message in retained.matching(std::slice::from_ref(filter), Had::NOTHING) {
-                if !mailbox.push(&Parcel::of_kept(message), generation) {
-                    mailbox.count_dropped(1);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Inbox::narrow`]: how many filters are left, if it was one of them.
-    fn narrow(&self, mailbox: &Arc<Mailbox>, filter: &TopicFilter) -> Option<usize> {
-        // Held throughout: see `Party::attempt`.
-        let retained = self.retained.lock();
-        let mut router = self.router.write();
-        let led = mailbox.led().filters;
-        let place = led.binary_search(filter).ok()?;
-        let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
-        router.remove(filter, mailbox);
-        let mut filters = led.to_vec();
-        filters.remove(place);
-        let left = filters.len();
-        mailbox.narrow(filters.into(), generation);
-        if left == 0 {
-            mailbox.keeps_from(retained.last());
-        }
-        Some(left)
-    }
-
-    /// Leads nothing to `mailbox` until it is led anew; what waits stays.
-    fn rest(&self, mailbox: &Arc<Mailbox>) {
-        // Held throughout: see `Party::attempt`.
-        let retained = self.retained.lock();
-        let mut router = self.router.write();
-        let generation = self.generation.fetch_add(1, Ordering::Release) + 1;
-        for filter in &*mailbox.led().filters {
-            router.remove(filter, mailbox);
-        }
-        mailbox.rest(generation);
-        mailbox.keeps_from(retained.last());
-    }
-
     fn hops_max(&self) -> u8 {
         self.limits.hops_max.min(HOPS_BOUND_MAX)
     }
@@ -374,16 +258,6 @@ impl Shared {
         let (part, max) = message.oversized_part()?;
         let topic = topic();
         Some(PublishError::Malformed { topic, part, max })
-    }
-
-    fn unsubscribe(&self, mailbox: &Arc<Mailbox>) {
-        let mut router = self.router.write();
-        for filter in &*mailbox.led().filters {
-            router.remove(filter, mailbox);
-        }
-        self.generation.fetch_add(1, Ordering::Release);
-        drop(router);
-        mailbox.close();
     }
 }
 

@@ -312,9 +312,12 @@ impl Party {
                 retain: true,
                 ..published.without_receipt()
             };
-            if !kept.keep(&record.name, self.0.grant.is_none(), message) {
+            let receipt = published.receipt.clone();
+            if !kept.keep(&record.name, self.0.grant.is_none(), message, receipt) {
                 record.counters.unkept.fetch_add(1, Ordering::Relaxed);
             }
+            drop(kept);
+            bus.kept_changed.notify_one();
         }
         Ok(tried.map(|()| route.reach()))
     }

@@ -33,7 +33,6 @@ struct Debt {
 
 impl Receipt {
     /// A receipt, and how to hear of it.
-    #[expect(clippy::new_ret_no_self, reason = "the two ends of one thing")]
     pub fn new() -> (Self, Settled) {
         let debt = Arc::new(Debt {
             holders: AtomicUsize::new(1),

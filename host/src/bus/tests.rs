@@ -5,7 +5,9 @@ use crate::names::{Topic, TopicFilter};
 use crate::spec::Overflow;
 
 mod leading;
+mod receipts;
 mod waiting;
+mod widening;
 
 fn topic(text: &str) -> Topic {
     text.parse().unwrap()
