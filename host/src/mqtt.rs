@@ -24,3 +24,6 @@ pub use packet::{
 };
 pub use packet_type::{PacketType, Side};
 pub use reason::Reason;
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl Decoder {
         }
     }
 
-    /// What is spoken, once it is known.
+    /// What is spoken, as soon as CONNECT has said it; also if it was refused.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -179,18 +179,20 @@ impl Decoder {
         Err(DecodeError::Protocol { packet, flaw })
     }
 
-    fn body(&mut self, header: &Header, fields: Fields<'_>) -> Result<Packet, DecodeError> {
+    fn body(&mut self, header: &Header, mut fields: Fields<'_>) -> Result<Packet, DecodeError> {
         let limits = self.limits;
-        let Some(version) = self.version else {
-            let connect = connect::connect(fields, &limits)?;
-            if header.padded && connect.version == Version::V5 {
-                return Err(padded(header));
-            }
-            self.version = Some(connect.version);
-            return Ok(Packet::Connect(Box::new(connect)));
+        let (version, is_first) = match self.version {
+            Some(version) => (version, false),
+            None => (connect::version(&mut fields)?, true),
         };
+        // Known even if the rest is wrong, so that it can be answered.
+        self.version = Some(version);
         if header.padded && version == Version::V5 {
-            return Err(padded(header));
+            return Err(fields.malformed("a length in more bytes than it needs"));
+        }
+        if is_first {
+            let connect = connect::connect(version, fields, &limits)?;
+            return Ok(Packet::Connect(Box::new(connect)));
         }
         let reader = Reader {
             version,
@@ -224,13 +226,6 @@ impl Decoder {
             // `packet_type` has refused a second one, and clients receive none.
             PacketType::Connect => return Err(fields.protocol("a second one")),
         })
-    }
-}
-
-fn padded(header: &Header) -> DecodeError {
-    DecodeError::Malformed {
-        packet: header.packet,
-        flaw: "a length in more bytes than it needs",
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Peer {
     pub version: Version,
     /// The most that it takes, with the fixed header.
     pub packet_bytes_max: u32,
+    /// Whether it wants reason texts and user properties where it may choose
+    /// (section 3.1.2.11.7).
+    pub problem_information: bool,
 }
 
 impl Peer {
@@ -37,6 +40,7 @@ impl Peer {
         Self {
             version,
             packet_bytes_max: most,
+            problem_information: true,
         }
     }
 
@@ -102,6 +106,10 @@ fn measure(packet: &Packet, peer: Peer) -> Result<Measured, EncodeError> {
             bytes,
         })
     };
+    let may_choose = !matches!(packet, Packet::ConnAck(_) | Packet::Disconnect(_));
+    if may_choose && !peer.problem_information {
+        return attempt(true);
+    }
     attempt(false).or_else(|error| match error {
         EncodeError::TooLarge { .. } => attempt(true).map_err(|_| error),
         other => Err(other),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes in a topic or a topic filter. MQTT allows 65,535; nobody needs them.
 pub(super) const LEN_MAX: usize = 1024;
 
-/// Characters of a malformed topic that an error shows.
+/// Characters of a malformed topic or filter that an error shows.
 const SHOWN_CHARS: usize = 64;
 
 /// A topic name (MQTT 5.0 section 4.7): no wildcards, at most 1,024 bytes.
@@ -57,6 +57,12 @@ pub(super) fn is_unfit(c: char) -> bool {
     c.is_control() || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
 }
 
+/// Enough of malformed text to know it by; it may be megabytes of anything.
+pub(super) fn shown(text: &str) -> String {
+    let begin = text.chars().take(SHOWN_CHARS);
+    begin.flat_map(char::escape_debug).collect()
+}
+
 impl FromStr for Topic {
     type Err = TopicError;
 
@@ -72,9 +78,7 @@ impl TryFrom<Arc<str>> for Topic {
         if (1..=LEN_MAX).contains(&text.len()) && !text.contains(|c| is_wild(c) || is_unfit(c)) {
             Ok(Self(text))
         } else {
-            // Enough to know it by; it may be megabytes of anything.
-            let begin = text.chars().take(SHOWN_CHARS);
-            Err(TopicError(begin.flat_map(char::escape_debug).collect()))
+            Err(TopicError(shown(&text)))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::topic::{LEN_MAX, Topic, is_unfit};
+use super::topic::{LEN_MAX, Topic, is_unfit, shown};
 
 const SHARE: &str = "$share/";
 
@@ -158,7 +158,7 @@ impl TryFrom<Arc<str>> for TopicFilter {
     fn try_from(text: Arc<str>) -> Result<Self, TopicFilterError> {
         match parse(&text) {
             Some(start) => Ok(Self { text, start }),
-            None => Err(TopicFilterError(text.escape_debug().to_string())),
+            None => Err(TopicFilterError(shown(&text))),
         }
     }
 }

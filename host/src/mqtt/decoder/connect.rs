@@ -19,11 +19,12 @@ const WILL_RETAIN: u8 = 0x20;
 const PASSWORD: u8 = 0x40;
 const USERNAME: u8 = 0x80;
 
+/// What comes behind the version.
 pub(super) fn connect(
+    version: Version,
     mut fields: Fields<'_>,
     limits: &PacketLimits,
 ) -> Result<Connect, DecodeError> {
-    let version = version(&mut fields)?;
     let flags = fields.u8()?;
     check_flags(flags, version, &fields)?;
     let mut connect = Connect {
@@ -64,13 +65,14 @@ pub(super) fn connect(
     Ok(connect)
 }
 
-fn version(fields: &mut Fields<'_>) -> Result<Version, DecodeError> {
+/// What CONNECT begins with.
+pub(super) fn version(fields: &mut Fields<'_>) -> Result<Version, DecodeError> {
     let name = fields.binary()?;
     let level = fields.u8()?;
     match (name, level) {
         (NAME, 4) => Ok(Version::V311),
         (NAME, 5) => Ok(Version::V5),
-        // Which 3.1 is told by its name too, and 0x80 marks bridges of mosquitto.
+        // 3.1 has another name. Bridges of mosquitto try a level of their own first.
         (NAME | b"MQIsdp", level) => Err(DecodeError::Version { level }),
         _ => Err(fields.malformed("the protocol's name is not `MQTT`")),
     }
