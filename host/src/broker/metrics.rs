@@ -20,6 +20,14 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Connections that the system accepted.
+    accepted_total,
+    /// Attempts of the system to accept one that failed.
+    accept_errors_total,
+    /// TLS handshakes done.
+    handshakes_total,
+    /// TLS handshakes that were not.
+    handshakes_failed_total,
     /// Connections that got past CONNECT.
     connected_total,
     /// CONNECTs refused.

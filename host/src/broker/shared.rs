@@ -6,33 +6,35 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::authorizer::Authorizer;
+use super::clients::Ticket;
 use super::config::BrokerConfig;
 use super::metrics::Counters;
 use super::quota::Quotas;
+use super::refusals::Refusals;
 use super::sessions::Sessions;
 use crate::bus::Bus;
-use crate::devices::Device;
+use crate::devices::Devices;
 use crate::names::PartyName;
 use crate::tls::Identity;
 
 /// Who is at the other end, as far as it is known before CONNECT.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// The device that its certificate names, or that the listener stands for;
-    /// None: the authorizer says.
-    pub(super) device: Option<Arc<Device>>,
+    /// The device that everybody is who comes in by this listener.
+    pub(super) stands_for: Option<PartyName>,
     /// What its certificate says, if it showed one.
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) address: SocketAddr,
     /// When its CONNECT must have come.
     pub(super) connect_by: Instant,
+    /// Its place among all connections; `ticket.end().reason()` says why it is to
+    /// end once `stop` is cancelled.
+    pub(super) ticket: Arc<Ticket>,
 }
-
-/// Looks a device up by its name: for those that the authorizer names.
-pub(super) type FindDevice = Box<dyn Fn(&PartyName) -> Option<Arc<Device>> + Send + Sync>;
 
 /// What all connections have in common.
 pub(super) struct Shared {
@@ -41,6 +43,9 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     pub(super) quotas: Quotas,
     pub(super) authorizer: Option<Arc<dyn Authorizer>>,
-    pub(super) find: FindDevice,
+    /// Who may ask it now.
+    pub(super) authorizing: Semaphore,
+    pub(super) devices: Devices,
+    pub(super) refusals: Refusals,
     pub(super) counters: Arc<Counters>,
 }

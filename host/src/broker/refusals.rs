@@ -1,0 +1,136 @@
+//! Tells of those who were not let in: counted by reason, and logged so that a
+//! crowd of them does not fill the log.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::admission::Refused;
+use crate::error_chain::ErrorChain;
+
+/// Lines in a row; after that one each [`LINE_EACH`].
+const LINES_MAX: u32 = 20;
+/// How often there is room for one more line.
+const LINE_EACH: Duration = Duration::from_secs(1);
+/// Bytes of a client id in a line.
+const SHOWN_BYTES_MAX: usize = 64;
+
+/// Who was refused, by reason.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// As many as there are codes.
+    counts: BTreeMap<&'static str, u64>,
+    lines: Lines,
+}
+
+/// Room for lines of the log.
+#[derive(Debug, Default)]
+struct Lines {
+    used: u32,
+    since: Option<Instant>,
+    left_out: u64,
+}
+
+impl Lines {
+    /// Whether there is room for a line, and how many were left out before it.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let since = *self.since.get_or_insert(now);
+        let passed = now.duration_since(since).as_secs() / LINE_EACH.as_secs();
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        if passed > 0 {
+            self.used = self.used.saturating_sub(passed);
+            self.since = Some(now);
+        }
+        if self.used >= LINES_MAX {
+            self.left_out += 1;
+            return None;
+        }
+        self.used += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl Refusals {
+    /// Somebody whose CONNECT was read.
+    pub(super) fn refused(&self, refused: &Refused, address: SocketAddr, client_id: &str) {
+        let Some(left_out) = self.count(refused.code()) else {
+            return;
+        };
+        let device = refused.device().map(tracing::field::display);
+        let (code, reason) = (refused.code(), ErrorChain(refused).to_string());
+        let client_id = shown(client_id);
+        warn!(device, client_id, %address, code, reason, left_out, "device refused");
+    }
+
+    /// Somebody who did not get as far.
+    pub(super) fn turned_away(&self, code: &'static str, address: SocketAddr, reason: &str) {
+        if let Some(left_out) = self.count(code) {
+            warn!(%address, code, reason, left_out, "connection refused");
+        }
+    }
+
+    /// Somebody who was in and may be no longer.
+    pub(super) fn ended(
+        &self,
+        code: &'static str,
+        (device, address): (Option<&str>, SocketAddr),
+        reason: &str,
+    ) {
+        if let Some(left_out) = self.count(code) {
+            warn!(device, %address, code, reason, left_out, "connection ended");
+        }
+    }
+
+    /// How many there were, by reason.
+    pub(super) fn list(&self) -> Vec<(&'static str, u64)> {
+        let state = self.0.lock();
+        let counts = state.counts.iter();
+        counts.map(|(code, count)| (*code, *count)).collect()
+    }
+
+    fn count(&self, code: &'static str) -> Option<u64> {
+        let mut state = self.0.lock();
+        *state.counts.entry(code).or_default() += 1;
+        state.lines.take(Instant::now())
+    }
+}
+
+/// What a stranger wrote, fit for a line.
+fn shown(text: &str) -> String {
+    let plain = |char: char| {
+        if char.is_ascii_graphic() || char == ' ' {
+            char
+        } else {
+            '?'
+        }
+    };
+    text.chars().take(SHOWN_BYTES_MAX).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Instant, LINES_MAX, Lines};
+
+    #[test]
+    fn a_crowd_is_told_of_in_few_lines_and_the_rest_is_counted() {
+        let (mut lines, start) = (Lines::default(), Instant::now());
+        for _ in 0..LINES_MAX {
+            assert_eq!(lines.take(start), Some(0));
+        }
+        for _ in 0..100 {
+            assert_eq!(lines.take(start), None);
+        }
+        let later = start + Duration::from_secs(1);
+        assert_eq!(lines.take(later), Some(100));
+        assert_eq!(lines.take(later), None);
+        let much_later = later + Duration::from_secs(3_600);
+        assert_eq!(lines.take(much_later), Some(1));
+    }
+}
