@@ -3,6 +3,7 @@
 //! [`App::build`] opens what can fail (data directory, engine) before anything
 //! runs; [`App::shut_down`] stops everything in order.
 
+mod authorizer;
 mod mqtt;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use tracing::warn;
 use self::mqtt::Mqtt;
 use crate::api::{self, ServeError, Served};
 use crate::artifacts::{Artifacts, RegistryConfigError};
+use crate::broker::{Broker, BrokerError};
 use crate::bus::{Bus, Message, Party};
 use crate::config::HostConfig;
 use crate::deployment::deployments::{Deployments, JournalError};
@@ -22,6 +24,7 @@ use crate::deployment::line::Line;
 use crate::deployment::report::{DeploymentId, FaultReport, Phase};
 use crate::deployment::submission::{Submission, SubmitError};
 use crate::deployment::{Deployer, FindPlugin, Shipped};
+use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
 use crate::inference::{InferenceLimits, ModelStore};
 use crate::names::{Digest, PluginName};
@@ -48,6 +51,10 @@ pub enum BuildError {
     Retention(#[from] RetentionError),
     #[error("cannot tell what is deployed here")]
     Journal(#[from] JournalError),
+    #[error("cannot tell who the devices are")]
+    Devices(#[from] DevicesError),
+    #[error("cannot serve devices")]
+    Broker(#[from] BrokerError),
 }
 
 /// Why a deployment does not run: everything that is wrong.
@@ -155,6 +162,7 @@ impl App {
             },
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
+        let mqtt = mqtt.with_devices(config, (&bus, &storage), &deployments)?;
         Ok(Self {
             bus,
             supervisor,
@@ -194,19 +202,31 @@ impl App {
         self.mqtt.retention()
     }
 
-    /// Starts what is in force, and begins to take deployments.
+    /// Client devices, if there is a broker for them.
+    pub fn devices(&self) -> Option<&Devices> {
+        self.mqtt.devices()
+    }
+
+    /// The MQTT server, if there is one.
+    pub fn broker(&self) -> Option<&Broker> {
+        self.mqtt.broker()
+    }
+
+    /// Starts what is in force, and begins to take deployments and to serve devices.
     pub async fn resume(&self) -> Result<(), JournalError> {
-        self.mqtt.start(&self.supervisor);
+        self.mqtt.start_first(&self.supervisor);
         self.deployments.resume().await?;
         self.watch_trust();
+        self.mqtt.start_last(&self.supervisor);
         Ok(())
     }
 
     /// Begins to take deployments with nothing in force, whatever ran before.
     pub async fn begin_afresh(&self) -> Result<(), JournalError> {
-        self.mqtt.start(&self.supervisor);
+        self.mqtt.start_first(&self.supervisor);
         self.deployments.begin_afresh().await?;
         self.watch_trust();
+        self.mqtt.start_last(&self.supervisor);
         Ok(())
     }
 

@@ -230,6 +230,9 @@ impl HostConfig {
             "bus.retained_bytes_max",
             self.bus.retained_bytes_max,
         );
+        for (field, text) in self.broker.iter().flat_map(BrokerConfig::faults) {
+            faults.push(places.nearest(&field), FaultKind::Invalid(text));
+        }
         let texts = std::iter::once(("data_directory".to_owned(), &self.data_directory));
         let directories = self.plugin_directories.iter().enumerate();
         let directories =

@@ -1,24 +1,41 @@
-//! What devices and other brokers meet of the host: put together here, started in
-//! order.
+//! MQTT, put together: what is retained, devices, their authority and the broker.
 //!
-//! Retained values are there before anybody publishes, and whoever writes them is
-//! stopped last.
+//! All is opened before anything runs. Retained values are there before anybody
+//! publishes, and whoever writes them is stopped last; devices come in last, when
+//! those they talk to are there, and are the first to be told that the host stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::BuildError;
+use super::authorizer::PluginAuthorizer;
+use crate::broker::authorizer::Authorizer;
+use crate::broker::{Broker, SiteFiles, Surroundings};
 use crate::bus::Bus;
 use crate::config::HostConfig;
+use crate::deployment::deployments::Deployments;
+use crate::devices::{Authority, AuthorityFiles, Devices, Rules};
 use crate::retention::{self, RetentionStatus};
 use crate::storage::Storage;
 use crate::supervisor::{Supervisor, Unit};
 
-/// The parts, made but not started.
+/// What speaks MQTT here, or is needed for it.
 #[derive(Debug)]
 pub(super) struct Mqtt {
-    units: parking_lot::Mutex<Vec<Unit>>,
     retention: RetentionStatus,
+    /// None: there is nothing for devices to connect to.
+    devices: Option<Devices>,
+    broker: Option<Broker>,
+    /// Those that were not started, in the order in which they are to be: before
+    /// anybody publishes, and when all is at work.
+    first: Mutex<Vec<Unit>>,
+    last: Mutex<Vec<Unit>>,
 }
 
 impl Mqtt {
+    /// What must be there before anybody publishes.
     pub(super) fn build(
         config: &HostConfig,
         storage: &Storage,
@@ -26,21 +43,81 @@ impl Mqtt {
     ) -> Result<Self, BuildError> {
         let (retention, unit) = retention::open(storage, bus, &config.bus)?;
         Ok(Self {
-            units: vec![unit].into(),
             retention,
+            devices: None,
+            broker: None,
+            first: vec![unit].into(),
+            last: Mutex::default(),
         })
     }
 
-    /// Starts all of it, once.
-    pub(super) fn start(&self, supervisor: &Supervisor) {
-        let units = std::mem::take(&mut *self.units.lock());
-        for unit in units {
-            supervisor.start(unit);
-        }
+    /// The same, with what devices connect to, if the configuration says so.
+    pub(super) fn with_devices(
+        mut self,
+        config: &HostConfig,
+        (bus, storage): (&Bus, &Storage),
+        deployments: &Deployments,
+    ) -> Result<Self, BuildError> {
+        let Some(broker) = &config.broker else {
+            return Ok(self);
+        };
+        let rules = Rules {
+            classes: broker.classes.clone(),
+            quota: broker.quota.clone(),
+        };
+        let devices = Devices::open(&config.data_directory, rules)?;
+        let files = AuthorityFiles::in_directory(&config.data_directory);
+        let authorizer = broker.authorizer.as_ref().map(|plugin| {
+            let asked = PluginAuthorizer::new(deployments.clone(), plugin.clone());
+            asked as Arc<dyn Authorizer>
+        });
+        let surroundings = Surroundings {
+            bus: bus.clone(),
+            storage: storage.clone(),
+            devices: devices.clone(),
+            authorizer,
+            site_files: SiteFiles {
+                certificate: files.server_certificate,
+                key: files.server_key,
+                client_ca: files.ca,
+                crl: Some(files.crl),
+            },
+            grace: Duration::from_millis(u64::from(config.shutdown_grace_ms.get())),
+        };
+        let (broker, units) = Broker::build(broker, surroundings)?;
+        let own = [devices.unit(), Authority::unit(&config.data_directory)];
+        self.last.lock().extend(own.into_iter().chain(units));
+        self.devices = Some(devices);
+        self.broker = Some(broker);
+        Ok(self)
+    }
+
+    /// Starts what must run before anybody publishes, once.
+    pub(super) fn start_first(&self, supervisor: &Supervisor) {
+        start(&self.first, supervisor);
+    }
+
+    /// Begins to serve devices, once.
+    pub(super) fn start_last(&self, supervisor: &Supervisor) {
+        start(&self.last, supervisor);
     }
 
     /// How retained values fare.
     pub(super) fn retention(&self) -> &RetentionStatus {
         &self.retention
+    }
+
+    pub(super) fn devices(&self) -> Option<&Devices> {
+        self.devices.as_ref()
+    }
+
+    pub(super) fn broker(&self) -> Option<&Broker> {
+        self.broker.as_ref()
+    }
+}
+
+fn start(units: &Mutex<Vec<Unit>>, supervisor: &Supervisor) {
+    for unit in std::mem::take(&mut *units.lock()) {
+        supervisor.start(unit);
     }
 }

@@ -90,7 +90,7 @@ pub(super) struct End {
 impl End {
     pub(super) fn now(&self, reason: Reason) {
         // The first reason stands.
-        drop(self.reason.set(reason));
+        self.reason.get_or_init(|| reason);
         self.token.cancel();
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::devices::{ClassConfig, Quota};
 use crate::names::{PartyName, PluginName};
+use crate::tls::is_cipher_suite;
 
 /// The MQTT server for client devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,6 +172,44 @@ impl Default for SessionConfig {
 }
 
 impl BrokerConfig {
+    /// What no type can say by itself: which field, and what is wrong.
+    pub(crate) fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut fault = |field: &str, text: String| {
+            let field = format!("broker.{field}");
+            let text = format!("`{field}` {text}");
+            faults.push((field, text));
+        };
+        if let Some(plain) = &self.plain
+            && !plain.listen.ip().to_canonical().is_loopback()
+        {
+            let listen = plain.listen;
+            let text = format!("is {listen}: without TLS it must be a loopback address");
+            fault("plain.listen", text);
+        }
+        let tls = &self.tls;
+        if tls.client_certificates == ClientCertificates::Optional && self.authorizer.is_none() {
+            let text = "is `optional`: then `broker.authorizer` must say who may connect";
+            fault("tls.client_certificates", text.to_owned());
+        }
+        if tls.certificate.is_some() != tls.key.is_some() {
+            let both = ["certificate", "key"];
+            let [own, other] = match &tls.key {
+                Some(_) => [both[1], both[0]],
+                None => both,
+            };
+            let text = format!("stands without `broker.tls.{other}`");
+            fault(&format!("tls.{own}"), text);
+        }
+        for (index, name) in tls.cipher_suites.iter().enumerate() {
+            if !is_cipher_suite(name) {
+                let text = format!("is `{name}`, which is no cipher suite that is spoken here");
+                fault(&format!("tls.cipher_suites[{index}]"), text);
+            }
+        }
+        faults
+    }
+
     /// Its paths, seen from `folder` where they are relative.
     pub(crate) fn within(&mut self, folder: &Path) {
         let BrokerTlsConfig {
