@@ -1,9 +1,11 @@
 //! The command line.
 
 mod bundle;
+mod ca;
 pub mod check;
 mod client;
 mod demo;
+mod device;
 mod directories;
 mod duration;
 mod failure;
@@ -108,6 +110,12 @@ enum Command {
     /// List and remove the artifacts of this device.
     #[command(subcommand)]
     Store(store::Command),
+    /// The site's own authority, which vouches for devices and this gateway.
+    #[command(subcommand)]
+    Ca(ca::Command),
+    /// The devices that may connect by MQTT, and their certificates.
+    #[command(subcommand)]
+    Device(Box<device::Command>),
     /// Install this program as a service of systemd, or remove it.
     Install(install::Args),
     /// Show a whole line at work on three simulated machines.
@@ -142,6 +150,8 @@ pub fn main() -> ExitCode {
         Command::Registry(command) => ended(registry::run(&command)),
         Command::Store(command) => ended(store::run(&command)),
         Command::Bundle(command) => ended(bundle::run(&command)),
+        Command::Ca(command) => ended(ca::run(&command)),
+        Command::Device(command) => ended(device::run(&command)),
         Command::Check(args) => ended(checked(&args)),
     }
 }

@@ -16,6 +16,7 @@ mod registry;
 mod table;
 
 pub use admission::NotAdmitted;
+pub use authority::machine::{addresses, host_name};
 pub use authority::{
     Authority, AuthorityError, AuthorityFiles, Issued, KeyType, NewAuthority, Record, Request,
     RequestKey,

@@ -5,7 +5,7 @@
 //! over each other. What it vouched for is recorded, so that it can be revoked.
 
 mod certificate;
-mod machine;
+pub(super) mod machine;
 mod records;
 mod revocation;
 mod unit;

@@ -161,7 +161,7 @@ impl DeviceFile {
     }
 
     /// The device it describes, as of `now`.
-    pub(super) fn device(
+    pub fn device(
         &self,
         name: &PartyName,
         rules: &Rules,

@@ -99,10 +99,14 @@ impl Devices {
     /// The devices whose files are in `data_directory`, as they are now. Files that
     /// cannot be used leave no device and are reported. Touches the disk.
     pub fn open(data_directory: &Path, rules: Rules) -> Result<Self, DevicesError> {
-        let folder = folder(data_directory);
-        disk::folder(&folder)?;
+        disk::folder(&folder(data_directory))?;
+        Self::read(data_directory, rules)
+    }
+
+    /// The same, and makes no folder.
+    pub fn read(data_directory: &Path, rules: Rules) -> Result<Self, DevicesError> {
         let devices = Self(Arc::new(Inner {
-            folder,
+            folder: folder(data_directory),
             rules,
             table: ArcSwap::default(),
             changes: watch::Sender::new(0),
@@ -173,9 +177,19 @@ impl Devices {
 
 /// The files of devices, for whoever changes them. The host sees it by itself.
 impl DeviceFile {
+    /// Where the file of `name` is.
+    pub fn path(data_directory: &Path, name: &PartyName) -> PathBuf {
+        table::path(&folder(data_directory), name)
+    }
+
+    /// Whose files there are.
+    pub fn names(data_directory: &Path) -> Result<Vec<PartyName>, FileError> {
+        Ok(table::names(&folder(data_directory))?)
+    }
+
     /// The file of `name`, if there is one.
     pub fn load(data_directory: &Path, name: &PartyName) -> Result<Option<Self>, FileError> {
-        match Self::read(&file(data_directory, name)) {
+        match Self::read(&Self::path(data_directory, name)) {
             Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             outcome => outcome.map(Some),
         }
@@ -184,19 +198,19 @@ impl DeviceFile {
     /// Writes the file of a device that has none.
     pub fn create(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
         disk::folder(&folder(data_directory))?;
-        let (path, text) = (file(data_directory, name), self.checked_text()?);
+        let (path, text) = (Self::path(data_directory, name), self.checked_text()?);
         Ok(disk::create(&path, text.as_bytes(), PRIVATE)?)
     }
 
     /// Writes the file of a device in place of the one it has.
     pub fn replace(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
-        let (path, text) = (file(data_directory, name), self.checked_text()?);
+        let (path, text) = (Self::path(data_directory, name), self.checked_text()?);
         Ok(disk::replace(&path, text.as_bytes(), PRIVATE)?)
     }
 
     /// Removes the file of a device.
     pub fn remove(data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
-        fs_err::remove_file(file(data_directory, name))?;
+        fs_err::remove_file(Self::path(data_directory, name))?;
         Ok(fs_err::File::open(folder(data_directory))?.sync_all()?)
     }
 }
@@ -204,9 +218,4 @@ impl DeviceFile {
 /// Where devices' files are.
 fn folder(data_directory: &Path) -> PathBuf {
     data_directory.join(FOLDER)
-}
-
-/// Where the file of one is.
-fn file(data_directory: &Path, name: &PartyName) -> PathBuf {
-    table::path(&folder(data_directory), name)
 }

@@ -1,6 +1,7 @@
 //! All devices as their files were last seen, for looking up.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs_err::metadata(path)?;
         Ok(Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -72,15 +73,11 @@ impl Table {
         rules: &Rules,
         before: &Self,
         now: Timestamp,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         let mut table = Self::default();
         let mut count = 0;
-        for entry in fs_err::read_dir(folder)? {
-            let path = entry?.path();
-            let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-            if file_name.starts_with(ASIDE) || path.extension().is_none_or(|e| e != ENDING) {
-                continue;
-            }
+        for path in files(folder)? {
+            let path = path?;
             count += 1;
             if count > DEVICES_MAX {
                 let reason = format!("there are more than {DEVICES_MAX} files of devices");
@@ -208,6 +205,38 @@ impl Entry {
             (Err(error), None) => Err(fault(error)),
         }
     }
+}
+
+/// What may be files of devices. None, if there is no folder.
+fn files(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<PathBuf>>> {
+    let entries = match fs_err::read_dir(folder) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let paths = entries.into_iter().flatten();
+    let paths = paths.map(|entry| Ok(entry?.path()));
+    Ok(paths.filter(|path: &io::Result<PathBuf>| match path {
+        Ok(path) => {
+            let unfinished = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(ASIDE));
+            !unfinished && path.extension().is_some_and(|ending| ending == ENDING)
+        }
+        Err(_) => true,
+    }))
+}
+
+/// Whose files there are.
+pub(super) fn names(folder: &Path) -> io::Result<Vec<PartyName>> {
+    let mut names = Vec::new();
+    for path in files(folder)?.take(DEVICES_MAX) {
+        let path = path?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        names.extend(name.parse::<PartyName>());
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Where the file of a device is.

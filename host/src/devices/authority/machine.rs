@@ -46,7 +46,7 @@ pub(super) fn check(names: &[String]) -> Result<(), AuthorityError> {
 
 /// The addresses of this machine that others may reach it by, in a fixed order.
 /// None, if the system does not say.
-pub(super) fn addresses() -> BTreeSet<IpAddr> {
+pub fn addresses() -> BTreeSet<IpAddr> {
     let found = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
     let found = found.map(|interface| match interface.addr {
         IfAddr::V4(address) => IpAddr::V4(address.ip),
@@ -61,7 +61,7 @@ pub(super) fn addresses() -> BTreeSet<IpAddr> {
 }
 
 /// As the kernel says it; the first label, if it is fit for a certificate.
-pub(super) fn host_name() -> Option<String> {
+pub fn host_name() -> Option<String> {
     let text = disk::read(Path::new("/proc/sys/kernel/hostname"), 256).ok()?;
     let name = String::from_utf8(text).ok()?.trim().to_ascii_lowercase();
     is_name(&name).then_some(name)
