@@ -12,7 +12,7 @@ import pathlib
 import sys
 import threading
 
-from awscrt import mqtt, mqtt5
+from awscrt import exceptions, mqtt, mqtt5
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,7 +25,10 @@ class Session3:
     def __init__(self, settings, received, endpoint):
         self.connection = mqtt_connection_builder.mtls_from_path(
             endpoint=endpoint["host"], clean_session=True, keep_alive_secs=60, **settings)
-        self.connection.connect().result(WAIT_S)
+        try:
+            self.connection.connect().result(WAIT_S)
+        except exceptions.AwsCrtError as refused:
+            sys.exit(f"not connected: {refused}")
         self.received = received
 
     def subscribe(self, filter):
@@ -79,7 +82,8 @@ class Session5:
             sys.exit(f"not subscribed: {ack.reason_codes[0]!r}")
 
     def publish(self, topic, message, retain):
-        packet = mqtt5.PublishPacket(topic, payload=message, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain)
+        packet = mqtt5.PublishPacket(
+            topic=topic, payload=message, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain)
         ack = self.client.publish(packet).result(WAIT_S).puback
         if ack.reason_code >= 0x80:
             sys.exit(f"not published: {ack.reason_code!r}")
