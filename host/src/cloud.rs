@@ -5,3 +5,9 @@
 //! for what it is told to, as any operator; what may run is decided there.
 
 pub mod config;
+pub mod name;
+
+pub mod asking;
+pub mod channel;
+
+pub mod shadow;
