@@ -10,4 +10,7 @@ pub mod name;
 pub mod asking;
 pub mod channel;
 
+pub mod order;
+
+pub mod jobs;
 pub mod shadow;
