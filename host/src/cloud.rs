@@ -10,6 +10,8 @@ pub mod name;
 pub mod asking;
 pub mod channel;
 
+pub mod desired;
+pub mod operator;
 pub mod order;
 
 pub mod jobs;
