@@ -15,4 +15,5 @@ pub mod operator;
 pub mod order;
 
 pub mod jobs;
+pub mod logs;
 pub mod shadow;

@@ -100,7 +100,11 @@ impl Desired {
                 (None, Some(Outcome::rejected(error.code(), &reason)))
             }
         };
-        let tried = Tried { key, order, outcome };
+        let tried = Tried {
+            key,
+            order,
+            outcome,
+        };
         let task = self.task(&tried, false);
         self.save(tried)?;
         Ok(task)
@@ -110,7 +114,11 @@ impl Desired {
     pub fn ended(&mut self, outcome: Outcome) -> Result<Option<Task>, BucketError> {
         if let Some(tried) = self.tried.clone() {
             let (order, outcome) = (None, Some(outcome));
-            self.save(Tried { order, outcome, ..tried })?;
+            self.save(Tried {
+                order,
+                outcome,
+                ..tried
+            })?;
         }
         match self.next.take() {
             Some(next) => self.is(next),
@@ -209,7 +217,10 @@ mod tests {
             let storage = Storage::open(directory.path()).unwrap();
             let mut desired = Desired::open(&storage, true).unwrap();
             assert!(desired.unfinished().unwrap().again);
-            assert_eq!(desired.ended(Outcome::failed("x", "because")).unwrap(), None);
+            assert_eq!(
+                desired.ended(Outcome::failed("x", "because")).unwrap(),
+                None
+            );
         }
         let storage = Storage::open(directory.path()).unwrap();
         let mut desired = Desired::open(&storage, true).unwrap();
@@ -225,7 +236,10 @@ mod tests {
         desired.ended(Outcome::failed("x", "because")).unwrap();
         assert_eq!(desired.is(None).unwrap(), None);
         assert_eq!(desired.answer(), None);
-        assert!(desired.is(Some(one)).unwrap().is_some(), "it is desired anew");
+        assert!(
+            desired.is(Some(one)).unwrap().is_some(),
+            "it is desired anew"
+        );
     }
 
     #[test]
@@ -238,7 +252,10 @@ mod tests {
         let read = |text: &str| Some(serde_json::from_str(text).unwrap());
         assert_eq!(desired.is(read(text)).unwrap(), None);
         let answer = desired.answer().unwrap();
-        assert_eq!((answer.outcome.as_str(), answer.code.as_deref()), ("rejected", Some("not-allowed")));
+        assert_eq!(
+            (answer.outcome.as_str(), answer.code.as_deref()),
+            ("rejected", Some("not-allowed"))
+        );
         desired.is(read(other)).unwrap();
         assert_eq!(desired.answer().unwrap(), answer);
     }

@@ -86,7 +86,10 @@ impl Operator {
     /// waits in line goes on: nothing ends it alone.
     pub async fn undo(&self, by: &str) -> Result<(), OperateError> {
         let under_way = self.deployments.under_way();
-        if under_way.first().is_some_and(|first| first.requested_by == by) {
+        if under_way
+            .first()
+            .is_some_and(|first| first.requested_by == by)
+        {
             let by = format!("{by} (cancelled)");
             self.deployments.roll_back(None, by).await?;
         }
@@ -157,11 +160,7 @@ impl Operator {
     }
 
     /// Waits for the end of a deployment, and tells where it is.
-    async fn follow(
-        &self,
-        id: DeploymentId,
-        progress: &watch::Sender<Details>,
-    ) -> Option<Outcome> {
+    async fn follow(&self, id: DeploymentId, progress: &watch::Sender<Details>) -> Option<Outcome> {
         let mut events = self.deployments.events();
         let mut ended = std::pin::pin!(self.deployments.ended(id));
         loop {
@@ -214,7 +213,9 @@ fn outcome(report: &DeploymentReport) -> Outcome {
 fn refused(error: &OperateError) -> Outcome {
     let (code, reason) = match error {
         OperateError::Submit(SubmitError::Document(found)) => {
-            let code = found.first().map_or("document-refused", |fault| &fault.code);
+            let code = found
+                .first()
+                .map_or("document-refused", |fault| &fault.code);
             return Outcome::rejected(code, &faults(found));
         }
         OperateError::Submit(error) => (error.code(), ErrorChain(error).to_string()),

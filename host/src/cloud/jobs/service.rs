@@ -144,7 +144,11 @@ impl Service {
     }
 
     async fn send(&self, jobs: &mut Jobs, sent: Sent) {
-        let Sent { topic, payload, durable } = sent;
+        let Sent {
+            topic,
+            payload,
+            durable,
+        } = sent;
         let outcome = if durable {
             let outcome = self.channel.publish(topic, payload, PRIORITY).await;
             match &outcome {

@@ -117,7 +117,9 @@ impl Service {
         let operator = self.operator.clone();
         Box::pin(async move {
             let told = watch::Sender::default();
-            operator.carry_out(&task.order, &task.by, task.again, &told).await
+            operator
+                .carry_out(&task.order, &task.by, task.again, &told)
+                .await
         })
     }
 
@@ -135,7 +137,7 @@ impl Service {
             let stopped = plugin.state == "stopped" && !plugin.stopped_by_operator;
             stopped || plugin.state == "backing-off" || plugin.state == "given-up"
         });
-        let given_up = |name: &str| format!("plugin-{name} given up");
+        let given_up = |name: &str| format!("plugin/{name} given up");
         for plugin in down {
             let name = plugin.plugin.as_str();
             reasons.retain(|had| *had != given_up(name));
