@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::certificates::Authority;
 use super::mosquitto::{self, Mosquitto};
-use super::raw::{Client, Connect, Version};
+use super::raw::{Client, Connect, Packet, Version, packet};
 use super::target::Target;
 
 /// Cases that run at once.
@@ -130,6 +130,24 @@ impl Broker {
         client
     }
 
+    /// Whether a connection ends when these bytes come after its CONNECT, with a
+    /// reason if any that says so.
+    async fn ends_at(&self, bytes: &[u8]) -> bool {
+        let mut client = self.client("faulty").await;
+        client.send(bytes).await;
+        client.send(&packet::PING).await;
+        loop {
+            match client.next().await {
+                None => return true,
+                Some(Packet::Pong) => return false,
+                Some(Packet::Disconnect { reason }) => {
+                    assert!(reason >= 0x80, "{bytes:x?}: {reason:#x}");
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     /// Others are served.
     async fn serves(&self) {
         for version in Version::BOTH {
@@ -205,7 +223,63 @@ pub(crate) async fn hold(target: &Target, groups: &[&[Case]], known: &[(&str, &s
 
 /// Where mosquitto 2.0.11 departs from the specifications, or does less than they
 /// allow.
-const MOSQUITTO: &[(&str, &str)] = &[];
+const MOSQUITTO: &[(&str, &str)] = &[
+    (
+        "V4 a_faulty_first_byte_ends_the_connection",
+        "it does not look at the flags of PINGREQ, PUBACK, PUBREC and PUBCOMP",
+    ),
+    ("V5 a_faulty_first_byte_ends_the_connection", "likewise"),
+    (
+        "V4 a_faulty_group_is_refused",
+        "it takes groups without a name, and without a filter",
+    ),
+    ("V5 a_faulty_group_is_refused", "likewise"),
+    (
+        "V4 a_faulty_message_ends_the_connection",
+        "it takes QoS 0 with the flag of a repetition",
+    ),
+    ("V5 a_faulty_message_ends_the_connection", "likewise"),
+    (
+        "V4 a_group_gets_no_retained_messages_when_it_subscribes",
+        "it gives them",
+    ),
+    (
+        "V5 a_group_gets_no_retained_messages_when_it_subscribes",
+        "likewise",
+    ),
+    (
+        "V4 a_packet_of_the_server_ends_the_connection",
+        "it takes SUBACK, UNSUBACK and PINGRESP, as it does from bridges",
+    ),
+    (
+        "V5 a_packet_of_the_server_ends_the_connection",
+        "it takes PINGRESP",
+    ),
+    (
+        "V4 overlapping_subscriptions_deliver_at_the_highest_quality",
+        "it delivers at that of the subscription it finds first",
+    ),
+    (
+        "V5 a_client_gets_no_more_at_once_than_it_allows",
+        "it sends one too many after an acknowledgement",
+    ),
+    (
+        "V5 a_taken_over_client_is_told_why",
+        "it closes, and does not say why",
+    ),
+    (
+        "V5 faulty_connect_properties_are_refused",
+        "it takes authentication data without a method",
+    ),
+    (
+        "V5 faulty_publish_properties_are_refused",
+        "it takes payload format 2, answers to wildcards, and subscription identifiers",
+    ),
+    (
+        "V5 faulty_wills_are_refused",
+        "it takes payload format 2 and answers to wildcards",
+    ),
+];
 
 #[tokio::test]
 async fn mosquitto_passes_the_cases_but_the_known_ones() {

@@ -189,10 +189,8 @@ async fn faulty_topic_aliases_end_the_connection(broker: &Broker) {
         let publish = aliased(&broker.topic("a"), alias, "x");
         client.send(&publish.bytes(broker.version)).await;
         let reason = client.closed().await;
-        assert!(
-            matches!(reason, None | Some(0x82 | 0x94)),
-            "{alias}: {reason:?}"
-        );
+        let says_so = reason.is_none_or(|reason| [0x81, 0x82, 0x94].contains(&reason));
+        assert!(says_so, "{alias}: {reason:?}");
     }
 }
 
@@ -251,17 +249,17 @@ async fn faulty_publish_properties_are_refused(broker: &Broker) {
         vec![(property::SUBSCRIPTION_ID, Value::Variable(1))],
         vec![(0x7F, Value::Byte(1))],
     ];
+    let mut tolerated = Vec::new();
     for properties in faulty {
-        let mut client = broker.client("a").await;
         let publish = Publish::new(&broker.topic("a"), "x", 0);
         let publish = publish.with(|publish| publish.properties = properties.clone());
-        client.send(&publish.bytes(broker.version)).await;
-        client.closed().await;
+        if !broker.ends_at(&publish.bytes(broker.version)).await {
+            tolerated.push(properties);
+        }
     }
+    assert!(tolerated.is_empty(), "tolerated: {tolerated:?}");
     // Properties that are longer than the packet.
-    let mut client = broker.client("a").await;
-    client.send(&frame(0x30, &[0, 1, b'a', 5, 1, 1])).await;
-    client.closed().await;
+    assert!(broker.ends_at(&frame(0x30, &[0, 1, b'a', 5, 1, 1])).await);
     broker.serves().await;
 }
 
