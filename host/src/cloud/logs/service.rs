@@ -17,6 +17,7 @@ use crate::supervisor::{UnitContext, UnitResult};
 
 /// What waits to be gathered; nobody ever waits for it.
 const INBOX: InboxLimits = InboxLimits {
+    answers: false,
     messages_max: 2_048,
     bytes_max: 4 << 20,
     overflow: Overflow::DropOldest,
