@@ -1,7 +1,10 @@
 //! MQTT, spoken to the real broker and to other people's.
 
+mod admission;
 mod certificates;
 mod conformance;
+mod gateway;
+mod hostile;
 mod mosquitto;
 mod raw;
 mod target;
