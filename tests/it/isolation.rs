@@ -5,6 +5,7 @@
 //! a mode of one that no test runs fails [`completeness`].
 
 mod admission;
+mod answering;
 mod authorizing;
 mod beginning;
 mod completeness;

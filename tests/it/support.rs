@@ -9,7 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use selvedge::bus::{Bus, BusLimits, Inbox, InboxLimits, Message, Party, PartyStatus};
+use selvedge::bus::{
+    Bus, BusLimits, Inbox, InboxLimits, Message, Party, PartyStatus, Receipt, Settled,
+};
 use selvedge::capabilities::keyvalue::KeyValue;
 use selvedge::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
 use selvedge::names::TopicFilter;
@@ -285,6 +287,17 @@ impl Host {
         within("room for a message", self.party.publish_waiting(message))
             .await
             .unwrap();
+    }
+
+    /// Publishes, and waits for room if need be; when it is done with.
+    pub(crate) async fn ask_for_receipt(&self, topic: &str, payload: &str) -> Settled {
+        let (receipt, settled) = Receipt::new();
+        let mut message = Message::new(topic.parse().unwrap(), payload.to_owned());
+        message.receipt = Some(receipt);
+        within("room for a message", self.party.publish_waiting(message))
+            .await
+            .unwrap();
+        settled
     }
 
     /// Publishes a value to be kept for later subscribers.

@@ -8,11 +8,9 @@ use fs_err as fs;
 use super::record::{self, Now, Read};
 use super::{BUCKET, Keeper, RetentionStatus, key_of, open};
 use crate::bus::{
-    Bus, BusLimits, Grant, InboxLimits, KeptChanges, KeptPending, KeptValue, Message, Party,
-    Receipt, Settled,
+    Bus, BusLimits, Grant, KeptChanges, KeptPending, KeptValue, Message, Party, Receipt, Settled,
 };
 use crate::names::{Qos, Topic};
-use crate::spec::Overflow;
 use crate::storage::Storage;
 use crate::supervisor::Supervisor;
 
@@ -130,15 +128,6 @@ fn values_are_there_again_after_a_restart() {
     assert_eq!((restored.hops, restored.qos), (3, Qos::ExactlyOnce));
     assert!(restored.utf8 && restored.retain && restored.published_at > 0);
     assert!(restored.expires_at.is_none());
-    // A subscriber that comes now gets it as any kept value.
-    let limits = InboxLimits {
-        messages_max: 9,
-        bytes_max: 1 << 20,
-        overflow: Overflow::Block,
-        answers: true,
-    };
-    let inbox = host.party("q").subscribe(&["b".parse().unwrap()], limits);
-    assert_eq!(inbox.unwrap().unread()[0].payload, "2");
 }
 
 #[test]

@@ -287,8 +287,13 @@ impl Port for LocalPort {
                     continue;
                 };
                 let now = Instant::now();
-                let due = seated.place.mailbox.lock().next_due(now);
-                if due.is_some_and(|due| due <= now) {
+                let (in_hand, due) = {
+                    let mailbox = seated.place.mailbox.lock();
+                    (mailbox.has_in_hand(), mailbox.next_due(now))
+                };
+                // Whoever asks for more says by it that it has done with what it took,
+                // and its publishers wait for that: it is to say so now.
+                if in_hand || due.is_some_and(|due| due <= now) {
                     return;
                 }
                 let due = async move {

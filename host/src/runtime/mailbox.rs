@@ -111,6 +111,11 @@ impl Mailbox {
         messages
     }
 
+    /// Whether a batch is in hand.
+    pub(super) fn has_in_hand(&self) -> bool {
+        !self.hand.is_empty()
+    }
+
     /// When the next message is due again: `None` if none waits.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
         if self.suspects.is_empty() {
