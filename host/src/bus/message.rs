@@ -30,6 +30,8 @@ pub struct Message {
     pub published_at: u64,
     /// On publishing: keep it as the topic's value. On delivery: it is such a value.
     pub retain: bool,
+    /// On delivery: it was published to be kept. Set by the bus.
+    pub kept: bool,
     pub reply_to: Option<Topic>,
     pub correlation: Option<Bytes>,
     pub properties: Properties,
@@ -71,6 +73,7 @@ impl Message {
             content_type: None,
             published_at: 0,
             retain: false,
+            kept: false,
             reply_to: None,
             correlation: None,
             properties: Properties::default(),

@@ -285,6 +285,7 @@ impl Party {
             receipt.taken_by(&self.0.bus.closing);
         }
         let retain = std::mem::replace(&mut message.retain, false);
+        message.kept = retain;
         Ok(Outgoing {
             parcel: Parcel::new(message),
             retain,
