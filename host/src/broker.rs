@@ -11,12 +11,18 @@ mod changes;
 mod clients;
 pub mod config;
 mod connection;
+mod inflight;
 mod listener;
 mod metrics;
 mod quota;
 mod refusals;
+mod session;
 mod sessions;
 mod shared;
+mod store;
+mod subscriptions;
+mod translate;
+mod will;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +38,9 @@ use self::changes::Changes;
 use self::clients::Clients;
 use self::config::{BrokerConfig, BrokerTlsConfig, ClientCertificates, TlsVersion};
 use self::listener::{Guard, Listener};
+use self::sessions::{Opening, Sessions};
 use self::shared::Shared;
+use self::store::StoreError;
 use crate::bus::Bus;
 use crate::devices::Devices;
 use crate::mqtt::Reason;
@@ -63,6 +71,8 @@ pub enum BrokerError {
     /// Else nobody would say who they are.
     #[error("without client certificates the broker needs an authorizer")]
     NoAuthorizer,
+    #[error("cannot read the sessions of devices")]
+    Sessions(#[from] StoreError),
 }
 
 impl BrokerError {
@@ -73,6 +83,7 @@ impl BrokerError {
             Self::Tls(_) => "broker-certificates",
             Self::NotLoopback { .. } => "broker-plain-not-loopback",
             Self::NoAuthorizer => "broker-no-authorizer",
+            Self::Sessions(error) => error.code(),
         }
     }
 
@@ -85,6 +96,7 @@ impl BrokerError {
             ),
             Self::NotLoopback { .. } => Some("name a loopback address under `[broker.plain]`"),
             Self::NoAuthorizer => Some("name a plugin under `[broker] authorizer`"),
+            Self::Sessions(_) => None,
         }
     }
 }
@@ -165,7 +177,7 @@ impl Broker {
             limits.connections_per_address_max.get(),
         ));
         let grace = surroundings.grace;
-        let shared = Arc::new(shared(config, surroundings));
+        let shared = Arc::new(shared(config, surroundings)?);
         let guard = Guard::new(Arc::clone(&shared), Arc::clone(&clients), grace);
         let secure = Listener::secure(&guard, config.listen, Arc::clone(&server))?;
         let plain = config.plain.as_ref();
@@ -181,9 +193,10 @@ impl Broker {
             clients: Arc::clone(&clients),
         };
         // Last started, first stopped: whoever is let in is watched.
+        let sessions = shared.sessions.unit();
         let changes = Changes::new(shared, clients, server).unit();
         let listeners = [secure].into_iter().chain(plain).map(Listener::unit);
-        let units = [changes].into_iter().chain(listeners).collect();
+        let units = [sessions, changes].into_iter().chain(listeners).collect();
         Ok((broker, units))
     }
 
@@ -224,18 +237,26 @@ impl Broker {
     }
 }
 
-fn shared(config: &BrokerConfig, surroundings: Surroundings) -> Shared {
-    Shared {
+fn shared(config: &BrokerConfig, surroundings: Surroundings) -> Result<Shared, StoreError> {
+    let counters = Arc::default();
+    let sessions = Sessions::open(Opening {
+        bus: surroundings.bus.clone(),
+        storage: &surroundings.storage,
+        config,
+        devices: &surroundings.devices,
+        counters: Arc::clone(&counters),
+    })?;
+    Ok(Shared {
         bus: surroundings.bus,
         config: config.clone(),
-        sessions: sessions::Sessions,
+        sessions,
         quotas: quota::Quotas::default(),
         authorizer: surroundings.authorizer,
         authorizing: Semaphore::new(AUTHORIZING_MAX),
         devices: surroundings.devices,
         refusals: refusals::Refusals::default(),
-        counters: Arc::default(),
-    }
+        counters,
+    })
 }
 
 /// The files that are named, and those of the site for the others. Revocation

@@ -1,20 +1,170 @@
 //! One connection, from its first MQTT byte to its end.
+//!
+//! One task, which never waits for one thing alone: reading, writing, deliveries,
+//! what publishers wait for and what is written to the disk go on side by side.
+//! Whatever the device sends or withholds can end its own connection and nothing
+//! else. Nothing is held for it that is not bounded: it is not read while what it
+//! published is not through, and gets nothing while it does not read.
+//!
+//! What a device may not publish: with QoS 0 it is dropped and counted. With QoS 1
+//! or 2 MQTT 5.0 has a reason for it; in 3.1.1 an acknowledgement would be a lie
+//! and silence would stop the device for ever, so its connection ends, as AWS IoT
+//! Core does it.
+
+mod aliases;
+mod buffers;
+mod connect;
+mod delivering;
+mod ending;
+mod identifier;
+mod incoming;
+mod permission;
+mod publishing;
+mod subscribing;
+mod waiting;
+mod wire;
 
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::pin;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::aliases::{Incoming, Outgoing};
+use self::delivering::Shelf;
+use self::publishing::Owed;
+use self::wire::Wire;
+use super::quota::Place;
+use super::session::Session;
+use super::sessions::Owner;
 use super::shared::{Peer, Shared};
+use super::will::Will;
+use crate::mqtt::{DecodeError, Reason, Version};
+
+/// Packets looked at before others have their turn.
+const PACKETS_PER_TURN: usize = 128;
+
+/// One connection that got past CONNECT.
+struct Connection<S> {
+    wire: Wire<S>,
+    session: Box<Session>,
+    owner: Owner,
+    shared: Arc<Shared>,
+    place: Place,
+    peer: Peer,
+    will: Option<Box<Will>>,
+    /// QoS 1 and 2 messages under way at once: to the device, and from it.
+    window: usize,
+    receive_max: usize,
+    /// One and a half times what the device promised; None: it need not speak.
+    silence_ms_max: Option<u64>,
+    /// The authorizer's word ends then.
+    valid_until: Option<Instant>,
+    heard: Instant,
+    /// Until then nothing is read: the device is ahead of its rate.
+    read_from: Option<Instant>,
+    owed: Owed,
+    shelf: Shelf,
+    incoming: Incoming,
+    outgoing: Option<Box<Outgoing>>,
+    /// There may be more to look at than was looked at in this turn.
+    unfinished: bool,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The device said so. With its will, and a new expiry of its session.
+    Left { will: bool, expiry_s: Option<u32> },
+    /// It is not there any more.
+    Lost,
+    /// It did what it must not.
+    Fault { reason: Reason, code: &'static str },
+    /// Others want it to end.
+    Told(Reason),
+}
+
+impl Ended {
+    fn fault(reason: Reason, code: &'static str) -> Self {
+        Self::Fault { reason, code }
+    }
+}
+
+impl From<DecodeError> for Ended {
+    fn from(error: DecodeError) -> Self {
+        Self::fault(error.reason(), error.code())
+    }
+}
 
 /// Serves one client until it or its connection ends, or `stop`: then it is told
 /// that the server shuts down, which takes no longer than a second.
-pub(super) async fn serve<S>(
-    _stream: S,
-    _peer: Peer,
-    _shared: Arc<Shared>,
-    _stop: CancellationToken,
-) where
+pub(super) async fn serve<S>(stream: S, peer: Peer, shared: Arc<Shared>, stop: CancellationToken)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Boxed: what it takes to connect and to end is not kept while nothing happens.
+    let connected = Box::pin(connect::accept(stream, peer, shared, &stop)).await;
+    let Some(mut connection) = connected else {
+        return;
+    };
+    let ended = connection.run(&stop).await;
+    Box::pin(ending::end(connection, ended)).await;
 }
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn run(&mut self, stop: &CancellationToken) -> Ended {
+        let stopped = stop.cancelled();
+        let timer = sleep_until(self.deadline());
+        pin!(stopped, timer);
+        loop {
+            if let Err(ended) = self.turn() {
+                return ended;
+            }
+            let deadline = self.deadline();
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            let waited = self.wait(stopped.as_mut(), timer.as_mut()).await;
+            let checked = waited.and_then(|()| self.check_time());
+            if let Err(ended) = checked {
+                return ended;
+            }
+            if self.unfinished {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Does all that can be done without waiting.
+    fn turn(&mut self) -> Result<(), Ended> {
+        self.unfinished = false;
+        let mut looked = 0;
+        while self.may_read() {
+            if looked == PACKETS_PER_TURN {
+                self.unfinished = self.wire.has_next();
+                break;
+            }
+            match self.wire.next() {
+                Ok(Some(packet)) => self.take_in(packet)?,
+                Ok(None) => break,
+                Err(error) => self.refuse_packet(error)?,
+            }
+            looked += 1;
+        }
+        self.pay()?;
+        self.deliver()
+    }
+
+    /// Whether one more packet may be looked at.
+    fn may_read(&self) -> bool {
+        !self.wire.is_clogged()
+            && self.read_from.is_none()
+            && !self.owed.blocks()
+            && !self.shelf.is_clogged()
+            && (self.wire.version() == Version::V5 || self.owed.len() < self.receive_max)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,226 @@
 //! All sessions: who has which, and who gets it next.
 //!
 //! A session is known by its device and its client id together, so that nobody
-//! comes near another device's. It has one owner at a time: a connection, or
-//! whoever keeps it while its device is away. A newcomer tells the owner to hand
-//! it over and waits for that.
+//! comes near another device's. It has one owner at a time. A newcomer takes the
+//! owner's place at once, tells it to let go and waits; who comes after the
+//! newcomer waits for the newcomer, and so on: however fast a client flaps, there
+//! is one session. Bounded: sessions of a device, and lasting sessions in all.
 
+mod claim;
+mod line;
+mod opening;
+mod seat;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub(super) use self::claim::{Claim, ClaimError, Claimed};
+use self::line::Left;
+pub(super) use self::line::{Connected, Line};
+pub(super) use self::opening::Opening;
+use self::seat::Seats;
+pub(super) use self::seat::{KeptPlace, Seat};
+use super::config::{SessionConfig, SessionOverflow};
+use super::metrics::Counters;
+use super::session::{Session, away};
+use super::store::{self, Store, StoreError};
+use super::will::Will;
+use crate::bus::Bus;
 use crate::mqtt::Reason;
 use crate::names::PartyName;
+use crate::spec::Overflow;
+use crate::supervisor::TaskGroup;
+
+/// How often what was removed from the store is removed for good.
+const FLUSH_MS: u64 = 1_000;
+/// How long sessions may take to write what they have when the host stops.
+const STOP_MS_MAX: u64 = 2_000;
 
 /// All sessions. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sessions;
+#[derive(Clone, Debug)]
+pub(super) struct Sessions(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bus: Bus,
+    store: Store,
+    config: SessionConfig,
+    counters: Arc<Counters>,
+    owners: Mutex<HashMap<Key, Arc<Line>>>,
+    seats: Arc<Seats>,
+    /// One task for each session whose device is away.
+    away: TaskGroup,
+    /// Ends them.
+    stop: CancellationToken,
+    /// Read from the disk, and not kept by anyone yet.
+    found: Mutex<Vec<(Box<Session>, Owner)>>,
+}
+
+/// A session's device and client id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    device: PartyName,
+    client_id: Arc<str>,
+}
+
+/// The right to a session, until it is released or dropped.
+#[derive(Debug)]
+pub(super) struct Owner {
+    sessions: std::sync::Weak<Inner>,
+    key: Key,
+    line: Arc<Line>,
+}
+
+/// One client that is connected.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) device: PartyName,
+    pub(super) client_id: Arc<str>,
+    /// None: it is away, and its session is kept.
+    pub(super) connected: Option<Connected>,
+}
 
 impl Sessions {
     /// Ends the connections of a device whose registration changed or went.
-    #[expect(dead_code, reason = "the listener's")]
-    pub(super) fn disconnect_device(&self, _device: &PartyName, _reason: Reason) {}
+    pub(super) fn disconnect_device(&self, device: &PartyName, reason: Reason) {
+        for (key, line) in &*self.0.owners.lock() {
+            if key.device == *device && line.connected().is_some() {
+                line.tell(reason);
+            }
+        }
+    }
+
+    /// Who is connected, and whose session is kept.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        let owners = self.0.owners.lock();
+        let client = |(key, line): (&Key, &Arc<Line>)| Client {
+            device: key.device.clone(),
+            client_id: Arc::clone(&key.client_id),
+            connected: line.connected(),
+        };
+        owners.iter().map(client).collect()
+    }
+
+    /// Sessions, connected or kept.
+    pub(super) fn len(&self) -> usize {
+        self.0.owners.lock().len()
+    }
+
+    /// Keeps what was found on the disk, until `stop`; then waits until all that
+    /// are away have written what they have.
+    pub(super) async fn run(&self, stop: CancellationToken) {
+        for (session, owner) in std::mem::take(&mut *self.0.found.lock()) {
+            self.keep(session, owner, None);
+        }
+        let mut flush = tokio::time::interval(Duration::from_millis(FLUSH_MS));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = flush.tick() => self.0.store.flush().await,
+            }
+        }
+        self.0.stop.cancel();
+        let grace = Duration::from_millis(STOP_MS_MAX);
+        let left = self.0.away.end(grace).await;
+        if left > 0 {
+            warn!(left, "sessions not written in time");
+        }
+        self.0.store.flush().await;
+    }
+
+    /// Keeps a session whose device is away.
+    pub(super) fn keep(&self, session: Box<Session>, owner: Owner, will: Option<Will>) {
+        let (stop, expiry) = (self.0.stop.clone(), self.0.config.expiry_s_max);
+        let sessions = self.clone();
+        let keeping = away::keep(session, owner, will, stop);
+        let task = async move {
+            if let Some((session, owner)) = keeping.await {
+                sessions.forget(session).await;
+                owner.release(None);
+            }
+        };
+        // There are at least as many tasks as lasting sessions.
+        if self.0.away.start(task).is_err() {
+            warn!(expiry, "session lost: too many are kept");
+        }
+    }
+
+    /// Ends a session for good: also on the disk.
+    pub(super) async fn forget(&self, session: Box<Session>) {
+        let Some(lasting) = &session.lasting else {
+            return;
+        };
+        lasting.store.remove(session.stored());
+        if lasting.recorded {
+            let key = store::key(&session.device.name, &session.client_id);
+            if let Err(error) = lasting.store.set(vec![(key, None)]).await {
+                warn!(error = error.code(), "ended session not removed");
+            }
+        }
+    }
+
+    /// As if the process were killed: nothing more is written.
+    #[cfg(test)]
+    pub(super) async fn kill(&self) {
+        self.0.away.end(Duration::ZERO).await;
+    }
+
+    fn overflow(&self) -> Overflow {
+        match self.0.config.overflow {
+            SessionOverflow::DropOldest => Overflow::DropOldest,
+            SessionOverflow::DropNewest => Overflow::DropNewest,
+        }
+    }
 }
+
+impl Owner {
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    /// Lets go. `session` goes to whoever came next, if there is anyone.
+    pub(super) fn release(self, session: Option<Box<Session>>) {
+        self.leave(Left::Session(session));
+    }
+
+    fn leave(&self, left: Left) {
+        let Some(sessions) = self.sessions.upgrade() else {
+            return;
+        };
+        let mut owners = sessions.owners.lock();
+        let own = owners.get(&self.key);
+        if own.is_some_and(|own| Arc::ptr_eq(own, &self.line)) {
+            owners.remove(&self.key);
+            drop(owners);
+            // Outside the lock: what is dropped with it takes others.
+            drop(left);
+        } else {
+            drop(owners);
+            self.line.leave(left);
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // After `release` it finds nothing to do.
+        self.leave(Left::Session(None));
+    }
+}
+
+/// What it takes to keep a session, for those who claim one.
+fn lasting_error(error: &StoreError) -> Reason {
+    if error.is_full() {
+        Reason::QUOTA_EXCEEDED
+    } else {
+        Reason::SERVER_UNAVAILABLE
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! What goes to the device, in the order in which it came.
+//!
+//! A session that lasts hands messages over from memory while its device keeps up;
+//! then their publishers wait for the device's answers. What the device does not
+//! answer in time goes to the disk, and so does everything after it until all of
+//! that has been sent. QoS 2 messages of such a session go there first in any case:
+//! their identifiers must be the same after a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::aliases::Written;
+use super::{Connection, Ended};
+use crate::broker::inflight::{Sent, Stage};
+use crate::broker::session::Stored;
+use crate::broker::translate;
+use crate::bus::Message;
+use crate::mqtt::{EncodeError, PacketId};
+use crate::names::Qos;
+
+mod shelf;
+
+pub(super) use self::shelf::Shelf;
+
+/// Messages taken out of the inbox at once.
+const TAKEN_MAX: usize = 64;
+/// Messages put on the disk at once.
+const SHELVED_MAX: usize = 256;
+
+/// How one message goes out.
+#[derive(Clone, Copy, Debug)]
+struct Going {
+    qos: Qos,
+    retain: bool,
+    dup: bool,
+    id: Option<PacketId>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Whether what arrives is of interest now.
+    pub(super) fn may_deliver(&self) -> bool {
+        !self.wire.is_full()
+            && if self.is_shelving() {
+                self.shelf.is_free(Instant::now())
+            } else {
+                self.room() > 0 && !self.shelf.is_busy()
+            }
+    }
+
+    /// QoS 1 and 2 messages that may be sent before the device has answered.
+    fn room(&self) -> usize {
+        let under_way = self.session.inflight.len() + self.shelf.loaded();
+        self.window.saturating_sub(under_way)
+    }
+
+    /// Whether everything new goes to the disk first.
+    fn is_shelving(&self) -> bool {
+        self.session.lasting.as_ref().is_some_and(|lasting| {
+            let inflight = &self.session.inflight;
+            !lasting.backlog.is_empty()
+                || self.shelf.loaded() > 0
+                || self.room() == 0 && inflight.oldest().is_none()
+        })
+    }
+
+    /// When what the device has not answered goes to the disk.
+    pub(super) fn spill_at(&self) -> Option<Instant> {
+        if self.session.lasting.is_none() || self.shelf.is_busy() {
+            return None;
+        }
+        let spill = Duration::from_millis(self.shared.config.sessions.spill_ms.get().into());
+        let oldest = self.session.inflight.oldest()?;
+        let at = Instant::from_std(oldest) + spill;
+        Some(self.shelf.retry_at().map_or(at, |retry| retry.max(at)))
+    }
+
+    /// Sends what there is, as far as the device and the stream take it.
+    pub(super) fn deliver(&mut self) -> Result<(), Ended> {
+        self.unshelve()?;
+        self.send_loaded();
+        if !self.is_shelving() && !self.shelf.is_busy() {
+            self.send_taken();
+        }
+        if self.session.lasting.is_some() {
+            self.shelve();
+        }
+        Ok(())
+    }
+
+    /// Sends from memory.
+    fn send_taken(&mut self) {
+        while !self.wire.is_full() && self.room() > 0 {
+            if self.session.taken.is_empty() && !self.take_more(self.room().min(TAKEN_MAX)) {
+                return;
+            }
+            let Some(message) = self.session.taken.pop_front() else {
+                return;
+            };
+            if let Some(message) = self.send_one(message) {
+                // It has to be on the disk first.
+                self.session.taken.push_front(message);
+                self.shelf.want();
+                return;
+            }
+        }
+    }
+
+    /// Takes up to `max` out of the inbox; false if there is nothing.
+    fn take_more(&mut self, max: usize) -> bool {
+        let session = &mut *self.session;
+        let Some(inbox) = &session.inbox else {
+            return false;
+        };
+        let mut taken = Vec::new();
+        inbox.try_receive(max, &mut taken);
+        session.taken.extend(taken);
+        !session.taken.is_empty()
+    }
+
+    /// Sends a message that is in memory; returned if it may not go yet.
+    fn send_one(&mut self, message: Arc<Message>) -> Option<Arc<Message>> {
+        let mut ids = std::mem::take(&mut self.shelf.ids);
+        let served = self.session.serve(&message, &mut ids);
+        self.shelf.ids = ids;
+        let served = served?;
+        let lasts = self.session.lasting.is_some();
+        if served.qos == Qos::ExactlyOnce && lasts {
+            return Some(message);
+        }
+        let mut going = Going {
+            qos: served.qos,
+            retain: served.retain,
+            dup: false,
+            id: None,
+        };
+        if going.qos > Qos::AtMostOnce {
+            going.id = self.session.next_id();
+            if going.id.is_none() {
+                self.shared.counters.unsent_total.add(1);
+                return None;
+            }
+        }
+        if self.write(&message, going)
+            && let Some(id) = going.id
+        {
+            self.session.inflight.push(Sent {
+                id,
+                qos: going.qos,
+                retain: going.retain,
+                stage: Stage::Sent,
+                stored: None,
+                stored_bytes: 0,
+                message: lasts.then_some(message),
+                at: std::time::Instant::now(),
+            });
+        }
+        None
+    }
+
+    /// Sends what was read from the disk.
+    fn send_loaded(&mut self) {
+        while !self.wire.is_full()
+            && let Some((stored, message)) = self.shelf.next_loaded()
+        {
+            // For its identifiers; what it was stored as stands.
+            let mut ids = std::mem::take(&mut self.shelf.ids);
+            if self.session.serve(&message, &mut ids).is_none() {
+                ids.clear();
+            }
+            self.shelf.ids = ids;
+            let going = Going {
+                qos: stored.qos,
+                retain: stored.retain,
+                dup: stored.sent,
+                id: Some(stored.id),
+            };
+            if message.is_expired(std::time::Instant::now()) || !self.write(&message, going) {
+                self.remove_stored(&stored);
+                continue;
+            }
+            self.session.inflight.push(Sent {
+                id: stored.id,
+                qos: stored.qos,
+                retain: stored.retain,
+                stage: Stage::Sent,
+                stored: Some(stored.number),
+                stored_bytes: stored.bytes,
+                message: None,
+                at: std::time::Instant::now(),
+            });
+        }
+    }
+
+    fn remove_stored(&self, stored: &Stored) {
+        if let Some(lasting) = &self.session.lasting {
+            lasting.store.remove([stored.number]);
+        }
+    }
+
+    /// Writes one PUBLISH; false if the device does not take it.
+    fn write(&mut self, message: &Message, going: Going) -> bool {
+        let topic = &message.topic;
+        let aliases = self.outgoing.as_mut();
+        let written = aliases.map_or(Written::Plain, |aliases| aliases.write(topic));
+        let mut head = translate::head(message, &self.shelf.ids);
+        head.qos = going.qos;
+        head.retain = going.retain;
+        head.dup = going.dup;
+        head.packet_id = going.id;
+        match written {
+            Written::Plain => {}
+            Written::Sets(alias) => head.topic_alias = Some(alias),
+            Written::By(alias) => {
+                head.topic = None;
+                head.topic_alias = Some(alias);
+            }
+        }
+        match self.wire.publish(&head, &message.payload) {
+            Ok(()) => {
+                self.shared.counters.sent_total.add(1);
+                true
+            }
+            // A device that takes no packets so large has done with it (section
+            // 3.1.2.11.4).
+            Err(EncodeError::TooLarge { .. } | EncodeError::FieldTooLong { .. })
+            | Err(EncodeError::Invalid { .. }) => {
+                if let (Written::Sets(_), Some(aliases)) = (written, &mut self.outgoing) {
+                    aliases.forget(topic);
+                }
+                self.shared.counters.unsent_total.add(1);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! What a connection has on its way to and from the disk, one thing at a time.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Connection, Ended, SHELVED_MAX, TAKEN_MAX};
+use crate::broker::connection::publishing::ack;
+use crate::broker::inflight::Number;
+use crate::broker::session::{Session, Spill, Stored};
+use crate::broker::store::{Entry, Kind, StoreError};
+use crate::bus::Message;
+use crate::mqtt::{Packet, PacketId, Reason};
+use crate::names::Qos;
+
+/// How long to wait before the disk is asked again that did not take something.
+const RETRY_MS: u64 = 1_000;
+/// Acknowledgements of subscriptions that wait for the disk; then nothing is read.
+const ACKS_MAX: usize = 16;
+
+type Doing<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// PUBREC came of these; where the message is in the store.
+type Notes = Vec<(PacketId, Option<Number>)>;
+
+/// What is on its way, and what has come from the disk.
+#[derive(Default)]
+pub(in crate::broker::connection) struct Shelf {
+    busy: Option<Busy>,
+    done: Option<Done>,
+    notes: Notes,
+    acks: VecDeque<(Packet, Doing<()>)>,
+    acked: Option<Result<(), StoreError>>,
+    loaded: VecDeque<(Stored, Arc<Message>)>,
+    /// Something in memory has to be on the disk before it is sent.
+    wanted: bool,
+    /// The last thing done was reading: writing comes first now.
+    has_loaded: bool,
+    retry_at: Option<Instant>,
+    /// Identifiers of subscriptions of the message at hand.
+    pub(super) ids: Vec<NonZeroU32>,
+}
+
+enum Busy {
+    Spilling(Spill, Doing<Range<Number>>),
+    Loading(Vec<Stored>, Doing<Vec<(Number, Entry)>>),
+    Noting(Notes, Doing<Range<Number>>),
+}
+
+enum Done {
+    Spilled(Spill, Result<Range<Number>, StoreError>),
+    Loaded(Vec<Stored>, Result<Vec<(Number, Entry)>, StoreError>),
+    Noted(Notes, Result<Range<Number>, StoreError>),
+}
+
+impl Busy {
+    fn poll(self, context: &mut Context<'_>) -> Result<Done, Self> {
+        match self {
+            Self::Spilling(spill, mut doing) => match doing.as_mut().poll(context) {
+                Poll::Ready(done) => Ok(Done::Spilled(spill, done)),
+                Poll::Pending => Err(Self::Spilling(spill, doing)),
+            },
+            Self::Loading(stored, mut doing) => match doing.as_mut().poll(context) {
+                Poll::Ready(done) => Ok(Done::Loaded(stored, done)),
+                Poll::Pending => Err(Self::Loading(stored, doing)),
+            },
+            Self::Noting(notes, mut doing) => match doing.as_mut().poll(context) {
+                Poll::Ready(done) => Ok(Done::Noted(notes, done)),
+                Poll::Pending => Err(Self::Noting(notes, doing)),
+            },
+        }
+    }
+}
+
+impl Shelf {
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.is_some() || self.done.is_some() || self.wanted
+    }
+
+    /// Whether something may be put on the disk now.
+    pub(super) fn is_free(&self, now: Instant) -> bool {
+        self.busy.is_none() && self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Messages that have come from the disk and are not sent yet, or are coming.
+    pub(super) fn loaded(&self) -> usize {
+        let coming = match &self.busy {
+            Some(Busy::Loading(stored, _)) => stored.len(),
+            _ => 0,
+        };
+        let come = match &self.done {
+            Some(Done::Loaded(stored, _)) => stored.len(),
+            _ => 0,
+        };
+        self.loaded.len() + coming + come
+    }
+
+    pub(super) fn next_loaded(&mut self) -> Option<(Stored, Arc<Message>)> {
+        self.loaded.pop_front()
+    }
+
+    /// What is in memory has to be on the disk first.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// PUBREC of a message came: to be noted before it is released.
+    pub(in crate::broker::connection) fn note(&mut self, id: PacketId, stored: Option<Number>) {
+        self.notes.push((id, stored));
+    }
+
+    /// Sends `packet` when `written` is done.
+    pub(in crate::broker::connection) fn acknowledge(
+        &mut self,
+        packet: Packet,
+        written: Doing<()>,
+    ) {
+        self.acks.push_back((packet, written));
+    }
+
+    /// Whether so much waits for the disk that nothing more is to be read.
+    pub(in crate::broker::connection) fn is_clogged(&self) -> bool {
+        self.acks.len() >= ACKS_MAX
+    }
+
+    /// True: something moved.
+    pub(in crate::broker::connection) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        if let Some(busy) = self.busy.take() {
+            match busy.poll(context) {
+                Ok(done) => {
+                    self.done = Some(done);
+                    moved = true;
+                }
+                Err(busy) => self.busy = Some(busy),
+            }
+        }
+        if self.acked.is_none()
+            && let Some((_, written)) = self.acks.front_mut()
+            && let Poll::Ready(written) = written.as_mut().poll(context)
+        {
+            self.acked = Some(written);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Lets go of the session: what was on its way is done, and what came from the
+    /// disk waits there again.
+    pub(in crate::broker::connection) async fn clear(mut self, session: &mut Session) {
+        let done = match (self.done.take(), self.busy.take()) {
+            (Some(done), _) => Some(done),
+            (None, Some(Busy::Spilling(spill, doing))) => Some(Done::Spilled(spill, doing.await)),
+            (None, Some(Busy::Loading(stored, _))) => {
+                Some(Done::Loaded(stored, Err(StoreError::Aborted)))
+            }
+            (None, Some(Busy::Noting(notes, doing))) => Some(Done::Noted(notes, doing.await)),
+            (None, None) => None,
+        };
+        match done {
+            Some(Done::Spilled(spill, Ok(numbers))) => session.spilled(spill, numbers),
+            Some(Done::Spilled(spill, Err(error))) => {
+                session.not_spilled(spill, &error);
+            }
+            Some(Done::Noted(notes, Ok(numbers))) => noted(session, &notes, numbers),
+            // Released again when the device is back.
+            Some(Done::Noted(_, Err(_))) | None => {}
+            Some(Done::Loaded(stored, _)) => {
+                if let Some(lasting) = &mut session.lasting {
+                    lasting.backlog.put_back(stored);
+                }
+            }
+        }
+        let unsent = self.loaded.into_iter().map(|(stored, _)| stored).collect();
+        if let Some(lasting) = &mut session.lasting {
+            lasting.backlog.put_back(unsent);
+        }
+    }
+}
+
+/// The store knows now that these have only to be released.
+fn noted(session: &mut Session, notes: &Notes, numbers: Range<Number>) {
+    for ((id, before), number) in notes.iter().zip(numbers) {
+        let Some(lasting) = &session.lasting else {
+            return;
+        };
+        lasting.store.remove(*before);
+        if !session.inflight.noted(*id, Some(number)) {
+            lasting.store.remove([number]);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Goes on with what has come from the disk.
+    pub(super) fn unshelve(&mut self) -> Result<(), Ended> {
+        if let Some(acked) = self.shelf.acked.take()
+            && let Some((packet, _)) = self.shelf.acks.pop_front()
+        {
+            if let Err(error) = acked {
+                let code = error.code();
+                let full = error.is_full();
+                let reason = if full {
+                    Reason::QUOTA_EXCEEDED
+                } else {
+                    Reason::IMPLEMENTATION_SPECIFIC
+                };
+                return Err(Ended::fault(reason, code));
+            }
+            self.send(&packet)?;
+        }
+        match self.shelf.done.take() {
+            None => Ok(()),
+            Some(Done::Spilled(spill, Ok(numbers))) => {
+                self.session.spilled(spill, numbers);
+                Ok(())
+            }
+            Some(Done::Spilled(spill, Err(error))) => {
+                self.warn(&error, "messages not kept");
+                if !self.session.not_spilled(spill, &error) {
+                    self.retry_later();
+                }
+                Ok(())
+            }
+            Some(Done::Loaded(stored, Ok(entries))) => {
+                self.loaded(stored, entries);
+                Ok(())
+            }
+            Some(Done::Loaded(stored, Err(error))) => {
+                self.warn(&error, "messages not read");
+                if let Some(lasting) = &mut self.session.lasting {
+                    lasting.backlog.put_back(stored);
+                }
+                self.retry_later();
+                Ok(())
+            }
+            Some(Done::Noted(notes, Ok(numbers))) => {
+                noted(&mut self.session, &notes, numbers);
+                for (id, _) in notes {
+                    self.send(&Packet::PubRel(ack(id, Reason::SUCCESS)))?;
+                }
+                Ok(())
+            }
+            Some(Done::Noted(notes, Err(error))) => {
+                self.warn(&error, "answers not kept");
+                self.shelf.notes.splice(0..0, notes);
+                self.retry_later();
+                Ok(())
+            }
+        }
+    }
+
+    fn warn(&self, error: &StoreError, what: &'static str) {
+        let device = &self.session.device.name;
+        warn!(%device, error = error.code(), what, "disk did not take what a session needs");
+    }
+
+    fn retry_later(&mut self) {
+        self.shelf.retry_at = Some(Instant::now() + Duration::from_millis(RETRY_MS));
+    }
+
+    /// Puts what was read beside what it was asked for; what is damaged is gone.
+    fn loaded(&mut self, stored: Vec<Stored>, entries: Vec<(Number, Entry)>) {
+        let mut entries = entries.into_iter().peekable();
+        for stored in stored {
+            let entry = entries.next_if(|(number, _)| *number == stored.number);
+            match entry.map(|(_, entry)| entry.kind) {
+                Some(Kind::Message {
+                    message: Some(message),
+                    ..
+                }) => self.shelf.loaded.push_back((stored, message)),
+                _ => self.remove_stored(&stored),
+            }
+        }
+        self.send_loaded();
+    }
+
+    /// Begins the next thing to do with the disk, if nothing is under way.
+    pub(super) fn shelve(&mut self) {
+        let now = Instant::now();
+        if self.shelf.retry_at.is_some_and(|at| at <= now) {
+            self.shelf.retry_at = None;
+        }
+        if self.shelf.busy.is_some() || self.shelf.done.is_some() || self.shelf.retry_at.is_some() {
+            return;
+        }
+        if !self.shelf.notes.is_empty() {
+            self.begin_noting();
+        } else if self.shelf.has_loaded {
+            self.shelf.has_loaded = false;
+            if !self.begin_spilling(now) {
+                self.begin_loading();
+            }
+        } else if !self.begin_loading() {
+            self.begin_spilling(now);
+        }
+    }
+
+    fn begin_noting(&mut self) {
+        let notes = std::mem::take(&mut self.shelf.notes);
+        let Some(lasting) = &self.session.lasting else {
+            return;
+        };
+        let entry = |id| Entry {
+            session: lasting.number,
+            id,
+            kind: Kind::Released,
+            bytes: 0,
+        };
+        let entries = notes.iter().map(|(id, _)| entry(*id).encode()).collect();
+        let doing = lasting.store.append(entries);
+        self.shelf.busy = Some(Busy::Noting(notes, Box::pin(doing)));
+    }
+
+    /// True: messages are being read.
+    fn begin_loading(&mut self) -> bool {
+        let room = self.room().min(TAKEN_MAX);
+        if room == 0 || self.wire.is_full() || !self.shelf.loaded.is_empty() {
+            return false;
+        }
+        let Some(lasting) = &mut self.session.lasting else {
+            return false;
+        };
+        let stored: Vec<_> = std::iter::from_fn(|| lasting.backlog.pop())
+            .take(room)
+            .collect();
+        if stored.is_empty() {
+            return false;
+        }
+        let numbers = stored.iter().map(|stored| stored.number).collect();
+        let store = lasting.store.clone();
+        let doing = async move { store.read(numbers).await };
+        self.shelf.busy = Some(Busy::Loading(stored, Box::pin(doing)));
+        self.shelf.has_loaded = true;
+        true
+    }
+
+    /// True: messages are being written.
+    fn begin_spilling(&mut self, now: Instant) -> bool {
+        let wanted = std::mem::take(&mut self.shelf.wanted);
+        let late = self.spill_at().is_some_and(|at| at <= now);
+        if !wanted && !late && !self.is_shelving() {
+            return false;
+        }
+        self.take_more(SHELVED_MAX);
+        let mut shelved = Vec::new();
+        let mut ids = Vec::new();
+        for message in std::mem::take(&mut self.session.taken) {
+            match self.session.serve(&message, &mut ids) {
+                // It need not arrive, and does not wait for those that must.
+                Some(served) if served.qos == Qos::AtMostOnce => {
+                    self.send_one(message);
+                }
+                Some(_) => shelved.push(message),
+                None => {}
+            }
+        }
+        let mut spill = self.session.spill(shelved);
+        let Some(lasting) = self.session.lasting.as_ref().filter(|_| !spill.is_empty()) else {
+            return false;
+        };
+        let doing = lasting.store.append(spill.entries());
+        self.shelf.busy = Some(Busy::Spilling(spill, Box::pin(doing)));
+        true
+    }
+}

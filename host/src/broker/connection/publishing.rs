@@ -1,0 +1,371 @@
+//! What a device publishes, and what it is answered when.
+//!
+//! Answers go out in the order of the messages, each when all who owe the message
+//! have done with it. A message for which somebody has no room waits, and nothing
+//! more is read until it is through. For a session that lasts, the identifier of a
+//! QoS 2 message is on the disk before PUBREC.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::{Connection, Ended};
+use crate::broker::inflight::Arrival;
+use crate::broker::store::StoreError;
+use crate::broker::translate::{self, Head};
+use crate::bus::{PublishError, Reach, Receipt, Settled};
+use crate::mqtt::{Ack, Packet, PacketId, Publish, Reason, Version};
+use crate::names::Qos;
+
+/// QoS 2 messages of a 3.1.1 device that are not released; MQTT 5.0 has a window.
+const UNRELEASED_MAX: usize = 1_024;
+
+type Published = Pin<Box<dyn Future<Output = Result<Reach, PublishError>> + Send>>;
+type Written = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// What a device is still to be answered.
+#[derive(Default)]
+pub(super) struct Owed {
+    answers: VecDeque<Answer>,
+    /// A message that is not through, and what it will be answered.
+    waiting: Option<Box<Waiting>>,
+    /// The identifiers of the first so many QoS 2 messages are being written.
+    writing: Option<(usize, Written)>,
+    /// What became of that.
+    written: Option<Result<(), StoreError>>,
+}
+
+/// A message that somebody has no room for yet.
+struct Waiting {
+    published: Published,
+    done: Option<Result<Reach, PublishError>>,
+    answer: Option<(PacketId, Qos, Settled)>,
+}
+
+/// One answer.
+struct Answer {
+    id: PacketId,
+    qos: Qos,
+    reason: Reason,
+    /// None: it may go out.
+    settled: Option<Settled>,
+}
+
+impl Answer {
+    fn is_settled(&self) -> bool {
+        self.settled.as_ref().is_none_or(Settled::is_settled)
+    }
+
+    fn packet(&self) -> Packet {
+        let ack = ack(self.id, self.reason);
+        match self.qos {
+            Qos::ExactlyOnce => Packet::PubRec(ack),
+            _ => Packet::PubAck(ack),
+        }
+    }
+}
+
+pub(super) fn ack(packet_id: PacketId, reason: Reason) -> Ack {
+    Ack {
+        packet_id,
+        reason,
+        reason_text: None,
+        user: Vec::new(),
+    }
+}
+
+impl Owed {
+    /// Whether nothing more may be read.
+    pub(super) fn blocks(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Messages not answered.
+    pub(super) fn len(&self) -> usize {
+        self.answers.len() + usize::from(self.waiting.is_some())
+    }
+
+    /// True: something moved.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        if let Some(waiting) = &mut self.waiting
+            && waiting.done.is_none()
+            && let Poll::Ready(done) = waiting.published.as_mut().poll(context)
+        {
+            waiting.done = Some(done);
+            moved = true;
+        }
+        if let Some((_, writing)) = &mut self.writing
+            && self.written.is_none()
+        {
+            if let Poll::Ready(written) = writing.as_mut().poll(context) {
+                self.written = Some(written);
+                moved = true;
+            }
+        } else if let Some(settled) = self
+            .answers
+            .front_mut()
+            .and_then(|first| first.settled.as_mut())
+        {
+            moved |= Pin::new(settled).poll(context).is_ready();
+        }
+        moved
+    }
+
+    fn has(&self, id: PacketId) -> bool {
+        let mut answers = self.answers.iter();
+        answers.any(|answer| answer.id == id && answer.qos == Qos::ExactlyOnce)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
+        self.shared.counters.received_total.add(1);
+        let bytes = publish.payload.len() as u64;
+        if let Some(wait) = self.place.spend(bytes) {
+            self.read_from = Some(Instant::now() + wait);
+        }
+        let alias = publish.properties.topic_alias;
+        let Ok(topic) = self.incoming.resolve(publish.topic, alias) else {
+            return Err(Ended::fault(Reason::TOPIC_ALIAS_INVALID, "topic-alias"));
+        };
+        let (qos, id) = (publish.qos, publish.packet_id);
+        if let Some(id) = id {
+            self.admit(qos)?;
+            if qos == Qos::ExactlyOnce && self.is_known(id, publish.dup)? {
+                return Ok(());
+            }
+        }
+        if topic.is_system() {
+            return self.refuse_publish(qos, id, Reason::TOPIC_NAME_INVALID, "topic-reserved");
+        }
+        let head = Head {
+            topic,
+            qos,
+            retain: publish.retain,
+        };
+        let origin = self.session.origin;
+        let mut message = translate::message(head, publish.payload, publish.properties, origin);
+        let answer = id.map(|id| {
+            let (receipt, settled) = Receipt::new();
+            message.receipt = Some(receipt);
+            (id, qos, settled)
+        });
+        let party = self.session.party.clone();
+        let mut published: Published =
+            Box::pin(async move { party.publish_waiting(message).await });
+        let mut context = Context::from_waker(Waker::noop());
+        match published.as_mut().poll(&mut context) {
+            Poll::Ready(done) => self.published(done, answer),
+            Poll::Pending => {
+                self.owed.waiting = Some(Box::new(Waiting {
+                    published,
+                    done: None,
+                    answer,
+                }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the device may have one more message under way.
+    fn admit(&self, qos: Qos) -> Result<(), Ended> {
+        let unreleased = self.session.received.len();
+        let over = match self.wire.version() {
+            Version::V5 => self.owed.len() + unreleased >= self.receive_max,
+            Version::V311 => qos == Qos::ExactlyOnce && unreleased >= UNRELEASED_MAX,
+        };
+        if over {
+            let code = "receive-maximum-exceeded";
+            return Err(Ended::fault(Reason::RECEIVE_MAX_EXCEEDED, code));
+        }
+        Ok(())
+    }
+
+    /// Whether a QoS 2 message was taken in already; then it is answered again.
+    fn is_known(&mut self, id: PacketId, dup: bool) -> Result<bool, Ended> {
+        if self.owed.has(id) {
+            // Its answer comes by itself.
+            return Ok(true);
+        }
+        if self.session.received.look(id, dup) == Arrival::New {
+            return Ok(false);
+        }
+        self.send(&Packet::PubRec(ack(id, Reason::SUCCESS)))?;
+        Ok(true)
+    }
+
+    /// A message went through or was refused.
+    fn published(
+        &mut self,
+        done: Result<Reach, PublishError>,
+        answer: Option<(PacketId, Qos, Settled)>,
+    ) -> Result<(), Ended> {
+        let (qos, id) = answer
+            .as_ref()
+            .map_or((Qos::AtMostOnce, None), |(id, qos, _)| (*qos, Some(*id)));
+        let reason = match done {
+            Ok(Reach::Some) => Reason::SUCCESS,
+            Ok(Reach::Nobody) => Reason::NO_MATCHING_SUBSCRIBERS,
+            Err(error) => {
+                let reason = reason(&error);
+                if reason == Reason::NOT_AUTHORIZED {
+                    self.shared.counters.not_granted_total.add(1);
+                }
+                return self.refuse_publish(qos, id, reason, error.code());
+            }
+        };
+        let Some((id, qos, settled)) = answer else {
+            return Ok(());
+        };
+        self.owe(Answer {
+            id,
+            qos,
+            reason,
+            settled: Some(settled),
+        })
+    }
+
+    /// Answers that a message was not taken.
+    pub(super) fn refuse_publish(
+        &mut self,
+        qos: Qos,
+        id: Option<PacketId>,
+        reason: Reason,
+        code: &'static str,
+    ) -> Result<(), Ended> {
+        let device = &self.session.device.name;
+        debug!(%device, code, "message of a device refused");
+        let Some(id) = id else {
+            return Ok(());
+        };
+        if self.wire.version() == Version::V311 {
+            return Err(Ended::fault(reason, code));
+        }
+        self.owe(Answer {
+            id,
+            qos,
+            reason,
+            settled: None,
+        })
+    }
+
+    fn owe(&mut self, answer: Answer) -> Result<(), Ended> {
+        let lasts = answer.qos == Qos::ExactlyOnce && self.session.lasting.is_some();
+        if self.owed.answers.is_empty() && answer.is_settled() && !lasts {
+            return self.answer(&answer);
+        }
+        self.owed.answers.push_back(answer);
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Result<(), Ended> {
+        if answer.qos == Qos::ExactlyOnce && !answer.reason.is_failure() {
+            self.session.received.insert(answer.id);
+        }
+        self.send(&answer.packet())
+    }
+
+    /// Answers what is settled, in order.
+    pub(super) fn pay(&mut self) -> Result<(), Ended> {
+        if let Some(waiting) = self.owed.waiting.take_if(|waiting| waiting.done.is_some()) {
+            let Waiting { done, answer, .. } = *waiting;
+            if let Some(done) = done {
+                self.published(done, answer)?;
+            }
+        }
+        if let Some(written) = self.owed.written.take() {
+            self.identifiers_written(written)?;
+        }
+        while self.owed.writing.is_none()
+            && let Some(first) = self.owed.answers.front()
+            && first.is_settled()
+        {
+            if self.session.lasting.is_some()
+                && first.qos == Qos::ExactlyOnce
+                && !first.reason.is_failure()
+            {
+                self.write_identifiers();
+            } else if let Some(first) = self.owed.answers.pop_front() {
+                self.answer(&first)?;
+            }
+        }
+        if self.owed.answers.is_empty() && self.owed.answers.capacity() > 0 && !self.unfinished {
+            self.owed.answers = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    /// Begins to write the identifiers of the first QoS 2 messages that are settled.
+    fn write_identifiers(&mut self) {
+        let mut count = 0;
+        for answer in &self.owed.answers {
+            if answer.qos != Qos::ExactlyOnce || !answer.is_settled() {
+                break;
+            }
+            if !answer.reason.is_failure() {
+                self.session.received.insert(answer.id);
+            }
+            count += 1;
+        }
+        if let Some(write) = self.write_record() {
+            self.owed.writing = Some((count, write));
+        }
+    }
+
+    fn identifiers_written(&mut self, written: Result<(), StoreError>) -> Result<(), Ended> {
+        let count = self.owed.writing.take().map_or(0, |(count, _)| count);
+        let answers: Vec<_> = self.owed.answers.drain(..count).collect();
+        if let Err(error) = written {
+            // The device sends them again: better twice than never.
+            for answer in &answers {
+                self.session.received.release(answer.id);
+            }
+            let device = &self.session.device.name;
+            warn!(%device, error = error.code(), "messages of a device not acknowledged");
+            return Err(Ended::fault(Reason::IMPLEMENTATION_SPECIFIC, error.code()));
+        }
+        for answer in answers {
+            self.answer(&answer)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the session is now; None: it does not last.
+    pub(super) fn write_record(&mut self) -> Option<Written> {
+        let record = self.session.record(None)?;
+        let lasting = self.session.lasting.as_mut()?;
+        // Even if it fails: what may be there is to be removed at the end.
+        lasting.recorded = true;
+        let store = lasting.store.clone();
+        Some(Box::pin(async move {
+            store.set(vec![(record.key(), Some(record.encode()))]).await
+        }))
+    }
+
+    /// PUBREL.
+    pub(super) fn release(&mut self, id: PacketId) -> Result<(), Ended> {
+        let known = self.session.received.release(id);
+        let reason = if known {
+            Reason::SUCCESS
+        } else {
+            Reason::PACKET_ID_NOT_FOUND
+        };
+        self.send(&Packet::PubComp(ack(id, reason)))
+    }
+}
+
+/// What to tell a device whose message was not taken.
+fn reason(error: &PublishError) -> Reason {
+    match error {
+        PublishError::NotGranted { .. } => Reason::NOT_AUTHORIZED,
+        PublishError::TooLarge { .. } | PublishError::Busy { .. } => Reason::QUOTA_EXCEEDED,
+        PublishError::Malformed { .. } | PublishError::TooManyHops { .. } => {
+            Reason::IMPLEMENTATION_SPECIFIC
+        }
+    }
+}

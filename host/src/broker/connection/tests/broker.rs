@@ -1,0 +1,208 @@
+//! A broker without a listener: everything behind it is real.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::DuplexStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use crate::broker::config::{BrokerConfig, BrokerLimits, SessionConfig};
+use crate::broker::connection;
+use crate::broker::metrics::Counters;
+use crate::broker::quota::Quotas;
+use crate::broker::sessions::{Opening, Sessions};
+use crate::broker::shared::{FindDevice, Peer, Shared};
+use crate::bus::{Bus, BusLimits, Grant, Inbox, InboxLimits, Party};
+use crate::devices::{Device, Quota};
+use crate::mqtt::{Connect, Version};
+use crate::names::{PartyName, TopicFilter};
+use crate::spec::Overflow;
+use crate::storage::Storage;
+use crate::supervisor::TaskGroup;
+
+/// Bytes that a pipe holds.
+const PIPE_BYTES: usize = 64 << 10;
+
+pub(super) struct Broker {
+    pub(super) bus: Bus,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stop: CancellationToken,
+    tasks: TaskGroup,
+}
+
+/// What may be different.
+#[derive(Clone)]
+pub(super) struct Setup {
+    pub(super) quota: Quota,
+    pub(super) limits: BrokerLimits,
+    pub(super) sessions: SessionConfig,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            quota: Quota {
+                connections_max: nonzero!(NonZeroU32, 100),
+                sessions_max: nonzero!(NonZeroU32, 100),
+                ..Quota::default()
+            },
+            limits: BrokerLimits::default(),
+            sessions: SessionConfig::default(),
+        }
+    }
+}
+
+pub(super) fn filters(texts: &[&str]) -> Vec<TopicFilter> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// A device that may use `a/#` with everybody, and say things about itself.
+fn device(name: &PartyName, quota: &Quota) -> Arc<Device> {
+    let own = format!("only/{name}/#");
+    Arc::new(Device {
+        name: name.clone(),
+        class: None,
+        fingerprints: Vec::new(),
+        publish: filters(&["a/#", &own]),
+        subscribe: filters(&["a/#", "$share/g/a/#", &own]),
+        quota: quota.clone(),
+    })
+}
+
+impl Broker {
+    pub(super) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, Setup::default())
+    }
+
+    pub(super) fn start_with(directory: &Path, setup: Setup) -> Self {
+        let bus = Bus::new(BusLimits::default());
+        let storage = Storage::open(directory).unwrap();
+        let config = BrokerConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tls: Default::default(),
+            plain: None,
+            authorizer: None,
+            classes: Default::default(),
+            quota: setup.quota.clone(),
+            limits: setup.limits,
+            sessions: setup.sessions,
+        };
+        let quota = setup.quota;
+        let find: FindDevice = Box::new(move |name| Some(device(name, &quota)));
+        let counters = Arc::<Counters>::default();
+        let sessions = Sessions::open(Opening {
+            bus: bus.clone(),
+            storage: &storage,
+            config: &config,
+            find: &find,
+            counters: Arc::clone(&counters),
+        });
+        let shared = Arc::new(Shared {
+            bus: bus.clone(),
+            config,
+            sessions: sessions.unwrap(),
+            quotas: Quotas::default(),
+            authorizer: None,
+            find,
+            counters,
+        });
+        let tasks = TaskGroup::new(10_000);
+        let stop = CancellationToken::new();
+        let (sessions, stopped) = (shared.sessions.clone(), stop.clone());
+        tasks
+            .start(async move { sessions.run(stopped).await })
+            .unwrap();
+        Self {
+            bus,
+            shared,
+            stop,
+            tasks,
+        }
+    }
+
+    /// A new connection of `device`.
+    pub(super) fn dial(&self, device_name: &str, version: Version) -> Client {
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        self.serve(device_name, far);
+        Client::new(near, version)
+    }
+
+    pub(super) fn serve(&self, device_name: &str, stream: DuplexStream) {
+        let name: PartyName = device_name.parse().unwrap();
+        let peer = Peer {
+            device: (self.shared.find)(&name),
+            identity: None,
+            address: "127.0.0.1:1883".parse().unwrap(),
+            connect_by: Instant::now() + Duration::from_secs(10),
+        };
+        let serving = connection::serve(stream, peer, Arc::clone(&self.shared), self.stop.clone());
+        self.tasks.start(serving).unwrap();
+    }
+
+    /// A device that is connected by its name, with a session that ends with it.
+    pub(super) async fn client(&self, device: &str, version: Version) -> Client {
+        self.connect(device, super::client::connect(device, version))
+            .await
+            .0
+    }
+
+    /// A connected device, and whether its session was there.
+    pub(super) async fn connect(&self, device: &str, connect: Connect) -> (Client, bool) {
+        let mut client = self.dial(device, connect.version);
+        let ack = client.connect(connect).await;
+        assert!(!ack.reason.is_failure(), "{}", ack.reason);
+        (client, ack.session_present)
+    }
+
+    /// Someone else on the bus, who may do anything.
+    pub(super) fn party(&self, name: &str) -> Party {
+        let grant = Grant {
+            publish: filters(&["#"]),
+            subscribe: filters(&["#"]),
+        };
+        self.bus.attach(name.parse().unwrap(), grant).unwrap()
+    }
+
+    /// As a plugin subscribes: publishers wait for it.
+    pub(super) fn answering(party: &Party, messages_max: u32) -> Inbox {
+        let limits = InboxLimits {
+            messages_max,
+            bytes_max: 1 << 20,
+            overflow: Overflow::Block,
+            answers: true,
+        };
+        party.subscribe(&filters(&["a/#"]), limits).unwrap()
+    }
+
+    /// Waits until `seen` holds.
+    pub(super) async fn until(&self, seen: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !seen(self) {
+            assert!(Instant::now() < deadline, "it never came");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Everything ends as when a host stops.
+    pub(super) async fn stop(self) {
+        self.bus.close();
+        self.stop.cancel();
+        assert_eq!(self.tasks.end(Duration::from_secs(20)).await, 0);
+    }
+
+    /// Everything ends at once, as by `kill -9`: nobody gets to write anything.
+    pub(super) async fn kill(self) {
+        self.bus.close();
+        self.tasks.end(Duration::ZERO).await;
+        self.shared.sessions.kill().await;
+    }
+}
+
+pub(super) fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}

@@ -1,0 +1,199 @@
+//! Packets to and from one stream, many to a system call.
+//!
+//! What is written waits here until the stream takes it, which is bounded by
+//! whoever writes: see [`Wire::is_full`]. A peer that takes nothing is noticed by
+//! [`Wire::stalled_since`].
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::buffers;
+use crate::mqtt::{
+    DecodeError, Decoder, EncodeError, Packet, PacketLimits, Peer, PublishHead, Version, encode,
+    encode_publish,
+};
+
+/// Bytes waiting to be written above which no more deliveries are added.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Bytes that answers may add to that before nothing more is read.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+
+/// One stream.
+pub(super) struct Wire<S> {
+    stream: S,
+    decoder: Decoder,
+    /// What came and is not yet a packet. Without memory when empty.
+    input: BytesMut,
+    /// What is to go out. Without memory when empty.
+    output: BytesMut,
+    /// Whether the stream may hold back what it took.
+    unflushed: bool,
+    /// Since when the stream has taken nothing though there is something.
+    stalled_since: Option<Instant>,
+    peer: Peer,
+}
+
+/// What came of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Something was read.
+    Read,
+    /// There is room for deliveries again.
+    Room,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// For a client that has not said yet what it speaks.
+    pub(super) fn new(stream: S, limits: PacketLimits) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::new(None, limits),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            unflushed: false,
+            stalled_since: None,
+            peer: Peer::new(Version::V311, None),
+        }
+    }
+
+    /// From now on it is written for `peer`, and read within `limits`.
+    pub(super) fn agree(&mut self, peer: Peer, limits: PacketLimits) {
+        self.peer = peer;
+        self.decoder.set_limits(limits);
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.peer.version
+    }
+
+    /// The next packet of those that have come.
+    pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
+        let next = self.decoder.decode(&mut self.input);
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            buffers::give(std::mem::take(&mut self.input));
+        }
+        next
+    }
+
+    /// Whether a whole packet may be waiting to be looked at.
+    pub(super) fn has_next(&self) -> bool {
+        !self.input.is_empty() && self.decoder.lacks(&self.input) == 0
+    }
+
+    /// Bytes that came and are no packet yet.
+    pub(super) fn write(&mut self, packet: &Packet) -> Result<(), EncodeError> {
+        self.prepare();
+        encode(packet, self.peer, &mut self.output)
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        head: &PublishHead<'_>,
+        payload: &[u8],
+    ) -> Result<(), EncodeError> {
+        self.prepare();
+        encode_publish(head, payload, self.peer, &mut self.output)
+    }
+
+    fn prepare(&mut self) {
+        if self.output.capacity() == 0 {
+            self.output = buffers::take();
+        }
+    }
+
+    /// Whether so much is to go out that no deliveries are to be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.output.len() >= OUTPUT_BYTES_MAX
+    }
+
+    /// Whether so much is to go out that not even answers are to be added.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.output.len() >= OUTPUT_BYTES_MAX + ANSWER_BYTES_MAX
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
+    }
+
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
+    }
+
+    /// Writes what there is and, if `reads`, reads what comes.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        reads: bool,
+    ) -> Poll<io::Result<Moved>> {
+        let full = self.is_full();
+        if self.poll_write(context)?.is_pending() && self.stalled_since.is_none() {
+            self.stalled_since = Some(Instant::now());
+        }
+        if reads {
+            if let Poll::Ready(read) = self.poll_read(context) {
+                return Poll::Ready(read.map(|()| Moved::Read));
+            }
+            self.rest();
+        }
+        if full && !self.is_full() {
+            return Poll::Ready(Ok(Moved::Room));
+        }
+        Poll::Pending
+    }
+
+    /// Ready once everything is written.
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.output))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.output.advance(count);
+            self.unflushed = true;
+            self.stalled_since = None;
+        }
+        if self.output.capacity() > 0 {
+            buffers::give(std::mem::take(&mut self.output));
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.unflushed = false;
+            self.stalled_since = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, input, .. } = self;
+        buffers::with_room(|room| {
+            let mut read = ReadBuf::new(room);
+            ready!(Pin::new(stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            if input.capacity() == 0 {
+                *input = buffers::take();
+            }
+            input.extend_from_slice(read.filled());
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// A part of a packet takes what it needs and no more, while its rest is waited
+    /// for.
+    fn rest(&mut self) {
+        if !self.input.is_empty() && self.input.capacity() > 2 * self.input.len() + 1_024 {
+            let part = BytesMut::from(&*self.input);
+            buffers::give(std::mem::replace(&mut self.input, part));
+        }
+    }
+}

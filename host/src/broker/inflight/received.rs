@@ -1,0 +1,111 @@
+//! The QoS 2 messages of a device whose release has not come yet.
+
+use crate::mqtt::PacketId;
+
+/// What a QoS 2 PUBLISH is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum Arrival {
+    New,
+    /// It was taken in already: only PUBREC again.
+    Again,
+}
+
+/// Packet identifiers taken in and not released, in the order of arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::broker) struct Received {
+    ids: Vec<PacketId>,
+    /// How many of the first are from before the host was started again. Of those
+    /// a release may have been lost with it.
+    restored: usize,
+}
+
+impl Received {
+    /// What the store had.
+    pub(in crate::broker) fn restored(ids: Vec<PacketId>) -> Self {
+        let restored = ids.len();
+        Self { ids, restored }
+    }
+
+    /// Whether a PUBLISH with `id` was taken in already. One that the host knows
+    /// from before it was started again, and that is not marked as sent again, is
+    /// another message: losing it would be worse than having it twice.
+    pub(in crate::broker) fn look(&mut self, id: PacketId, dup: bool) -> Arrival {
+        let Some(place) = self.ids.iter().position(|own| *own == id) else {
+            return Arrival::New;
+        };
+        if place < self.restored && !dup {
+            self.forget(place);
+            return Arrival::New;
+        }
+        Arrival::Again
+    }
+
+    pub(in crate::broker) fn insert(&mut self, id: PacketId) {
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
+    /// PUBREL: false if there was no such message.
+    pub(in crate::broker) fn release(&mut self, id: PacketId) -> bool {
+        let Some(place) = self.ids.iter().position(|own| *own == id) else {
+            return false;
+        };
+        self.forget(place);
+        true
+    }
+
+    pub(in crate::broker) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(in crate::broker) fn ids(&self) -> &[PacketId] {
+        &self.ids
+    }
+
+    fn forget(&mut self, place: usize) {
+        self.ids.remove(place);
+        if place < self.restored {
+            self.restored -= 1;
+        }
+        if self.ids.is_empty() {
+            self.ids = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arrival, Received};
+    use crate::mqtt::PacketId;
+
+    fn id(id: u16) -> PacketId {
+        PacketId::new(id).unwrap()
+    }
+
+    #[test]
+    fn a_message_counts_once_until_it_is_released() {
+        let mut received = Received::default();
+        assert_eq!(received.look(id(5), false), Arrival::New);
+        received.insert(id(5));
+        received.insert(id(5));
+        assert_eq!(received.len(), 1);
+        for dup in [true, false] {
+            assert_eq!(received.look(id(5), dup), Arrival::Again);
+        }
+        assert!(received.release(id(5)));
+        assert!(!received.release(id(5)));
+        assert_eq!(received.look(id(5), true), Arrival::New);
+    }
+
+    #[test]
+    fn after_a_restart_what_is_not_marked_as_sent_again_is_new() {
+        let mut received = Received::restored(vec![id(1), id(2)]);
+        received.insert(id(3));
+        assert_eq!(received.look(id(2), true), Arrival::Again);
+        assert_eq!(received.look(id(2), false), Arrival::New);
+        assert_eq!(received.ids(), [id(1), id(3)]);
+        assert_eq!(received.look(id(3), false), Arrival::Again);
+        assert_eq!(received.look(id(1), false), Arrival::New);
+    }
+}

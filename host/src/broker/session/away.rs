@@ -1,0 +1,193 @@
+//! Keeps a session while its device is away: everything that comes goes to the
+//! disk, and its publishers are told only then.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Session;
+use crate::broker::inflight::Stage;
+use crate::broker::sessions::Owner;
+use crate::broker::store::{Ended, StoreError};
+use crate::broker::will::Will;
+use crate::mqtt::Reason;
+
+/// Messages written at once.
+const TOGETHER_MAX: usize = 256;
+/// How long to wait before the disk is asked again that did not take something.
+const RETRY_MS: u64 = 1_000;
+/// Further away than any session is kept.
+const FAR_S: u64 = 30 * 365 * 24 * 60 * 60;
+
+/// Keeps a session until it is over: then it is returned, to be removed. None:
+/// somebody else has it now, or the host stops.
+pub(in crate::broker) async fn keep(
+    mut session: Box<Session>,
+    owner: Owner,
+    will: Option<Will>,
+    stop: CancellationToken,
+) -> Option<(Box<Session>, Owner)> {
+    owner.line().set_connected(None);
+    let ends = session.begin_absence().await;
+    let mut will = will.map(|will| (Instant::now() + will.delay, will));
+    let mut retry = None;
+    loop {
+        let (wait, due) = match (&will, retry) {
+            (Some((at, _)), _) if *at <= ends => (*at, true),
+            _ => (ends, false),
+        };
+        let reads = retry.is_none();
+        tokio::select! {
+            biased;
+            reason = poll_fn(|context| owner.line().poll_told(context)) => {
+                return taken(session, owner, will, reason);
+            }
+            () = stop.cancelled() => {
+                session.store_all().await;
+                owner.release(None);
+                return None;
+            }
+            () = sleep_until(wait) => {
+                if let Some((_, will)) = will.take() {
+                    will.publish(&session.party).await;
+                }
+                if !due {
+                    debug!(device = %session.device.name, "session over");
+                    return Some((session, owner));
+                }
+            }
+            () = ready(&session), if reads => {
+                retry = session.store_all().await.then(retry_at);
+            }
+            () = sleep_until(retry.unwrap_or(ends)), if !reads => {
+                retry = session.store_all().await.then(retry_at);
+            }
+        }
+    }
+}
+
+fn retry_at() -> Instant {
+    Instant::now() + Duration::from_millis(RETRY_MS)
+}
+
+/// A connection came for it.
+fn taken(
+    mut session: Box<Session>,
+    owner: Owner,
+    will: Option<(Instant, Will)>,
+    reason: Reason,
+) -> Option<(Box<Session>, Owner)> {
+    session.will = will.map(|(_, will)| Box::new(will));
+    debug!(device = %session.device.name, %reason, "session handed over");
+    owner.release(Some(session));
+    None
+}
+
+async fn ready(session: &Session) {
+    match &session.inbox {
+        Some(inbox) => inbox.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Session {
+    /// Puts everything away; when the session is over.
+    async fn begin_absence(&mut self) -> Instant {
+        self.suspend().await;
+        self.shrink();
+        let known = self.lasting.as_ref().and_then(|lasting| lasting.ended);
+        let ended = known.unwrap_or_else(Ended::now);
+        if known.is_none()
+            && let Err(error) = self.write(Some(ended)).await
+        {
+            warn!(device = %self.device.name, error = error.code(), "session not written");
+        }
+        let Some(lasting) = &mut self.lasting else {
+            return Instant::now();
+        };
+        lasting.ended = Some(ended);
+        let left = match lasting.expiry_s {
+            u32::MAX => FAR_S,
+            expiry_s => u64::from(expiry_s).saturating_sub(ended.elapsed_s()),
+        };
+        Instant::now() + Duration::from_secs(left.min(FAR_S))
+    }
+
+    /// Writes everything that is only in memory, and lets what was under way wait
+    /// again: it will be sent first, as it was.
+    pub(in crate::broker) async fn suspend(&mut self) {
+        self.store_all().await;
+        for sent in self.inflight.iter_mut() {
+            if sent.stage == Stage::Answered {
+                sent.stage = Stage::Released;
+            }
+        }
+        let unanswered = self.inflight.take_unanswered();
+        let (mut older, mut unstored) = (Vec::new(), Vec::new());
+        for sent in unanswered {
+            match (sent.stored_form(), sent.message) {
+                (Some(stored), _) => older.push(stored),
+                (None, message) => unstored.extend(message),
+            }
+        }
+        if let Some(lasting) = &mut self.lasting {
+            lasting.backlog.put_back(older);
+        }
+        // The disk did not take them: they are new again.
+        for message in unstored.into_iter().rev() {
+            self.taken.push_front(message);
+        }
+    }
+
+    /// Writes everything that waits only in memory. True: the disk did not take it,
+    /// and it is still there.
+    async fn store_all(&mut self) -> bool {
+        loop {
+            let mut messages: Vec<_> = self.taken.drain(..).collect();
+            if let Some(inbox) = &self.inbox {
+                inbox.try_receive(TOGETHER_MAX, &mut messages);
+            }
+            let more = !messages.is_empty();
+            let mut spill = self.spill(messages);
+            if !spill.is_empty() {
+                let Some(store) = self.lasting.as_ref().map(|lasting| lasting.store.clone()) else {
+                    return false;
+                };
+                match store.append(spill.entries()).await {
+                    Ok(numbers) => self.spilled(spill, numbers),
+                    Err(error) => {
+                        warn!(device = %self.device.name, error = error.code(), "messages not kept");
+                        if !self.not_spilled(spill, &error) {
+                            return true;
+                        }
+                    }
+                }
+            }
+            if !more {
+                return false;
+            }
+        }
+    }
+
+    /// Writes what the session is. Nothing, if it does not last or was never
+    /// written and has nothing worth it.
+    pub(in crate::broker) async fn write(
+        &mut self,
+        ended: Option<Ended>,
+    ) -> Result<(), StoreError> {
+        let Some(record) = self.record(ended) else {
+            return Ok(());
+        };
+        let Some(lasting) = &mut self.lasting else {
+            return Ok(());
+        };
+        lasting.ended = ended;
+        let value = record.encode();
+        lasting.store.set(vec![(record.key(), Some(value))]).await?;
+        lasting.recorded = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Between the owner of a session and who wants it next.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::broker::session::Session;
+use crate::mqtt::{Reason, Version};
+
+/// No reason that anybody is told.
+const NOTHING: u8 = 0;
+
+/// Where one owner is told to let go, and leaves what it owned.
+#[derive(Debug, Default)]
+pub(in crate::broker) struct Line {
+    told: AtomicU8,
+    owner: AtomicWaker,
+    heir: AtomicWaker,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connected: Option<Connected>,
+    left: Option<Left>,
+    gone: bool,
+}
+
+/// A connection that owns a session.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct Connected {
+    pub(in crate::broker) address: SocketAddr,
+    pub(in crate::broker) since: SystemTime,
+    pub(in crate::broker) version: Version,
+}
+
+/// What an owner left.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// The session, if there is one any more.
+    Session(Option<Box<Session>>),
+    /// It never got it: its own predecessor has it.
+    Ask(Arc<Line>),
+}
+
+impl Line {
+    /// Tells the owner to let go, with the reason to give its device. The first
+    /// word counts, unless somebody else came for the session: that stands.
+    pub(in crate::broker) fn tell(&self, reason: Reason) {
+        if reason == Reason::SESSION_TAKEN_OVER {
+            self.told.store(reason.0, Ordering::Release);
+        } else {
+            self.replace(NOTHING, reason.0);
+        }
+        self.owner.wake();
+    }
+
+    fn replace(&self, known: u8, new: u8) {
+        let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
+        // If something else is known, that stands.
+        self.told.compare_exchange(known, new, done, failed).ok();
+    }
+
+    /// What the owner was told.
+    pub(in crate::broker) fn told(&self) -> Option<Reason> {
+        let told = self.told.load(Ordering::Acquire);
+        (told != NOTHING).then_some(Reason(told))
+    }
+
+    /// For the owner: ready when it is told.
+    pub(in crate::broker) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Reason> {
+        if let Some(reason) = self.told() {
+            return Poll::Ready(reason);
+        }
+        self.owner.register(context.waker());
+        self.told().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Who is connected, if the owner is a connection.
+    pub(in crate::broker) fn connected(&self) -> Option<Connected> {
+        self.state.lock().connected
+    }
+
+    /// None: the owner is no connection any more, and what connections were told
+    /// does not concern it.
+    pub(in crate::broker) fn set_connected(&self, connected: Option<Connected>) {
+        if connected.is_none()
+            && let Some(told) = self.told()
+            && told != Reason::SESSION_TAKEN_OVER
+        {
+            self.replace(told.0, NOTHING);
+        }
+        self.state.lock().connected = connected;
+    }
+
+    /// Whoever comes next finds this; only the first word counts.
+    pub(super) fn leave(&self, left: Left) {
+        let mut state = self.state.lock();
+        if !state.gone {
+            state.gone = true;
+            state.left = Some(left);
+            drop(state);
+            self.heir.wake();
+        }
+    }
+
+    /// For the one who comes next: ready when the owner has left.
+    pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<Left> {
+        self.heir.register(context.waker());
+        let left = self.state.lock().left.take();
+        left.map_or(Poll::Pending, Poll::Ready)
+    }
+}

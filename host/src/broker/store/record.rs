@@ -1,0 +1,63 @@
+//! What is kept of a session beside its messages.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::broker::subscriptions::Subscriptions;
+use crate::mqtt::PacketId;
+use crate::names::PartyName;
+
+/// What is kept of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker) struct Record {
+    pub(in crate::broker) device: PartyName,
+    pub(in crate::broker) client_id: String,
+    /// By which its messages are known; another for each session.
+    pub(in crate::broker) number: u64,
+    /// Seconds that it is kept once its device is away.
+    pub(in crate::broker) expiry_s: u32,
+    /// None: the device is connected, or was when the host ended.
+    pub(in crate::broker) ended: Option<Ended>,
+    pub(in crate::broker) subscriptions: Subscriptions,
+    /// QoS 2 messages of the device, taken in and not yet released.
+    pub(in crate::broker) received: Vec<PacketId>,
+}
+
+/// When a device went away, in seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::broker) struct Ended(u64);
+
+impl Ended {
+    pub(in crate::broker) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_secs()))
+    }
+
+    /// Seconds since then; 0 if the clock was set back.
+    pub(in crate::broker) fn elapsed_s(self) -> u64 {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+impl Record {
+    /// What it is kept under.
+    pub(in crate::broker) fn key(&self) -> String {
+        key(&self.device, &self.client_id)
+    }
+
+    pub(in crate::broker) fn encode(&self) -> Vec<u8> {
+        // Nothing in it can fail to be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// What the session of a client is kept under. Names of devices hold no slash.
+pub(in crate::broker) fn key(device: &PartyName, client_id: &str) -> String {
+    format!("{device}/{client_id}")
+}
