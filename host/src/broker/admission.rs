@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::authorizer::{AuthorizeError, Authorizer, Permission, Request};
+use super::quota::{Place, QuotaExceeded};
 use super::shared::{Peer, Shared};
 use crate::devices::{Device, NotAdmitted};
 use crate::mqtt::Reason;
@@ -46,6 +47,8 @@ pub(super) struct Admitted {
     pub(super) client_id: Arc<str>,
     /// Whether the client id was assigned, so that the client must be told.
     pub(super) is_assigned: bool,
+    /// When the authorizer's word ends; its connection is ended then.
+    pub(super) valid_until: Option<Instant>,
 }
 
 /// Why somebody is not let in.
@@ -63,8 +66,15 @@ pub(super) enum Refused {
     Authorizer(#[from] AuthorizeError),
     #[error("the authorizer takes the device `{device}` for `{other}`")]
     OtherDevice { device: PartyName, other: PartyName },
+    #[error("the device `{device}` has all that it may have")]
+    Quota {
+        device: PartyName,
+        source: QuotaExceeded,
+    },
     #[error("it was sent away to make room")]
     NoRoom,
+    #[error("there is no randomness for a client id")]
+    NoRandomness,
 }
 
 impl Refused {
@@ -78,7 +88,9 @@ impl Refused {
             Self::Authorizer(AuthorizeError::Refused(_)) => "authorizer-refused",
             Self::Authorizer(AuthorizeError::Unavailable) => "authorizer-unavailable",
             Self::OtherDevice { .. } => "authorizer-other-device",
+            Self::Quota { .. } => "too-many-connections-of-device",
             Self::NoRoom => "too-many-connections",
+            Self::NoRandomness => "no-randomness",
         }
     }
 
@@ -91,7 +103,9 @@ impl Refused {
             Self::ForeignClientId { .. } | Self::ClientId { .. } => Reason::CLIENT_ID_NOT_VALID,
             Self::Authorizer(AuthorizeError::Refused(_)) => Reason::BAD_CREDENTIALS,
             Self::Authorizer(AuthorizeError::Unavailable) => Reason::SERVER_UNAVAILABLE,
+            Self::Quota { .. } => Reason::QUOTA_EXCEEDED,
             Self::NoRoom => Reason::SERVER_BUSY,
+            Self::NoRandomness => Reason::SERVER_UNAVAILABLE,
         }
     }
 
@@ -99,7 +113,9 @@ impl Refused {
     pub(super) fn device(&self) -> Option<&PartyName> {
         match self {
             Self::NotAdmitted(error) => error.device(),
-            Self::ForeignClientId { device } | Self::OtherDevice { device, .. } => Some(device),
+            Self::ForeignClientId { device }
+            | Self::OtherDevice { device, .. }
+            | Self::Quota { device, .. } => Some(device),
             _ => None,
         }
     }
@@ -115,11 +131,23 @@ impl Shared {
     ) -> Result<Admitted, Refused> {
         let client_id = Arc::clone(&credentials.client_id);
         let admitted = self.decide(peer, credentials).await;
-        if let Err(refused) = &admitted {
-            self.counters.refused_total.add(1);
-            self.refusals.refused(refused, peer.address, &client_id);
-        }
-        admitted
+        admitted.inspect_err(|refused| self.refuse(refused, peer, &client_id))
+    }
+
+    /// A place among the connections of the device that was let in. Called after one
+    /// that it takes over has ended; a refusal is counted and logged here.
+    pub(super) fn connect(&self, peer: &Peer, admitted: &Admitted) -> Result<Place, Refused> {
+        let connected = self.quotas.connect(&admitted.device);
+        let refused = connected.map_err(|source| Refused::Quota {
+            device: admitted.device.name.clone(),
+            source,
+        });
+        refused.inspect_err(|refused| self.refuse(refused, peer, &admitted.client_id))
+    }
+
+    fn refuse(&self, refused: &Refused, peer: &Peer, client_id: &str) {
+        self.counters.refused_total.add(1);
+        self.refusals.refused(refused, peer.address, client_id);
     }
 
     async fn decide(&self, peer: &Peer, credentials: Credentials) -> Result<Admitted, Refused> {
@@ -131,7 +159,7 @@ impl Shared {
         let permission = self
             .permission(peer, registered.as_ref(), &credentials)
             .await?;
-        let until = permission.as_ref().and_then(|permission| {
+        let valid_until = permission.as_ref().and_then(|permission| {
             let valid = Duration::from_secs(permission.valid_s?.into());
             Instant::now().checked_add(valid)
         });
@@ -140,7 +168,7 @@ impl Shared {
         for _ in 0..LOOKUPS_MAX {
             let device = self.device(registered.as_ref(), permission.as_ref())?;
             let (client_id, is_assigned) = if credentials.client_id.is_empty() {
-                (assigned_client_id(&device.name), true)
+                (assigned_client_id(&device.name)?, true)
             } else {
                 (Arc::clone(&credentials.client_id), false)
             };
@@ -148,7 +176,7 @@ impl Shared {
                 let device = device.name.clone();
                 return Err(Refused::ForeignClientId { device });
             }
-            if !peer.ticket.is(&device, &client_id, until) {
+            if !peer.ticket.is(&device, &client_id, valid_until) {
                 return Err(Refused::NoRoom);
             }
             let again = self.registered(peer)?;
@@ -158,6 +186,7 @@ impl Shared {
                     device,
                     client_id,
                     is_assigned,
+                    valid_until,
                 });
             }
             registered = again;
@@ -267,12 +296,11 @@ pub(super) fn client_id_fits(device: &PartyName, client_id: &str) -> bool {
 }
 
 /// A client id that nobody can guess, for who names none.
-pub(super) fn assigned_client_id(device: &PartyName) -> Arc<str> {
+fn assigned_client_id(device: &PartyName) -> Result<Arc<str>, Refused> {
     let mut random = [0; 16];
-    // Without randomness the id is only not a secret; whose it is, it still says.
-    drop(getrandom::fill(&mut random));
+    getrandom::fill(&mut random).map_err(|_| Refused::NoRandomness)?;
     let random = u128::from_ne_bytes(random);
-    format!("{device}.{random:032x}").into()
+    Ok(format!("{device}/{random:032x}").into())
 }
 
 fn is_client_id(text: &str) -> bool {

@@ -88,6 +88,11 @@ async fn only_certificates_that_the_authority_vouches_for_now_come_in() {
     let pump = gateway.target("pump");
     connected(&pump, "pump").await.disconnect().await;
 
+    let others = Authority::new("elsewhere");
+    is_shut_out(&gateway.target_as("pump", &others.issue("pump"))).await;
+    gateway.refused("certificate-unknown-authority").await;
+
+    // By its name the same.
     let others = Authority::new("site");
     is_shut_out(&gateway.target_as("pump", &others.issue("pump"))).await;
     gateway.refused("certificate-invalid").await;

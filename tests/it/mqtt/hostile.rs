@@ -226,7 +226,7 @@ async fn a_gateway_without_file_descriptors_serves_again_when_there_are_some() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_has_only_so_many_connections() {
     let setup = limits("quota.connections_max = 2");
-    let gateway = Gateway::start_with(setup, &["pump", "valve"]).await;
+    let mut gateway = Gateway::start_with(setup, &["pump", "valve"]).await;
     let pump = gateway.target("pump");
     let connect = |id: &str| Connect::new(Version::V5, id);
     let first = Client::connect(&pump, &connect("pump-1")).await;
@@ -234,6 +234,7 @@ async fn a_device_has_only_so_many_connections() {
     let refused = Client::try_connect(&pump, &connect("pump-3")).await;
     // Quota exceeded.
     assert_eq!(refused.err(), Some(Some(0x97)));
+    gateway.refused("too-many-connections-of-device").await;
     is_served(&gateway.target("valve"), "valve").await;
     first.disconnect().await;
     let begun = Instant::now();
