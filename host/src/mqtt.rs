@@ -5,9 +5,11 @@
 //! module's business, nor is any connection. Nothing is reserved for what a peer
 //! merely announces.
 
+mod buffers;
 mod decoder;
 mod encoder;
 mod error;
+mod framed;
 mod packet;
 mod packet_type;
 mod property;
@@ -18,6 +20,7 @@ pub use encoder::{
     EncodedPublish, Peer, PublishHead, encode, encode_publish, encode_publish_head, encoded_len,
 };
 pub use error::{DecodeError, EncodeError, PublishFlaw};
+pub use framed::{Framed, Moved, ReceiveError};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketId, Publish, PublishProperties,
     RetainHandling, SubAck, Subscribe, Subscription, Unsubscribe, UserProperties, Version, Will,

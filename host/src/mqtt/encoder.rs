@@ -18,9 +18,7 @@ pub use self::publish::{EncodedPublish, PublishHead, encode_publish, encode_publ
 use super::property::Property;
 use super::{Ack, EncodeError, Packet, PacketType, Reason, Version};
 
-/// Bytes of a packet behind its fixed header (section 2.1.4).
-const BODY_BYTES_MAX: usize = 0x0FFF_FFFF;
-/// Bytes of any packet.
+/// Bytes of any packet: 28 bits behind its fixed header (section 2.1.4).
 const PACKET_BYTES_MAX: u32 = 0x0FFF_FFFF + 5;
 
 /// Who reads what is written.
@@ -44,15 +42,22 @@ impl Peer {
         }
     }
 
-    /// What a body may have, if `packet_bytes_max` allows any.
+    /// How long a packet gets with such a body, if it may get that long.
     fn check(&self, body_bytes: usize) -> Result<usize, EncodeError> {
-        let bytes = 1 + var_int_bytes(body_bytes) + body_bytes;
+        let header_bytes = 1 + var_int_bytes(body_bytes);
+        let bytes = body_bytes.saturating_add(header_bytes);
+        self.check_len(bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether a packet may be that long.
+    pub(super) fn check_len(&self, bytes: usize) -> Result<(), EncodeError> {
         let bytes_max = self.packet_bytes_max.min(PACKET_BYTES_MAX);
-        if body_bytes > BODY_BYTES_MAX || bytes as u64 > u64::from(bytes_max) {
-            let bytes = bytes as u64;
+        let bytes = bytes as u64;
+        if bytes > u64::from(bytes_max) {
             return Err(EncodeError::TooLarge { bytes, bytes_max });
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 
