@@ -6,5 +6,6 @@ mod conformance;
 mod gateway;
 mod hostile;
 mod mosquitto;
+mod mutated;
 mod raw;
 mod target;

@@ -144,3 +144,35 @@ fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
+
+#[tokio::test]
+async fn what_mosquitto_persists_outlasts_a_kill() {
+    use super::raw::{Client, Connect, Publish, Version};
+    use super::target::Target;
+
+    let Some(program) = find() else {
+        return;
+    };
+    let settings = "persistence true\nautosave_on_changes true\nautosave_interval 1\n";
+    let mut mosquitto = Mosquitto::start(&program, settings);
+    let target = Target::open(mosquitto.address);
+    let connect = Connect::new(Version::V4, "publisher");
+    let mut publisher = Client::connect(&target, &connect).await;
+    for text in ["1", "2", "3"] {
+        let publish = Publish::new("kept", text, 1).with(|publish| publish.retain = true);
+        publisher.publish_this(publish).await;
+    }
+    // Written after the answer.
+    let saved = mosquitto.folder().join("mosquitto.db");
+    let begun = Instant::now();
+    let is_saved = |bytes: Vec<u8>| bytes.windows(5).any(|part| part == b"kept3");
+    while !fs_err::read(&saved).is_ok_and(is_saved) {
+        assert!(begun.elapsed() < DEADLINE, "nothing is persisted");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        publisher.ping().await;
+    }
+    mosquitto.restart();
+    let mut client = Client::connect(&target, &connect).await;
+    client.subscribe("kept", 1).await;
+    assert_eq!(client.message().await.text(), "3");
+}

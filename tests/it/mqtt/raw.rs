@@ -84,9 +84,9 @@ impl Client {
         }
     }
 
-    /// A packet identifier that is not in use.
+    /// The next packet identifier; 65,535 later it comes again.
     pub(crate) fn new_id(&mut self) -> u16 {
-        self.id += 1;
+        self.id = self.id.checked_add(1).unwrap_or(1);
         self.id
     }
 
