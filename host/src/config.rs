@@ -233,6 +233,7 @@ impl HostConfig {
         for (field, text) in self.broker.iter().flat_map(BrokerConfig::faults) {
             faults.push(places.nearest(&field), FaultKind::Invalid(text));
         }
+        self.validate_uplinks(places, faults);
         let texts = std::iter::once(("data_directory".to_owned(), &self.data_directory));
         let directories = self.plugin_directories.iter().enumerate();
         let directories =
@@ -242,6 +243,24 @@ impl HostConfig {
             if text.is_empty() || text.contains('\0') {
                 let kind = FaultKind::Invalid(format!("`{text}` is not a path"));
                 faults.push(places.nearest(&field), kind);
+            }
+        }
+    }
+
+    fn validate_uplinks(&self, places: &Places, faults: &mut Collector<'_>) {
+        let mut known = BTreeMap::new();
+        for (name, uplink) in &self.uplinks {
+            for (field, text) in uplink.faults() {
+                let place = places.nearest(&format!("uplinks.{name}.{field}"));
+                faults.push(place, FaultKind::Invalid(text));
+            }
+            let identity = (&uplink.endpoint, &uplink.client_id);
+            if let Some(other) = known.insert(identity, name) {
+                let text = format!(
+                    "uplink `{other}` has this `client_id` at this endpoint: one would end the other"
+                );
+                let place = places.nearest(&format!("uplinks.{name}.client_id"));
+                faults.push(place, FaultKind::Invalid(text));
             }
         }
     }

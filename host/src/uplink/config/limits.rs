@@ -129,7 +129,11 @@ impl LimitsConfig {
             ("messages_per_s", self.messages_per_s, limits.messages_per_s),
             ("bytes_per_s", self.bytes_per_s, limits.bytes_per_s),
             ("in_flight_max", in_flight, limits.in_flight_max.into()),
-            ("topic_bytes_max", self.topic_bytes_max, limits.topic_bytes_max),
+            (
+                "topic_bytes_max",
+                self.topic_bytes_max,
+                limits.topic_bytes_max,
+            ),
             (
                 "topic_levels_max",
                 self.topic_levels_max,

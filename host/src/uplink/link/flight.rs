@@ -1,0 +1,338 @@
+//! What is on its way to the target, and what goes next.
+//!
+//! Pure but for the clock: entries go in, packets and numbers to be removed come
+//! out. Lanes go in the order of their urgency, each in its own order. What was not
+//! acknowledged when a connection ended goes again first, in the same order and
+//! under the same packet identifiers.
+//!
+//! A message at which the target ends connections is found by sending one at a time
+//! while it is suspected; after [`BLAMED_MAX`] times it is given up.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::super::config::PRIORITIES;
+use super::super::entry::Entry;
+use super::super::target::Poison;
+use crate::mqtt::{PacketId, Reason};
+use crate::names::Qos;
+use crate::storage::Lane;
+
+/// Entries of a lane that are read ahead, and their bytes.
+pub(super) const AHEAD: usize = 256;
+pub(super) const AHEAD_BYTES: usize = 512 << 10;
+/// What is read ahead when there are fewer.
+const LOW: usize = 64;
+
+/// Connections that end with the same message first, before it is given up.
+pub(super) const BLAMED_MAX: u32 = 5;
+/// How often the target may fail at one message before it is given up.
+const FAILURES_MAX: u32 = 5;
+
+/// How long nothing is sent when the target has no more room, doubling.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// All that is sent and to be sent.
+#[derive(Debug)]
+pub(super) struct Flight {
+    lanes: [Ahead; PRIORITIES as usize],
+    sent: VecDeque<Sent>,
+    last_id: u16,
+    /// To be removed from the queue.
+    gone: Vec<(Lane, u64)>,
+    /// Messages to be sent one at a time.
+    careful: usize,
+    /// The first unacknowledged message when connections ended, and how many did.
+    blamed: Option<((Lane, u64), u32)>,
+    paused_until: Option<Instant>,
+    pause: Duration,
+}
+
+/// What is read ahead of a lane.
+#[derive(Debug, Default)]
+struct Ahead {
+    entries: VecDeque<(u64, Entry)>,
+    /// The last entry read.
+    after: Option<u64>,
+    /// Nothing more was there.
+    drained: bool,
+}
+
+/// A message sent, or to be sent again.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) id: PacketId,
+    pub(super) lane: Lane,
+    pub(super) number: u64,
+    pub(super) entry: Entry,
+    /// On the present connection.
+    on_wire: bool,
+    pub(super) sent_at: Instant,
+    /// Earlier, perhaps on an earlier connection.
+    pub(super) repeated: bool,
+    failures: u32,
+}
+
+/// What may be sent next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The message at this place of those sent.
+    Again(usize),
+    /// A new one.
+    New(Lane, u64, Entry),
+    /// Nothing; there may be more to read.
+    Nothing,
+}
+
+/// What an acknowledgement means.
+#[derive(Debug)]
+pub(super) enum Acked {
+    Unknown,
+    Done,
+    /// It goes again later.
+    Later,
+    /// It is given up.
+    Refused(Box<Sent>, Poison),
+}
+
+impl Flight {
+    pub(super) fn new() -> Self {
+        Self {
+            lanes: Default::default(),
+            sent: VecDeque::new(),
+            last_id: 0,
+            gone: Vec::new(),
+            careful: 0,
+            blamed: None,
+            paused_until: None,
+            pause: PAUSE_MIN,
+        }
+    }
+
+    /// Messages sent and not acknowledged, or to be sent again.
+    pub(super) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// The first that is unacknowledged on this connection.
+    pub(super) fn first_sent_at(&self) -> Option<Instant> {
+        let on_wire = self.sent.iter().find(|sent| sent.on_wire);
+        on_wire.map(|sent| sent.sent_at)
+    }
+
+    /// Until when nothing is sent.
+    pub(super) fn paused_until(&mut self, now: Instant) -> Option<Instant> {
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        self.paused_until
+    }
+
+    /// Which lanes are to be read, and from where.
+    pub(super) fn wanting(&self) -> Vec<(Lane, Option<u64>)> {
+        let lanes = (0..PRIORITIES).zip(&self.lanes);
+        lanes
+            .filter(|(_, ahead)| !ahead.drained && ahead.entries.len() < LOW)
+            .map(|(lane, ahead)| (lane, ahead.after))
+            .collect()
+    }
+
+    /// There may be more in every lane.
+    pub(super) fn news(&mut self) {
+        for ahead in &mut self.lanes {
+            ahead.drained = false;
+        }
+    }
+
+    /// Takes what was read of a lane; returns how many could not be understood.
+    pub(super) fn load(&mut self, lane: Lane, entries: Vec<(u64, Bytes)>) -> u64 {
+        let Some(ahead) = self.lanes.get_mut(usize::from(lane)) else {
+            return 0;
+        };
+        ahead.drained = entries.is_empty();
+        let mut unreadable = 0;
+        for (number, bytes) in entries {
+            ahead.after = Some(number);
+            match Entry::decode(bytes) {
+                Some(entry) => ahead.entries.push_back((number, entry)),
+                None => {
+                    unreadable += 1;
+                    self.gone.push((lane, number));
+                }
+            }
+        }
+        unreadable
+    }
+
+    /// What goes next, if `window` messages may be unacknowledged.
+    pub(super) fn next(&mut self, window: usize) -> Next {
+        let on_wire = || self.sent.iter().filter(|sent| sent.on_wire).count();
+        if self.careful > 0 && on_wire() > 0 {
+            return Next::Nothing;
+        }
+        if let Some(place) = self.sent.iter().position(|sent| !sent.on_wire) {
+            return if on_wire() < window {
+                Next::Again(place)
+            } else {
+                Next::Nothing
+            };
+        }
+        if self.sent.len() >= window {
+            return Next::Nothing;
+        }
+        for (lane, ahead) in (0..).zip(&mut self.lanes) {
+            if let Some((number, entry)) = ahead.entries.pop_front() {
+                return Next::New(lane, number, entry);
+            }
+            if !ahead.drained {
+                // What is more urgent is not known yet.
+                return Next::Nothing;
+            }
+        }
+        Next::Nothing
+    }
+
+    /// The message at `place`.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Sent> {
+        self.sent.get_mut(place)
+    }
+
+    /// It went again.
+    pub(super) fn went(&mut self, place: usize, now: Instant) {
+        if let Some(sent) = self.sent.get_mut(place) {
+            sent.on_wire = true;
+            sent.sent_at = now;
+            sent.repeated = true;
+        }
+    }
+
+    /// It went for the first time; of QoS 0 that was all.
+    pub(super) fn first(
+        &mut self,
+        (lane, number): (Lane, u64),
+        entry: Entry,
+        id: Option<PacketId>,
+        now: Instant,
+    ) {
+        match id {
+            None => self.gone.push((lane, number)),
+            Some(id) => self.sent.push_back(Sent {
+                id,
+                lane,
+                number,
+                entry,
+                on_wire: true,
+                sent_at: now,
+                repeated: false,
+                failures: 0,
+            }),
+        }
+    }
+
+    /// It does not go: expired or given up.
+    pub(super) fn discard(&mut self, lane: Lane, number: u64) {
+        self.gone.push((lane, number));
+    }
+
+    /// As [`discard`](Self::discard), of one that was sent before.
+    pub(super) fn discard_at(&mut self, place: usize) -> Option<Sent> {
+        let sent = self.sent.remove(place)?;
+        self.gone.push((sent.lane, sent.number));
+        self.careful = self.careful.saturating_sub(1);
+        Some(sent)
+    }
+
+    /// An identifier that no message here has, and that `taken` does not know.
+    pub(super) fn free_id(&mut self, taken: impl Fn(PacketId) -> bool) -> PacketId {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if let Some(id) = PacketId::new(self.last_id)
+                && !taken(id)
+                && !self.sent.iter().any(|sent| sent.id == id)
+            {
+                return id;
+            }
+        }
+    }
+
+    /// The target's answer to a message.
+    pub(super) fn acknowledged(&mut self, id: PacketId, reason: Reason, now: Instant) -> Acked {
+        let own = |sent: &Sent| sent.on_wire && sent.id == id;
+        let Some(place) = self.sent.iter().position(own) else {
+            return Acked::Unknown;
+        };
+        if !reason.is_failure() {
+            self.pause = PAUSE_MIN;
+            self.discard_at(place);
+            return Acked::Done;
+        }
+        let passing = [Reason::UNSPECIFIED, Reason::IMPLEMENTATION_SPECIFIC];
+        let full = reason == Reason::QUOTA_EXCEEDED;
+        if let Some(sent) = self.sent.get_mut(place) {
+            sent.failures += 1;
+            if full || passing.contains(&reason) && sent.failures < FAILURES_MAX {
+                sent.on_wire = false;
+                // One at a time, so that nothing overtakes it again.
+                self.careful = self.careful.max(1);
+                self.paused_until = Some(now + self.pause);
+                self.pause = (self.pause * 2).min(PAUSE_MAX);
+                return Acked::Later;
+            }
+        }
+        match self.discard_at(place) {
+            Some(sent) => Acked::Refused(Box::new(sent), Poison::Refused(reason)),
+            None => Acked::Unknown,
+        }
+    }
+
+    /// The connection ended. A message that is the reason is taken out.
+    pub(super) fn ended(&mut self, may_blame: bool) -> Option<(Box<Sent>, Poison)> {
+        let on_wire = self.sent.iter().filter(|sent| sent.on_wire).count();
+        let first = self.sent.iter().position(|sent| sent.on_wire);
+        let mut given_up = None;
+        if let (true, Some(place)) = (may_blame, first) {
+            let suspect = self.sent.get(place).map(|sent| (sent.lane, sent.number));
+            let times = match (&self.blamed, suspect) {
+                (Some((last, times)), Some(suspect)) if *last == suspect => times + 1,
+                _ => 1,
+            };
+            self.blamed = suspect.map(|suspect| (suspect, times));
+            if times >= 2 {
+                self.careful = self.careful.max(on_wire);
+            }
+            if times >= BLAMED_MAX && on_wire == 1 {
+                self.blamed = None;
+                let poison = Poison::EndsConnections(times);
+                given_up = self.discard_at(place).map(|sent| (Box::new(sent), poison));
+            }
+        }
+        for sent in &mut self.sent {
+            sent.on_wire = false;
+        }
+        given_up
+    }
+
+    /// What is to be removed from the queue.
+    pub(super) fn take_gone(&mut self) -> Vec<(Lane, u64)> {
+        std::mem::take(&mut self.gone)
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Puts back what could not be removed.
+    pub(super) fn not_gone(&mut self, mut entries: Vec<(Lane, u64)>) {
+        self.gone.append(&mut entries);
+    }
+
+    /// Whether a message wants an acknowledgement.
+    pub(super) fn wants_id(entry: &Entry) -> bool {
+        entry.qos != Qos::AtMostOnce
+    }
+}
