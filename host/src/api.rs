@@ -46,6 +46,7 @@ use crate::bus::{AttachError, Bus, Grant, Party};
 use crate::deployment::deployments::Deployments;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{RestartPolicy, Supervisor, Unit, WhenLost};
+use crate::uplink::{UplinkStatus, Uplinks};
 
 pub use crate::tls::TlsError;
 pub use access::Role;
@@ -123,6 +124,7 @@ pub struct Surroundings {
     pub supervisor: Supervisor,
     pub deployments: Deployments,
     pub storage: Storage,
+    pub uplinks: Uplinks,
 }
 
 /// What all requests share.
@@ -132,6 +134,7 @@ struct Api {
     supervisor: Supervisor,
     deployments: Deployments,
     storage: Storage,
+    uplinks: Uplinks,
     started_at: Timestamp,
     recorder: Arc<Recorder>,
     work: Arc<Work>,
@@ -148,6 +151,13 @@ struct Api {
 }
 
 impl Api {
+    /// How the uplinks fare; reads the disk.
+    async fn uplink_statuses(&self) -> Vec<UplinkStatus> {
+        let uplinks = self.uplinks.clone();
+        let statuses = tokio::task::spawn_blocking(move || uplinks.statuses());
+        statuses.await.unwrap_or_default()
+    }
+
     fn new(host: Surroundings) -> Result<Self, ServeError> {
         let name = OPERATOR.parse().expect("a constant that is a name");
         // Everything that is not the system's.
@@ -173,6 +183,7 @@ impl Api {
             supervisor: host.supervisor,
             deployments: host.deployments,
             storage: host.storage,
+            uplinks: host.uplinks,
         })
     }
 

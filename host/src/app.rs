@@ -33,6 +33,7 @@ use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
 use crate::supervisor::{Observer, RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
 use crate::trust::{Gate, OpenError};
+use crate::uplink::{self, Uplinks};
 
 /// Why the host cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,8 @@ pub enum BuildError {
     Devices(#[from] DevicesError),
     #[error("cannot serve devices")]
     Broker(#[from] BrokerError),
+    #[error("cannot set up the uplinks")]
+    Uplink(#[from] uplink::BuildError),
 }
 
 /// Why a deployment does not run: everything that is wrong.
@@ -212,6 +215,11 @@ impl App {
         self.mqtt.broker()
     }
 
+    /// MQTT connections outward.
+    pub fn uplinks(&self) -> &Uplinks {
+        self.mqtt.uplinks()
+    }
+
     /// Starts what is in force, and begins to take deployments and to serve devices.
     pub async fn resume(&self) -> Result<(), JournalError> {
         self.mqtt.start_first(&self.supervisor);
@@ -259,6 +267,7 @@ impl App {
             supervisor: self.supervisor.clone(),
             deployments: self.deployments.clone(),
             storage: self.storage.clone(),
+            uplinks: self.mqtt.uplinks().clone(),
         };
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         api::serve(host, &config.api, &config.data_directory, grace)

@@ -5,6 +5,7 @@
 //! belongs to one version of a plugin begins anew with the next, as counters may.
 
 mod page;
+mod uplinks;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -175,6 +176,7 @@ pub(super) async fn page(api: &Api) -> String {
     bus(&mut page, api);
     plugins(&mut page, &api.deployments.plugins());
     models(&mut page, &super::answers::state::model_status(api));
+    uplinks::uplinks(&mut page, &api.uplink_statuses().await);
     api.recorder.watched(|watched| {
         units(&mut page, api, watched);
         deployments(&mut page, api, watched);

@@ -1,8 +1,10 @@
-//! MQTT, put together: what is retained, devices, their authority and the broker.
+//! MQTT, put together: what is retained, uplinks, devices, their authority and the
+//! broker.
 //!
 //! All is opened before anything runs. Retained values are there before anybody
-//! publishes, and whoever writes them is stopped last; devices come in last, when
-//! those they talk to are there, and are the first to be told that the host stops.
+//! publishes, and whoever writes them is stopped last; uplinks take in what their
+//! rules name from the first message on. Devices come in last, when those they talk
+//! to are there, and are the first to be told that the host stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +22,13 @@ use crate::devices::{Authority, AuthorityFiles, Devices, Rules};
 use crate::retention::{self, RetentionStatus};
 use crate::storage::Storage;
 use crate::supervisor::{Supervisor, Unit};
+use crate::uplink::Uplinks;
 
 /// What speaks MQTT here, or is needed for it.
 #[derive(Debug)]
 pub(super) struct Mqtt {
     retention: RetentionStatus,
+    uplinks: Uplinks,
     /// None: there is nothing for devices to connect to.
     devices: Option<Devices>,
     broker: Option<Broker>,
@@ -42,11 +46,15 @@ impl Mqtt {
         bus: &Bus,
     ) -> Result<Self, BuildError> {
         let (retention, unit) = retention::open(storage, bus, &config.bus)?;
+        let hosts = Arc::new(config.hosts.clone());
+        let (uplinks, units) = Uplinks::build(&config.uplinks, &hosts, bus, storage)?;
+        let first: Vec<_> = [unit].into_iter().chain(units).collect();
         Ok(Self {
             retention,
+            uplinks,
             devices: None,
             broker: None,
-            first: vec![unit].into(),
+            first: Mutex::new(first),
             last: Mutex::default(),
         })
     }
@@ -105,6 +113,10 @@ impl Mqtt {
     /// How retained values fare.
     pub(super) fn retention(&self) -> &RetentionStatus {
         &self.retention
+    }
+
+    pub(super) fn uplinks(&self) -> &Uplinks {
+        &self.uplinks
     }
 
     pub(super) fn devices(&self) -> Option<&Devices> {

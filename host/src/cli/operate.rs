@@ -24,6 +24,7 @@ mod stream;
 mod tap;
 mod top;
 mod topics;
+mod uplinks;
 
 use super::failure::Outcome;
 
@@ -83,6 +84,9 @@ pub(super) enum Command {
     /// List everyone on the bus.
     #[command(after_help = EXIT_CODES)]
     Parties(parties::Args),
+    /// Say how the MQTT connections outward fare.
+    #[command(after_help = EXIT_CODES)]
+    Uplinks(uplinks::Args),
     /// Stop a plugin until it is started again.
     #[command(after_help = EXIT_CODES)]
     Stop(plugin::Args),
@@ -116,6 +120,7 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Pub(args) => publish::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Parties(args) => parties::run(args),
+        Command::Uplinks(args) => uplinks::run(args),
         Command::Stop(args) => plugin::run(args, plugin::Action::Stop),
         Command::Start(args) => plugin::run(args, plugin::Action::Start),
         Command::Restart(args) => plugin::run(args, plugin::Action::Restart),

@@ -42,6 +42,10 @@ pub(in crate::api) async fn parties(asked: Asked) -> Result<Response, Refusal> {
     json(StatusCode::OK, &Parties { parties })
 }
 
+pub(in crate::api) async fn uplinks(asked: Asked) -> Result<Response, Refusal> {
+    json(StatusCode::OK, &asked.api.uplink_statuses().await)
+}
+
 pub(in crate::api) async fn models(asked: Asked) -> Result<Response, Refusal> {
     json(StatusCode::OK, &model_status(&asked.api))
 }

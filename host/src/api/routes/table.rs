@@ -19,6 +19,7 @@ use crate::deployment::deployments::PluginReport;
 use crate::deployment::plan::Plan;
 use crate::deployment::report::DeploymentReport;
 use crate::inference::ModelStatus;
+use crate::uplink::UplinkStatus;
 
 /// How long an answer may take; for streams, until it begins.
 const USUAL: Duration = Duration::from_secs(30);
@@ -262,6 +263,13 @@ pub(in crate::api) const ROUTES: &[Route] = &[
         "Everyone on the bus, the host first.",
         Gives::Json(schema_of::<Parties>),
         |asked| Box::pin(state::parties(asked)),
+    ),
+    get(
+        "/v1/uplinks",
+        "uplinks",
+        "Every MQTT connection outward.",
+        Gives::Json(schema_of::<Vec<UplinkStatus>>),
+        |asked| Box::pin(state::uplinks(asked)),
     ),
     get(
         "/v1/models",
