@@ -16,9 +16,7 @@ mod buffers;
 mod connect;
 mod delivering;
 mod ending;
-mod identifier;
 mod incoming;
-mod permission;
 mod publishing;
 mod subscribing;
 mod waiting;
@@ -59,8 +57,6 @@ struct Connection<S> {
     receive_max: usize,
     /// One and a half times what the device promised; None: it need not speak.
     silence_ms_max: Option<u64>,
-    /// The authorizer's word ends then.
-    valid_until: Option<Instant>,
     heard: Instant,
     /// Until then nothing is read: the device is ahead of its rate.
     read_from: Option<Instant>,

@@ -21,12 +21,13 @@ use tracing::warn;
 
 pub(super) use self::claim::{Claim, ClaimError, Claimed};
 use self::line::Left;
-pub(super) use self::line::{Connected, Line};
+pub(super) use self::line::Line;
 pub(super) use self::opening::Opening;
 use self::seat::Seats;
 pub(super) use self::seat::{KeptPlace, Seat};
 use super::config::{SessionConfig, SessionOverflow};
 use super::metrics::Counters;
+use super::policy;
 use super::session::{Session, away};
 use super::store::{self, Store, StoreError};
 use super::will::Will;
@@ -34,7 +35,7 @@ use crate::bus::Bus;
 use crate::mqtt::Reason;
 use crate::names::PartyName;
 use crate::spec::Overflow;
-use crate::supervisor::TaskGroup;
+use crate::supervisor::{TaskGroup, Unit};
 
 /// How often what was removed from the store is removed for good.
 const FLUSH_MS: u64 = 1_000;
@@ -76,39 +77,31 @@ pub(super) struct Owner {
     line: Arc<Line>,
 }
 
-/// One client that is connected.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) device: PartyName,
-    pub(super) client_id: Arc<str>,
-    /// None: it is away, and its session is kept.
-    pub(super) connected: Option<Connected>,
-}
-
 impl Sessions {
     /// Ends the connections of a device whose registration changed or went.
     pub(super) fn disconnect_device(&self, device: &PartyName, reason: Reason) {
         for (key, line) in &*self.0.owners.lock() {
-            if key.device == *device && line.connected().is_some() {
+            if key.device == *device && line.is_connected() {
                 line.tell(reason);
             }
         }
     }
 
-    /// Who is connected, and whose session is kept.
-    pub(super) fn clients(&self) -> Vec<Client> {
-        let owners = self.0.owners.lock();
-        let client = |(key, line): (&Key, &Arc<Line>)| Client {
-            device: key.device.clone(),
-            client_id: Arc::clone(&key.client_id),
-            connected: line.connected(),
-        };
-        owners.iter().map(client).collect()
-    }
-
     /// Sessions, connected or kept.
     pub(super) fn len(&self) -> usize {
         self.0.owners.lock().len()
+    }
+
+    pub(super) fn unit(&self) -> Unit {
+        let sessions = self.clone();
+        Unit::new("broker/sessions", policy(), move |context| {
+            let sessions = sessions.clone();
+            async move {
+                context.ready();
+                sessions.run(context.stop).await;
+                Ok(())
+            }
+        })
     }
 
     /// Keeps what was found on the disk, until `stop`; then waits until all that

@@ -7,7 +7,6 @@
 use std::future::poll_fn;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
@@ -16,39 +15,48 @@ use tracing::info;
 
 use super::aliases::{ALIASES_MAX, Outgoing};
 use super::delivering::Shelf;
-use super::permission::{self, Permitted};
 use super::publishing::{Owed, ack};
 use super::wire::Wire;
-use super::{Connection, Incoming, ending, identifier};
+use super::{Connection, Incoming, ending};
+use crate::broker::admission::{self, Admitted, Credentials};
 use crate::broker::inflight::Stage;
-use crate::broker::sessions::{Claim, Claimed, Connected};
+use crate::broker::quota::Place;
+use crate::broker::sessions::{Claim, Claimed};
 use crate::broker::shared::{Peer, Shared};
 use crate::broker::will::Will;
+use crate::bus::Grant;
+use crate::mqtt;
 use crate::mqtt::{ConnAck, Connect, DecodeError, Packet, PacketLimits, Reason, Version};
-use crate::{mqtt, names};
 
 /// Bytes of a CONNECT, whoever it is from.
 const CONNECT_BYTES_MAX: u32 = 64 << 10;
 
-/// Why a client is not let in.
+/// Why a client is not let in, and whether that was told of already.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) reason: Reason,
-    pub(super) code: &'static str,
+struct Refused {
+    reason: Reason,
+    code: Option<&'static str>,
 }
 
 impl Refused {
-    pub(super) fn new(reason: Reason, code: &'static str) -> Self {
+    fn new(reason: Reason, code: &'static str) -> Self {
+        let code = Some(code);
         Self { reason, code }
+    }
+}
+
+impl From<admission::Refused> for Refused {
+    fn from(refused: admission::Refused) -> Self {
+        let reason = refused.reason();
+        Self { reason, code: None }
     }
 }
 
 /// A client that got in, before it is told.
 struct Accepted {
-    permitted: Permitted,
-    place: crate::broker::quota::Place,
+    admitted: Admitted,
+    place: Place,
     claimed: Claimed,
-    given_id: Option<Arc<str>>,
     expiry_s: u32,
     will: Option<Box<Will>>,
 }
@@ -76,16 +84,18 @@ where
         Some(Ok(connect)) => connect,
         None => return None,
         Some(Err(error)) => {
-            let (reason, code) = (error.reason(), error.code());
-            info!(address = %peer.address, %reason, code, "client refused");
             shared.counters.refused_total.add(1);
-            if let DecodeError::Version { level } = error
-                && level > 5
+            let text = error.to_string();
+            shared
+                .refusals
+                .turned_away(error.code(), peer.address, &text);
+            if let DecodeError::Version { level } = &error
+                && *level > 5
             {
                 wire.agree(mqtt::Peer::new(Version::V5, None), limits);
             }
             if error.is_connect() {
-                refuse(&mut wire, reason).await;
+                refuse(&mut wire, error.reason()).await;
             }
             return None;
         }
@@ -96,15 +106,17 @@ where
     );
     let accepted = tokio::select! {
         accepted = check(&connect, &peer, &shared) => accepted,
-        () = stop.cancelled() => Err(Refused::new(Reason::SERVER_SHUTTING_DOWN, "stopping")),
+        () = stop.cancelled() => Err(Refused { reason: peer.ticket.end().reason(), code: None }),
     };
     match accepted {
         Ok(accepted) => welcome(wire, *connect, accepted, peer, shared),
         Err(Refused { reason, code }) => {
-            let (address, client_id) = (peer.address, &*connect.client_id);
-            let client_id = client_id.chars().take(64).collect::<String>();
-            info!(%address, client_id, %reason, code, "client refused");
-            shared.counters.refused_total.add(1);
+            if let Some(code) = code {
+                shared.counters.refused_total.add(1);
+                shared
+                    .refusals
+                    .turned_away(code, peer.address, reason.text());
+            }
             refuse(&mut wire, reason).await;
             None
         }
@@ -131,16 +143,12 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
         let reason = Reason::BAD_AUTHENTICATION_METHOD;
         return Err(Refused::new(reason, "authentication-method"));
     }
-    let permitted = permission::ask(connect, peer, shared).await?;
-    let device = &permitted.device;
-    let given_id = given_id(connect, &device.name)?;
-    let client_id = given_id
-        .clone()
-        .unwrap_or_else(|| Arc::clone(&connect.client_id));
-    let place = shared
-        .quotas
-        .connect(device)
-        .map_err(|_| Refused::new(Reason::QUOTA_EXCEEDED, "connections-exhausted"))?;
+    let credentials = Credentials {
+        client_id: Arc::clone(&connect.client_id),
+        username: connect.username.clone(),
+        password: connect.password.clone(),
+    };
+    let admitted = shared.admit(peer, credentials).await?;
     let expiry_max = shared.config.sessions.expiry_s_max;
     let expiry_s = match connect.version {
         Version::V5 => connect.session_expiry_s.min(expiry_max),
@@ -148,9 +156,12 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
         Version::V311 => expiry_max,
     };
     let claim = Claim {
-        device: Arc::clone(device),
-        grant: permitted.grant.clone(),
-        client_id,
+        grant: Grant {
+            publish: admitted.device.publish.clone(),
+            subscribe: admitted.device.subscribe.clone(),
+        },
+        device: Arc::clone(&admitted.device),
+        client_id: Arc::clone(&admitted.client_id),
         clean_start: connect.clean_start,
         expiry_s,
         by: peer.connect_by,
@@ -158,44 +169,30 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
     let claimed = shared.sessions.claim(claim).await;
     let mut claimed = claimed.map_err(|error| Refused::new(error.reason(), error.code()))?;
     let origin = claimed.session.origin;
-    let will = connect
-        .will
-        .as_ref()
-        .map(|will| Will::new((**will).clone(), origin));
-    if let Some(will) = &will
-        && let Err(error) = will.check(&claimed.session.party)
-    {
-        if claimed.session.outlasts() {
-            shared.sessions.keep(claimed.session, claimed.owner, None);
-        } else {
-            shared.sessions.forget(claimed.session).await;
+    let will = connect.will.as_ref();
+    let will = will.map(|will| Will::new((**will).clone(), origin));
+    let checked = match &will {
+        Some(will) => will.check(&claimed.session.party),
+        None => Ok(()),
+    };
+    let placed = checked
+        .map_err(|error| Refused::new(Reason::NOT_AUTHORIZED, error.code()))
+        .and_then(|()| Ok(shared.connect(peer, &admitted)?));
+    let place = match placed {
+        Ok(place) => place,
+        Err(refused) => {
+            shared.sessions.put_back(claimed).await;
+            return Err(refused);
         }
-        return Err(Refused::new(Reason::NOT_AUTHORIZED, error.code()));
-    }
+    };
     claimed.session.shrink();
     Ok(Accepted {
-        permitted,
+        admitted,
         place,
         claimed,
-        given_id,
         expiry_s,
         will: will.map(Box::new),
     })
-}
-
-/// A client id for a client that has none; None: it has one that it may use.
-fn given_id(connect: &Connect, device: &names::PartyName) -> Result<Option<Arc<str>>, Refused> {
-    if !connect.client_id.is_empty() {
-        if identifier::belongs(device, &connect.client_id) {
-            return Ok(None);
-        }
-        let reason = Reason::CLIENT_ID_NOT_VALID;
-        return Err(Refused::new(reason, "client-id-of-another"));
-    }
-    let given = identifier::give(device);
-    given
-        .map(Some)
-        .map_err(|_| Refused::new(Reason::SERVER_UNAVAILABLE, "no-randomness"))
 }
 
 /// Tells the client that it is in; None: it does not take so much as that.
@@ -206,7 +203,7 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer,
     shared: Arc<Shared>,
 ) -> Option<Connection<S>> {
-    let quota = &accepted.permitted.device.quota;
+    let quota = &accepted.admitted.device.quota;
     let limits = PacketLimits {
         packet_bytes_max: quota.packet_bytes_max.get(),
         ..PacketLimits::default()
@@ -225,7 +222,10 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
             .then_some(accepted.expiry_s),
         receive_max: NonZeroU16::new(inflight),
         packet_bytes_max: NonZeroU32::new(limits.packet_bytes_max),
-        assigned_client_id: accepted.given_id,
+        assigned_client_id: accepted
+            .admitted
+            .is_assigned
+            .then_some(accepted.admitted.client_id),
         topic_alias_max: ALIASES_MAX,
         keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
         ..answer(Reason::SUCCESS)
@@ -235,11 +235,7 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     if written.is_err() {
         return None;
     }
-    owner.line().set_connected(Some(Connected {
-        address: peer.address,
-        since: SystemTime::now(),
-        version: connect.version,
-    }));
+    owner.line().set_connected(true);
     let (device, client_id) = (&session.device.name, &*session.client_id);
     info!(%device, client_id, address = %peer.address, "device connected");
     shared.counters.connected_total.add(1);
@@ -253,7 +249,6 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         window: window.into(),
         receive_max: inflight.into(),
         silence_ms_max: (keep_alive_s > 0).then(|| u64::from(keep_alive_s) * 1_500),
-        valid_until: accepted.permitted.valid_until,
         heard: Instant::now(),
         read_from: None,
         owed: Owed::default(),
@@ -320,9 +315,4 @@ fn answer(reason: Reason) -> ConnAck {
         authentication_method: None,
         authentication_data: None,
     }
-}
-
-/// How long a permission of so many seconds holds.
-pub(super) fn until(seconds: u32) -> Instant {
-    Instant::now() + Duration::from_secs(seconds.into())
 }

@@ -52,7 +52,9 @@ where
         lasting.expiry_s = (*new).min(shared.config.sessions.expiry_s_max);
     }
     let heir = ended == Ended::Told(Reason::SESSION_TAKEN_OVER);
-    // The session first: whoever comes for it must not wait for a slow device.
+    // Whoever comes for the session needs the place, and must not wait for a slow
+    // device.
+    drop(place);
     shelf.clear(&mut session).await;
     let outlasts = session.outlasts();
     let will = publish_due(will, &session.party, outlasts, &ended).await;
@@ -69,8 +71,6 @@ where
         }
     }
     say_goodbye(&mut wire, &ended).await;
-    // The device counts as connected until its connection is closed.
-    drop((wire, place));
 }
 
 /// Publishes what is due; returns what is to be said later.

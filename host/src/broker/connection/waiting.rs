@@ -35,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             owed,
             shelf,
             heard,
+            peer,
             ..
         } = self;
         let inbox = session.inbox.as_ref().filter(|_| delivers);
@@ -49,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Err(Ended::Told(reason)));
             }
             if stop.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Ended::Told(Reason::SERVER_SHUTTING_DOWN)));
+                return Poll::Ready(Err(Ended::Told(peer.ticket.end().reason())));
             }
             let mut woken = unfinished;
             match wire.poll(context, reads) {
@@ -86,7 +87,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 .filter(|_| self.may_read())
                 .map(|silent| self.heard + silent),
             self.wire.stalled_since().map(|since| since + stall),
-            self.valid_until,
             self.read_from,
             self.spill_at(),
         ];
@@ -108,12 +108,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && since + stall <= now
         {
             return Err(Ended::fault(Reason::UNSPECIFIED, "write-stalled"));
-        }
-        if self.valid_until.is_some_and(|until| until <= now) {
-            return Err(Ended::fault(
-                Reason::MAXIMUM_CONNECT_TIME,
-                "permission-over",
-            ));
         }
         if let Some(silence) = self.silence_ms_max
             && self.may_read()

@@ -30,7 +30,7 @@ pub(in crate::broker) async fn keep(
     will: Option<Will>,
     stop: CancellationToken,
 ) -> Option<(Box<Session>, Owner)> {
-    owner.line().set_connected(None);
+    owner.line().set_connected(false);
     let ends = session.begin_absence().await;
     let mut will = will.map(|will| (Instant::now() + will.delay, will));
     let mut retry = None;

@@ -120,6 +120,17 @@ impl Sessions {
         }
     }
 
+    /// Gives back what a connection got that comes to nothing.
+    pub(in crate::broker) async fn put_back(&self, claimed: Claimed) {
+        let Claimed { session, owner, .. } = claimed;
+        if session.outlasts() {
+            self.keep(session, owner, None);
+        } else {
+            self.forget(session).await;
+            owner.release(None);
+        }
+    }
+
     /// Takes the place of the owner, which is told.
     fn line_up(&self, claim: &Claim) -> (Owner, Option<Arc<Line>>) {
         let key = Key {

@@ -1,16 +1,14 @@
 //! Between the owner of a session and who wants it next.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::broker::session::Session;
-use crate::mqtt::{Reason, Version};
+use crate::mqtt::Reason;
 
 /// No reason that anybody is told.
 const NOTHING: u8 = 0;
@@ -26,17 +24,9 @@ pub(in crate::broker) struct Line {
 
 #[derive(Debug, Default)]
 struct State {
-    connected: Option<Connected>,
+    connected: bool,
     left: Option<Left>,
     gone: bool,
-}
-
-/// A connection that owns a session.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::broker) struct Connected {
-    pub(in crate::broker) address: SocketAddr,
-    pub(in crate::broker) since: SystemTime,
-    pub(in crate::broker) version: Version,
 }
 
 /// What an owner left.
@@ -81,15 +71,15 @@ impl Line {
         self.told().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Who is connected, if the owner is a connection.
-    pub(in crate::broker) fn connected(&self) -> Option<Connected> {
+    /// Whether the owner is a connection.
+    pub(in crate::broker) fn is_connected(&self) -> bool {
         self.state.lock().connected
     }
 
-    /// None: the owner is no connection any more, and what connections were told
+    /// False: the owner is no connection any more, and what connections were told
     /// does not concern it.
-    pub(in crate::broker) fn set_connected(&self, connected: Option<Connected>) {
-        if connected.is_none()
+    pub(in crate::broker) fn set_connected(&self, connected: bool) {
+        if !connected
             && let Some(told) = self.told()
             && told != Reason::SESSION_TAKEN_OVER
         {

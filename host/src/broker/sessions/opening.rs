@@ -13,9 +13,9 @@ use crate::broker::config::BrokerConfig;
 use crate::broker::inflight::{Received, Sent, Stage};
 use crate::broker::metrics::Counters;
 use crate::broker::session::{Origins, Session, Stored};
-use crate::broker::shared::FindDevice;
 use crate::broker::store::{Kind, Loaded, Store, StoreError};
 use crate::bus::{Bus, Grant, Kept};
+use crate::devices::Devices;
 use crate::names::Qos;
 use crate::storage::Storage;
 use crate::supervisor::TaskGroup;
@@ -25,7 +25,7 @@ pub(in crate::broker) struct Opening<'a> {
     pub(in crate::broker) bus: Bus,
     pub(in crate::broker) storage: &'a Storage,
     pub(in crate::broker) config: &'a BrokerConfig,
-    pub(in crate::broker) find: &'a FindDevice,
+    pub(in crate::broker) devices: &'a Devices,
     pub(in crate::broker) counters: Arc<Counters>,
 }
 
@@ -49,7 +49,7 @@ impl Sessions {
         }));
         let count = kept.sessions.len();
         for loaded in kept.sessions {
-            sessions.restore(loaded, opening.find);
+            sessions.restore(loaded, opening.devices);
         }
         if count > 0 {
             info!(sessions = count, "sessions of devices found");
@@ -57,12 +57,12 @@ impl Sessions {
         Ok(sessions)
     }
 
-    fn restore(&self, loaded: Loaded, find: &FindDevice) {
+    fn restore(&self, loaded: Loaded, devices: &Devices) {
         let record = &loaded.record;
         let (device, client_id) = (record.device.clone(), Arc::<str>::from(&*record.client_id));
-        let Some(known) = find(&device) else {
+        let Ok(known) = devices.find(&device) else {
             // It may come back, and its session with it, at another start.
-            warn!(%device, client_id = &*client_id, "session of an unknown device left alone");
+            warn!(%device, client_id = &*client_id, "session left alone: its device may not come in");
             return;
         };
         let grant = Grant {

@@ -1,12 +1,15 @@
 //! What is kept of a session beside its messages.
 
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::broker::subscriptions::Subscriptions;
 use crate::mqtt::PacketId;
 use crate::names::PartyName;
+use crate::storage::KEY_BYTES_MAX;
 
 /// What is kept of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +60,16 @@ impl Record {
     }
 }
 
-/// What the session of a client is kept under. Names of devices hold no slash.
+/// What the session of a client is kept under. Names of devices hold no slash, and
+/// no client id begins with a number sign.
 pub(in crate::broker) fn key(device: &PartyName, client_id: &str) -> String {
-    format!("{device}/{client_id}")
+    let plain = format!("{device}/{client_id}");
+    if plain.len() <= KEY_BYTES_MAX {
+        return plain;
+    }
+    let mut key = format!("{device}/#");
+    for byte in Sha256::digest(client_id) {
+        write!(key, "{byte:02x}").expect("writing to text does not fail");
+    }
+    key
 }

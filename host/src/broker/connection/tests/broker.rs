@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use crate::broker::clients::Clients;
 use crate::broker::config::{BrokerConfig, BrokerLimits, SessionConfig};
 use crate::broker::connection;
 use crate::broker::metrics::Counters;
 use crate::broker::quota::Quotas;
+use crate::broker::refusals::Refusals;
 use crate::broker::sessions::{Opening, Sessions};
-use crate::broker::shared::{FindDevice, Peer, Shared};
+use crate::broker::shared::{Peer, Shared};
 use crate::bus::{Bus, BusLimits, Grant, Inbox, InboxLimits, Party};
-use crate::devices::{Device, Quota};
+use crate::devices::{Devices, Quota, Rules};
 use crate::mqtt::{Connect, Version};
-use crate::names::{PartyName, TopicFilter};
+use crate::names::TopicFilter;
 use crate::spec::Overflow;
 use crate::storage::Storage;
 use crate::supervisor::TaskGroup;
@@ -32,6 +35,7 @@ pub(super) struct Broker {
     pub(super) bus: Bus,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
+    clients: Arc<Clients>,
     tasks: TaskGroup,
 }
 
@@ -61,17 +65,17 @@ pub(super) fn filters(texts: &[&str]) -> Vec<TopicFilter> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// A device that may use `a/#` with everybody, and say things about itself.
-fn device(name: &PartyName, quota: &Quota) -> Arc<Device> {
-    let own = format!("only/{name}/#");
-    Arc::new(Device {
-        name: name.clone(),
-        class: None,
-        fingerprints: Vec::new(),
-        publish: filters(&["a/#", &own]),
-        subscribe: filters(&["a/#", "$share/g/a/#", &own]),
-        quota: quota.clone(),
-    })
+/// Devices may use `a/#` with everybody, and say things about themselves.
+fn write_devices(data: &Path) {
+    let folder = data.join("devices");
+    fs_err::create_dir_all(&folder).unwrap();
+    for name in ["one", "two", "three", "four"] {
+        let text = format!(
+            "publish = [\"a/#\", \"only/{name}/#\"]\n\
+             subscribe = [\"a/#\", \"$share/g/a/#\", \"only/{name}/#\"]\n"
+        );
+        fs_err::write(folder.join(format!("{name}.toml")), text).unwrap();
+    }
 }
 
 impl Broker {
@@ -92,14 +96,18 @@ impl Broker {
             limits: setup.limits,
             sessions: setup.sessions,
         };
-        let quota = setup.quota;
-        let find: FindDevice = Box::new(move |name| Some(device(name, &quota)));
+        write_devices(directory);
+        let rules = Rules {
+            classes: Default::default(),
+            quota: setup.quota,
+        };
+        let devices = Devices::open(directory, rules).unwrap();
         let counters = Arc::<Counters>::default();
         let sessions = Sessions::open(Opening {
             bus: bus.clone(),
             storage: &storage,
             config: &config,
-            find: &find,
+            devices: &devices,
             counters: Arc::clone(&counters),
         });
         let shared = Arc::new(Shared {
@@ -108,7 +116,9 @@ impl Broker {
             sessions: sessions.unwrap(),
             quotas: Quotas::default(),
             authorizer: None,
-            find,
+            authorizing: Semaphore::new(1),
+            devices,
+            refusals: Refusals::default(),
             counters,
         });
         let tasks = TaskGroup::new(10_000);
@@ -121,6 +131,7 @@ impl Broker {
             bus,
             shared,
             stop,
+            clients: Arc::new(Clients::new(1_000, 1_000)),
             tasks,
         }
     }
@@ -133,14 +144,17 @@ impl Broker {
     }
 
     pub(super) fn serve(&self, device_name: &str, stream: DuplexStream) {
-        let name: PartyName = device_name.parse().unwrap();
+        let address = "127.0.0.1:1883".parse().unwrap();
+        let ticket = self.clients.enter(address, &self.stop).unwrap();
         let peer = Peer {
-            device: (self.shared.find)(&name),
+            stands_for: Some(device_name.parse().unwrap()),
             identity: None,
-            address: "127.0.0.1:1883".parse().unwrap(),
+            address,
             connect_by: Instant::now() + Duration::from_secs(10),
+            ticket: Arc::new(ticket),
         };
-        let serving = connection::serve(stream, peer, Arc::clone(&self.shared), self.stop.clone());
+        let end = peer.ticket.end().token().clone();
+        let serving = connection::serve(stream, peer, Arc::clone(&self.shared), end);
         self.tasks.start(serving).unwrap();
     }
 
