@@ -44,6 +44,8 @@ pub enum BuildError {
     Cache(#[source] std::io::Error),
     #[error("cannot make the engine")]
     Engine(#[from] EngineError),
+    #[error("cannot let devices find this gateway")]
+    Discovery(#[from] crate::discovery::DiscoveryError),
     #[error("cannot tell what may run here")]
     Trust(#[from] OpenError),
     #[error("cannot open the store of artifacts")]

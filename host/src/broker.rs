@@ -169,7 +169,7 @@ impl Broker {
         if is_optional && surroundings.authorizer.is_none() {
             return Err(BrokerError::NoAuthorizer);
         }
-        let server = tls::Server::open(settings(&config.tls, &surroundings.site_files))?;
+        let server = tls::Server::open(tls_settings(&config.tls, &surroundings.site_files))?;
         let server = Arc::new(server);
         let limits = &config.limits;
         let clients = Arc::new(Clients::new(
@@ -261,7 +261,7 @@ fn shared(config: &BrokerConfig, surroundings: Surroundings) -> Result<Shared, S
 
 /// The files that are named, and those of the site for the others. Revocation
 /// lists of the site say nothing of other authorities.
-fn settings(config: &BrokerTlsConfig, site: &SiteFiles) -> ServerSettings {
+pub fn tls_settings(config: &BrokerTlsConfig, site: &SiteFiles) -> ServerSettings {
     let or = |own: &Option<PathBuf>, other: &PathBuf| own.as_ref().unwrap_or(other).clone();
     let crl = match (&config.crl, &config.client_ca) {
         (None, None) => site.crl.clone(),

@@ -285,6 +285,7 @@ impl HostConfig {
         if let Some(cloud) = &mut self.cloud {
             cloud.within(folder);
         }
+        self.discovery.within(folder);
         self
     }
 

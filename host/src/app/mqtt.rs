@@ -14,11 +14,12 @@ use parking_lot::Mutex;
 use super::BuildError;
 use super::authorizer::PluginAuthorizer;
 use crate::broker::authorizer::Authorizer;
-use crate::broker::{Broker, SiteFiles, Surroundings};
+use crate::broker::{Broker, SiteFiles, Surroundings, tls_settings};
 use crate::bus::Bus;
 use crate::config::HostConfig;
 use crate::deployment::deployments::Deployments;
 use crate::devices::{Authority, AuthorityFiles, Devices, Rules};
+use crate::discovery;
 use crate::retention::{self, RetentionStatus};
 use crate::storage::Storage;
 use crate::supervisor::{Supervisor, Unit};
@@ -79,22 +80,34 @@ impl Mqtt {
             let asked = PluginAuthorizer::new(deployments.clone(), plugin.clone());
             asked as Arc<dyn Authorizer>
         });
+        let site_files = SiteFiles {
+            certificate: files.server_certificate,
+            key: files.server_key,
+            client_ca: files.ca,
+            crl: Some(files.crl),
+        };
+        let tls = tls_settings(&broker.tls, &site_files);
         let surroundings = Surroundings {
             bus: bus.clone(),
             storage: storage.clone(),
             devices: devices.clone(),
             authorizer,
-            site_files: SiteFiles {
-                certificate: files.server_certificate,
-                key: files.server_key,
-                client_ca: files.ca,
-                crl: Some(files.crl),
-            },
+            site_files,
             grace: Duration::from_millis(u64::from(config.shutdown_grace_ms.get())),
         };
         let (broker, units) = Broker::build(broker, surroundings)?;
+        let surroundings = discovery::Surroundings {
+            broker: broker.addresses().tls,
+            devices: devices.clone(),
+            ca: files.chain,
+            tls,
+            host: bus.host_party(),
+        };
+        let (_, found) = discovery::build(&config.discovery, surroundings)?;
         let own = [devices.unit(), Authority::unit(&config.data_directory)];
-        self.last.lock().extend(own.into_iter().chain(units));
+        self.last
+            .lock()
+            .extend(own.into_iter().chain(units).chain(found));
         self.devices = Some(devices);
         self.broker = Some(broker);
         Ok(self)

@@ -204,25 +204,9 @@ impl DeviceFile {
     }
 }
 
-/// Reads 64 hexadecimal digits, with or without colons between.
-pub(super) fn fingerprint(text: &str) -> Option<Fingerprint> {
-    let mut bytes = [0; 32];
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if pairs.len() != bytes.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let value = digit(pair[0])? << 4 | digit(pair[1])?;
-        *byte = u8::try_from(value).ok()?;
-    }
-    Some(Fingerprint(bytes))
-}
-
 fn parsed<E: serde::de::Error>(text: &str) -> Result<Fingerprint, E> {
     let expected = "expected the 64 hexadecimal digits of a SHA-256";
-    fingerprint(text).ok_or_else(|| E::custom(expected))
+    text.parse().map_err(|_| E::custom(expected))
 }
 
 pub(super) fn read_fingerprint<'de, D: Deserializer<'de>>(

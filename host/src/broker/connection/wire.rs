@@ -116,7 +116,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.output.len() >= OUTPUT_BYTES_MAX + ANSWER_BYTES_MAX
     }
 
-
     pub(super) fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
