@@ -11,6 +11,7 @@ mod api;
 mod cli;
 mod demo;
 mod deployments;
+mod discovery;
 mod gateway;
 mod guests;
 mod isolation;

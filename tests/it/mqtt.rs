@@ -2,6 +2,7 @@
 
 mod admission;
 mod certificates;
+mod clients;
 mod conformance;
 mod gateway;
 mod hostile;

@@ -3,8 +3,9 @@
 //! A connection is one handshake, one request and one answer, within a time and
 //! so many at once. Who has no certificate of the site does not get to ask.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use crate::tls::{Clients, Identity, Server, ServerSettings};
 
 /// Connections at once; a further one is closed as it comes.
 const CONNECTIONS_MAX: u32 = 32;
+/// Of them from one address.
+const CONNECTIONS_PER_ADDRESS_MAX: u32 = 8;
 /// From the connection to the end of its answer.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
 /// Between two looks at the certificates' files.
@@ -96,9 +99,41 @@ impl Https {
     }
 }
 
+/// How many connections each address has.
+#[derive(Clone, Debug, Default)]
+struct Places(Arc<Mutex<BTreeMap<IpAddr, u32>>>);
+
+/// One of them, until it is dropped.
+struct Place(Places, IpAddr);
+
+impl Places {
+    fn take(&self, address: IpAddr) -> Option<Place> {
+        let mut counts = self.0.lock();
+        let count = counts.entry(address).or_default();
+        if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Place(self.clone(), address))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock();
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}
+
 async fn serve(listener: TcpListener, desk: Desk, context: UnitContext) -> UnitResult {
     // Dropped with this, it ends all connections.
     let group = TaskGroup::new(CONNECTIONS_MAX);
+    let places = Places::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     context.ready();
@@ -111,8 +146,13 @@ async fn serve(listener: TcpListener, desk: Desk, context: UnitContext) -> UnitR
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
+                    let Some(place) = places.take(from.ip().to_canonical()) else {
+                        debug!(client = %from, "discovery refused: it has many connections");
+                        continue;
+                    };
                     let (desk, stop) = (desk.clone(), context.stop.clone());
                     let connection = async move {
+                        let _place = place;
                         tokio::select! {
                             () = stop.cancelled() => {}
                             served = timeout(CONNECTION_MAX, desk.serve(stream)) => {
