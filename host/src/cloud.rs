@@ -9,6 +9,8 @@ pub mod name;
 
 pub mod asking;
 pub mod channel;
+#[cfg(test)]
+mod far_end;
 
 pub mod desired;
 pub mod operator;
@@ -16,4 +18,5 @@ pub mod order;
 
 pub mod jobs;
 pub mod logs;
+pub mod provisioning;
 pub mod shadow;
