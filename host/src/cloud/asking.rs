@@ -48,7 +48,7 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    pub fn next(&mut self) -> String {
+    pub fn fresh(&mut self) -> String {
         self.next += 1;
         format!("{}-{}", self.prefix, self.next)
     }
@@ -121,10 +121,10 @@ mod tests {
     #[test]
     fn no_two_tokens_are_the_same() {
         let (mut one, mut other) = (Tokens::default(), Tokens::default());
-        assert_ne!(one.next(), one.next());
+        assert_ne!(one.fresh(), one.fresh());
         assert_ne!(one.prefix, other.prefix);
         // AWS IoT takes 64 bytes.
-        assert!(other.next().len() <= 64);
+        assert!(other.fresh().len() <= 64);
     }
 
     #[test]

@@ -205,6 +205,13 @@ pub enum KeyMaker {
     Cloud,
 }
 
+impl LogsConfig {
+    /// Whether anybody's lines are sent.
+    pub(super) fn is_any(&self) -> bool {
+        self.host || self.all_plugins || !self.plugins.is_empty()
+    }
+}
+
 impl CloudConfig {
     /// What no type can say by itself: `field` and what is wrong with it.
     pub fn faults(&self) -> Vec<(&'static str, String)> {

@@ -280,7 +280,7 @@ impl Jobs {
     }
 
     fn start_next(&mut self, now: Instant) -> Sent {
-        let token = self.tokens.next();
+        let token = self.tokens.fresh();
         let start = StartNext {
             step_timeout_in_minutes: self.pace.step_timeout_minutes,
             client_token: &token,
@@ -297,7 +297,7 @@ impl Jobs {
     }
 
     fn describe(&mut self, now: Instant) -> Option<Sent> {
-        let token = self.tokens.next();
+        let token = self.tokens.fresh();
         let current = self.current.as_ref()?;
         let describe = Describe {
             execution_number: current.id.number,
@@ -316,7 +316,7 @@ impl Jobs {
     }
 
     fn tell_progress(&mut self, now: Instant) -> Option<Sent> {
-        let token = self.tokens.next();
+        let token = self.tokens.fresh();
         let current = self.current.as_mut()?;
         let Doing::Work { progress, told } = &mut current.doing else {
             return None;
@@ -344,7 +344,7 @@ impl Jobs {
     }
 
     fn tell_end(&mut self) -> Option<Sent> {
-        let token = self.tokens.next();
+        let token = self.tokens.fresh();
         let current = self.current.as_mut()?;
         let Doing::End {
             outcome, tokens, ..

@@ -301,7 +301,7 @@ impl Shadow {
     }
 
     fn ask(&mut self, about: About, now: Instant) -> Sent {
-        let token = self.tokens.next();
+        let token = self.tokens.fresh();
         let (topic, payload, about) = match about {
             About::Get => {
                 let client_token = &token;

@@ -16,6 +16,10 @@ use crate::cloud::name::JobId;
 use crate::cloud::order::{Order, OrderError};
 use crate::error_chain::ErrorChain;
 
+/// What a question about an execution that has ended is answered with; it does
+/// not say how.
+const TERMINAL: &str = "TerminalStateReached";
+
 impl Jobs {
     /// Something arrived on one of its topics.
     pub fn arrived(&mut self, kind: &Kind, payload: &[u8], now: Instant) {
@@ -203,15 +207,15 @@ impl Jobs {
                 status: Status::Removed,
                 version_number: 0,
             }),
-            (
-                "VersionMismatch" | "InvalidStateTransition" | "TerminalStateReached",
-                Some(state),
-            ) => {
+            ("VersionMismatch" | "InvalidStateTransition" | TERMINAL, Some(state)) => {
                 self.stands(&state);
             }
-            ("VersionMismatch" | "InvalidStateTransition" | "TerminalStateReached", None) => {
-                self.check();
-            }
+            (TERMINAL, None) if of_describe => self.is_over(),
+            ("VersionMismatch", None) => self.check(),
+            ("InvalidStateTransition" | TERMINAL, None) => self.stands(&State {
+                status: Status::TimedOut,
+                version_number: 0,
+            }),
             ("RequestThrottled" | "InternalError", _) => self.pause.fail(now),
             _ if of_end => {
                 warn!(error, "how a job ended was refused");
@@ -254,6 +258,21 @@ impl Jobs {
             Doing::Work { .. } => Outcome::failed("ended-by-cloud", "the cloud ended the job"),
         };
         self.settle(outcome);
+    }
+
+    /// The cloud says that it has ended, but not how. To an update it says that too.
+    fn is_over(&mut self) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        match &mut current.doing {
+            Doing::Work { told, .. } => {
+                *told = None;
+                current.check = false;
+                current.version = None;
+            }
+            Doing::End { .. } => self.settle_end(),
+        }
     }
 
     fn check(&mut self) {

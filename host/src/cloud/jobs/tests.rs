@@ -419,3 +419,35 @@ fn topics_are_those_of_jobs() {
     let status = serde_json::to_string(&Status::TimedOut).unwrap();
     assert_eq!(status, "\"TIMED_OUT\"");
 }
+
+#[test]
+fn how_a_job_ended_that_may_not_be_asked_about_is_learnt_from_an_update() {
+    let now = Instant::now();
+    let order = Order::Rollback { to: None };
+    let (serial, stage) = (1, Stage::Begun { order });
+    let id = id(1);
+    let mut jobs = jobs_with(vec![Record { id, serial, stage }]);
+    jobs.connected(true, now);
+    effects(&mut jobs);
+    let sent = jobs.poll(now).unwrap();
+    assert_eq!(end_of(&sent), "j-1/get");
+    let token = body(&sent)["clientToken"].clone();
+    let said = json!({"code": "TerminalStateReached", "clientToken": token});
+    say(
+        &mut jobs,
+        &Kind::NotDescribed("j-1".parse().unwrap()),
+        &said,
+        now,
+    );
+    let sent = jobs.poll(now).unwrap();
+    assert_eq!(end_of(&sent), "j-1/update");
+    let state = json!({"status": "CANCELED", "versionNumber": 5});
+    let token = body(&sent)["clientToken"].clone();
+    let said =
+        json!({"code": "InvalidStateTransition", "clientToken": token, "executionState": state});
+    say(&mut jobs, &not_updated(), &said, now);
+    assert!(matches!(
+        effects(&mut jobs)[..],
+        [Effect::Undo(_), Effect::Save(_)]
+    ));
+}
