@@ -78,7 +78,7 @@ impl Channel for FarEnd {
     fn subscribe(&self, filters: Vec<TopicFilter>, waiting_max: usize) -> Box<dyn Arrivals> {
         let (listener, arrivals) = mpsc::channel(waiting_max);
         self.listeners.lock().push((filters, listener));
-        Box::new(Heard(arrivals))
+        Box::new(Heard(arrivals, self.connected.subscribe()))
     }
 
     fn connected(&self) -> watch::Receiver<bool> {
@@ -86,10 +86,14 @@ impl Channel for FarEnd {
     }
 }
 
-struct Heard(mpsc::Receiver<Arrival>);
+struct Heard(mpsc::Receiver<Arrival>, watch::Receiver<bool>);
 
 impl Arrivals for Heard {
     fn receive(&mut self) -> Waiting<'_, Option<Arrival>> {
         Box::pin(self.0.recv())
+    }
+
+    fn subscribed(&self) -> watch::Receiver<bool> {
+        self.1.clone()
     }
 }

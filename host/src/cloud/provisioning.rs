@@ -292,6 +292,12 @@ impl Asking<'_> {
     async fn ask_once(&self, asked: &Asked, payload: Bytes) -> Result<Bytes, ProvisionError> {
         // Before it is asked, or the answer may be missed.
         let mut answers = self.channel.subscribe(asked.filters(), WAITING_MAX);
+        let mut subscribed = answers.subscribed();
+        let confirmed = timeout(ANSWER_MAX, subscribed.wait_for(|confirmed| *confirmed));
+        let confirmed = confirmed.await.is_ok_and(|confirmed| confirmed.is_ok());
+        if !confirmed {
+            return Err(ProvisionError::Ask(ChannelError::Away));
+        }
         let sent = self.channel.ask(asked.topic(), payload).await;
         sent.map_err(ProvisionError::Ask)?;
         let due = Instant::now() + ANSWER_MAX;

@@ -62,8 +62,8 @@ impl Service {
         let records = spawn_blocking(move || store.load()).await??;
         let topics = Topics::new(&thing);
         let mut jobs = Jobs::new(topics.clone(), self.pace, records);
-        let mut connected = self.channel.connected();
         let mut arrivals = self.channel.subscribe(topics.filters(), WAITING_MAX);
+        let mut connected = arrivals.subscribed();
         let mut work: Option<Work> = None;
         let is_connected = *connected.borrow_and_update();
         jobs.connected(is_connected, Instant::now());

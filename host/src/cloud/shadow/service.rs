@@ -53,8 +53,8 @@ impl Service {
         let mut desired = block_in_place(|| Desired::open(&self.storage, self.allowed))?;
         let mut work = desired.unfinished().map(|task| self.begin(task));
         let mut shadow = Shadow::new(topics.clone(), self.pace());
-        let mut connected = self.channel.connected();
         let mut arrivals = self.channel.subscribe(topics.filters(), WAITING_MAX);
+        let mut connected = arrivals.subscribed();
         let is_connected = *connected.borrow_and_update();
         shadow.connected(is_connected);
         let mut look = interval(LOOK);
