@@ -8,5 +8,6 @@ mod gateway;
 mod hostile;
 mod mosquitto;
 mod mutated;
+mod ours;
 mod raw;
 mod target;

@@ -5,7 +5,7 @@
 //! of its own. They run against mosquitto too, which proves the cases themselves;
 //! where mosquitto is known to be wrong, the list says why.
 
-mod bounded;
+pub(crate) mod bounded;
 mod connecting;
 mod flow;
 mod kills;
