@@ -10,7 +10,6 @@ cases! {
     v5: [
         a_client_gets_no_more_at_once_than_it_allows,
         a_client_that_allows_one_gets_one_at_a_time,
-        qos_0_is_not_held_back,
         deliveries_that_fail_make_room,
     ]
 }
@@ -75,27 +74,6 @@ async fn a_client_that_allows_one_gets_one_at_a_time(broker: &Broker) {
         is_quiet(&mut client).await;
         client.acknowledge(&message).await;
     }
-}
-
-async fn qos_0_is_not_held_back(broker: &Broker) {
-    let topic = broker.topic("a");
-    let mut client = broker.join(&receives(broker.connect("s"), 1)).await;
-    client.subscribe(&topic, 1).await;
-    let mut publisher = broker.client("p").await;
-    publisher.publish(&topic, "held", 1).await;
-    let held = client.unacknowledged().await;
-    for number in 0..5 {
-        publisher.publish(&topic, &number.to_string(), 0).await;
-    }
-    for number in 0..5 {
-        let message = client.unacknowledged().await;
-        assert_eq!(
-            (message.text(), message.qos),
-            (number.to_string().as_str(), 0)
-        );
-    }
-    client.acknowledge(&held).await;
-    client.ping().await;
 }
 
 /// A PUBREC with a reason of 0x80 and above ends a delivery.

@@ -79,7 +79,9 @@ async fn is_not_published(broker: &Broker, topic: &[u8]) {
     for qos in 0..=2 {
         let mut client = broker.client("a").await;
         let publish = Publish::new("", "x", qos);
-        client.send(&publish.bytes_at(topic, broker.version)).await;
+        let mut bytes = publish.bytes_at(topic, broker.version);
+        bytes.extend(packet::PING);
+        client.send(&bytes).await;
         match client.next().await {
             None | Some(Packet::Disconnect { .. }) => {}
             Some(Packet::Step { reason, .. }) if reason >= 0x80 => {}
