@@ -27,7 +27,7 @@ mod unsaved;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use schemars::JsonSchema;
@@ -85,11 +85,12 @@ impl Default for BusLimits {
     fn default() -> Self {
         Self {
             message_bytes_max: 256 << 10,
-            retained_messages_max: 8_192,
-            retained_bytes_max: 16 << 20,
-            parties_max: 4_096,
+            retained_messages_max: 32_768,
+            retained_bytes_max: 32 << 20,
+            // Ten thousand devices, and whoever serves them.
+            parties_max: 12_288,
             route_cache_max: 512,
-            subscriptions_max: 16_384,
+            subscriptions_max: 65_536,
             party_subscriptions_max: 256,
             hops_max: 32,
         }
@@ -142,6 +143,8 @@ struct Shared {
     router: RwLock<Router>,
     /// Counts the changes of `router`, and changes only while it is locked.
     generation: AtomicU64,
+    /// How many routes the parties remember.
+    routes: Arc<AtomicUsize>,
     retained: Mutex<Retained>,
     /// Told when a kept value changed; remembers one such word.
     kept_changed: Notify,
@@ -157,6 +160,7 @@ impl Bus {
             parties: Mutex::default(),
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),
+            routes: Arc::default(),
             retained: Mutex::new(Retained::new(&limits)),
             kept_changed: Notify::new(),
             closing: Arc::default(),

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::mailbox::Mailbox;
-use super::status::Record;
 use super::{InboxLimits, Kept, Message, Party, Shared, SubscribeError};
 use crate::names::TopicFilter;
 
@@ -13,16 +12,11 @@ use crate::names::TopicFilter;
 pub struct Inbox {
     mailbox: Arc<Mailbox>,
     bus: Arc<Shared>,
-    record: Arc<Record>,
 }
 
 impl Inbox {
-    pub(super) fn new(mailbox: Arc<Mailbox>, bus: Arc<Shared>, record: Arc<Record>) -> Self {
-        Self {
-            mailbox,
-            bus,
-            record,
-        }
+    pub(super) fn new(mailbox: Arc<Mailbox>, bus: Arc<Shared>) -> Self {
+        Self { mailbox, bus }
     }
 
     /// Leads other filters here, as `party` may, which must be of the same name, and
@@ -60,7 +54,7 @@ impl Inbox {
     /// Leads `filter` here no more; false if it did not. What waits stays, also
     /// what no other filter matches. Without filters it lets nothing in.
     pub fn narrow(&self, filter: &TopicFilter) -> bool {
-        let mut subscribed = self.record.subscribed.lock();
+        let mut subscribed = self.mailbox.record().subscribed.lock();
         let Some(count) = self.bus.narrow(&self.mailbox, filter) else {
             return false;
         };
@@ -135,7 +129,7 @@ impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (messages, bytes) = self.mailbox.load();
         f.debug_struct("Inbox")
-            .field("party", &self.record.name)
+            .field("party", self.mailbox.party())
             .field("messages", &messages)
             .field("bytes", &bytes)
             .finish_non_exhaustive()
@@ -145,7 +139,7 @@ impl fmt::Debug for Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.bus.unsubscribe(&self.mailbox);
-        let mut subscribed = self.record.subscribed.lock();
+        let mut subscribed = self.mailbox.record().subscribed.lock();
         subscribed.retain(|own| !Arc::ptr_eq(&own.mailbox, &self.mailbox));
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::Message;
 use super::delivery::Parcel;
 use super::queue::{InboxLimits, Queue};
-use super::status::Counters;
+use super::status::Record;
 use crate::names::{PartyName, Topic, TopicFilter};
 use crate::spec::Overflow;
 
@@ -29,8 +29,8 @@ const LINE_MAX: usize = 4096;
 /// Where the messages for one inbox go.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    party: PartyName,
-    counters: Arc<Counters>,
+    /// Whose it is; which knows of it in turn until its inbox is dropped.
+    record: Arc<Record>,
     /// Whether publishers are asked to wait for room here; follows `state`.
     blocking: AtomicBool,
     state: Mutex<State>,
@@ -81,10 +81,9 @@ pub(super) enum Room {
 }
 
 impl Mailbox {
-    pub(super) fn new(party: PartyName, counters: Arc<Counters>, limits: InboxLimits) -> Self {
+    pub(super) fn new(record: Arc<Record>, limits: InboxLimits) -> Self {
         Self {
-            party,
-            counters,
+            record,
             blocking: (limits.overflow == Overflow::Block).into(),
             state: Mutex::new(State {
                 queue: Queue::new(limits),
@@ -102,7 +101,11 @@ impl Mailbox {
     }
 
     pub(super) fn party(&self) -> &PartyName {
-        &self.party
+        &self.record.name
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// Whether publishers are asked to wait for room here.
@@ -229,7 +232,10 @@ impl Mailbox {
 
     pub(super) fn count_dropped(&self, count: u64) {
         if count > 0 {
-            self.counters.dropped.fetch_add(count, Ordering::Relaxed);
+            self.record
+                .counters
+                .dropped
+                .fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -322,9 +328,8 @@ impl Mailbox {
         turns.iter().for_each(|turn| turn.notify_one());
         self.count_dropped(expired);
         if count > 0 {
-            self.counters
-                .delivered
-                .fetch_add(count as u64, Ordering::Relaxed);
+            let delivered = &self.record.counters.delivered;
+            delivered.fetch_add(count as u64, Ordering::Relaxed);
         }
         count
     }

@@ -29,7 +29,8 @@ struct Attachment {
     record: Arc<Record>,
     /// None: the host, which may do anything.
     grant: Option<Grant>,
-    cache: Mutex<RouteCache>,
+    /// None until it publishes: most who only listen never do.
+    cache: Mutex<Option<Box<RouteCache>>>,
     /// None: the host, whose name is never free.
     hold: Option<Arc<Hold>>,
 }
@@ -168,17 +169,20 @@ impl Party {
     ) -> Result<Inbox, SubscribeError> {
         let Attachment { bus, record, .. } = &*self.0;
         let filters = self.check_filters(filters)?;
-        let (party, counters) = (record.name.clone(), Arc::clone(&record.counters));
         let mut subscribed = record.subscribed.lock();
         let count = self.count_filters(filters.len(), &subscribed, None)?;
-        let mailbox = Arc::new(Mailbox::new(party, counters, limits));
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(record), limits));
         bus.lead(&mailbox, &filters, limits)?;
+        if subscribed.is_empty() {
+            // Most have no other.
+            subscribed.reserve_exact(1);
+        }
         subscribed.push(Subscribed {
             mailbox: Arc::clone(&mailbox),
             filters: count,
         });
         drop(subscribed);
-        Ok(Inbox::new(mailbox, Arc::clone(bus), Arc::clone(record)))
+        Ok(Inbox::new(mailbox, Arc::clone(bus)))
     }
 
     /// As [`Inbox::resubscribe`], whose mailbox this is.
@@ -351,6 +355,7 @@ impl Party {
         let bus = &self.0.bus;
         let max = bus.limits.route_cache_max as usize;
         let mut cache = self.0.cache.lock();
+        let cache = cache.get_or_insert_with(|| Box::new(RouteCache::new(&bus.routes)));
         cache.renew(bus.generation.load(Ordering::Acquire));
         if let Some(known) = cache.get(topic, max) {
             return known;

@@ -58,7 +58,7 @@ pub(super) struct Queue {
     /// Whether there may be messages among them that expire.
     expiring: bool,
     /// For `latest-per-topic`, the number of each topic's newest message.
-    newest: HashMap<Topic, u64>,
+    newest: Option<Box<HashMap<Topic, u64>>>,
 }
 
 impl Queue {
@@ -71,7 +71,7 @@ impl Queue {
             reserved_bytes: 0,
             left: 0,
             expiring: false,
-            newest: HashMap::new(),
+            newest: None,
         }
     }
 
@@ -97,11 +97,11 @@ impl Queue {
 
     /// Finds the newest message of each topic, where the policy needs it.
     fn number(&mut self) {
-        self.newest.clear();
+        self.newest = None;
         if self.limits.overflow == Overflow::LatestPerTopic {
             let numbered = (self.left..).zip(&self.waiting);
             let topics = numbered.map(|(number, message)| (message.topic.clone(), number));
-            self.newest.extend(topics);
+            self.newest = Some(Box::new(topics.collect()));
         }
     }
 
@@ -136,7 +136,8 @@ impl Queue {
     pub(super) fn push(&mut self, message: &Arc<Message>, size: u64) {
         if self.limits.overflow == Overflow::LatestPerTopic {
             let number = self.left + self.waiting.len() as u64;
-            self.newest.insert(message.topic.clone(), number);
+            let newest = self.newest.get_or_insert_default();
+            newest.insert(message.topic.clone(), number);
         }
         self.expiring |= message.expires_at.is_some();
         self.bytes += size;
@@ -163,7 +164,8 @@ impl Queue {
 
     /// Puts the message in the place of its topic's newest one, if one waits.
     fn replace(&mut self, message: &Arc<Message>, size: u64) -> u64 {
-        let number = self.newest.get(&message.topic);
+        let newest = self.newest.as_ref();
+        let number = newest.and_then(|newest| newest.get(&message.topic));
         let place = number.and_then(|number| usize::try_from(number - self.left).ok());
         let Some(slot) = place.and_then(|place| self.waiting.get_mut(place)) else {
             return self.push_over_oldest(message, size);
@@ -190,8 +192,10 @@ impl Queue {
     fn pop(&mut self) -> Option<Arc<Message>> {
         let message = self.waiting.pop_front()?;
         self.bytes -= message.size();
-        if self.newest.get(&message.topic) == Some(&self.left) {
-            self.newest.remove(&message.topic);
+        if let Some(newest) = &mut self.newest
+            && newest.get(&message.topic) == Some(&self.left)
+        {
+            newest.remove(&message.topic);
         }
         self.left += 1;
         Some(message)
@@ -224,7 +228,9 @@ impl Queue {
         let count = self.waiting.len().min(max);
         if count == self.waiting.len() {
             self.bytes = 0;
-            self.newest.clear();
+            if let Some(newest) = &mut self.newest {
+                newest.clear();
+            }
             self.left += count as u64;
             self.expiring = false;
             into.extend(self.waiting.drain(..));

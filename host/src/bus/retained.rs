@@ -25,8 +25,8 @@ pub(super) struct Retained {
     by_party: HashMap<PartyName, KeptUsage>,
     /// The number of the last change: each value has that of its own.
     last: u64,
-    /// Whether there may be values that expire.
-    expiring: bool,
+    /// When the first of them expires, if any does; nothing is looked for before.
+    first_expiry: Option<Instant>,
     /// Changes that are not on the disk; none if nobody writes them there.
     unsaved: Option<Unsaved>,
 }
@@ -96,7 +96,7 @@ impl Retained {
             all: KeptUsage::default(),
             by_party: HashMap::new(),
             last: 0,
-            expiring: false,
+            first_expiry: None,
             unsaved: None,
         }
     }
@@ -162,7 +162,11 @@ impl Retained {
         };
         self.all = all;
         self.by_party.insert(owner.clone(), own);
-        self.expiring |= message.expires_at.is_some();
+        self.first_expiry = self
+            .first_expiry
+            .into_iter()
+            .chain(message.expires_at)
+            .min();
         self.last += 1;
         let value = Value {
             owner: owner.clone(),
@@ -254,7 +258,7 @@ impl Retained {
 
     /// Forgets what has expired; returns how many values that were.
     pub(super) fn expire(&mut self, now: Instant) -> usize {
-        if !self.expiring {
+        if self.first_expiry.is_none_or(|first| first > now) {
             return 0;
         }
         let values = self.values.values();
@@ -264,8 +268,8 @@ impl Retained {
             self.clear(topic);
             self.changed(topic, None);
         }
-        let mut values = self.values.values();
-        self.expiring = values.any(|value| value.message.expires_at.is_some());
+        let values = self.values.values();
+        self.first_expiry = values.filter_map(|value| value.message.expires_at).min();
         expired.len()
     }
 
@@ -299,7 +303,7 @@ impl Retained {
     pub(super) fn matching(&self, filters: &[TopicFilter], had: Had<'_>) -> Vec<Arc<Message>> {
         let alone = |filter: &&TopicFilter| filter.group().is_none();
         let had_filters: Vec<_> = had.filters.iter().filter(alone).collect();
-        let now = self.expiring.then(Instant::now);
+        let now = self.first_expiry.is_some().then(Instant::now);
         let wanted = |value: &Value| {
             let topic = &value.message.topic;
             let had_it = || had_filters.iter().any(|filter| filter.matches(topic));

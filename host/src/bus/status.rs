@@ -46,7 +46,7 @@ pub(super) struct Counters {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) name: PartyName,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Counters,
     pub(super) subscribed: Mutex<Vec<Subscribed>>,
 }
 
@@ -61,7 +61,7 @@ impl Record {
     pub(super) fn new(name: PartyName) -> Self {
         Self {
             name,
-            counters: Arc::default(),
+            counters: Counters::default(),
             subscribed: Mutex::default(),
         }
     }

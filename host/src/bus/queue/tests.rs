@@ -113,7 +113,7 @@ proptest! {
             prop_assert_eq!(queue.bytes(), model.waiting.iter().map(|(.., size)| size).sum::<u64>());
             prop_assert!(queue.len() <= messages_max as usize && queue.bytes() <= bytes_max);
             let topics: HashSet<_> = queue.waiting.iter().map(|one| &one.topic).collect();
-            prop_assert!(queue.newest.keys().all(|topic| topics.contains(topic)));
+            prop_assert!(queue.newest.iter().flat_map(|newest| newest.keys()).all(|topic| topics.contains(topic)));
         }
     }
 }
