@@ -22,6 +22,7 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
+    #[inline]
     pub(super) fn new(message: Message) -> Self {
         Self {
             size: message.size(),
@@ -39,11 +40,13 @@ impl Parcel {
         }
     }
 
+    #[inline]
     pub(super) fn message(&self) -> &Message {
         &self.message
     }
 
     /// The message for who does or does not answer for it.
+    #[inline]
     pub(super) fn share(&self, answers: bool) -> &Arc<Message> {
         if answers || self.message.receipt.is_none() {
             return &self.message;

@@ -369,11 +369,13 @@ impl State {
     }
 
     /// Whether a message on its way by a route of that generation has no place here.
+    #[inline]
     fn turns_away(&self, parcel: &Parcel, found: u64) -> bool {
         self.closed || (self.is_stale(found) && !self.led.wants(&parcel.message().topic))
     }
 
     /// Puts in what fits, or must.
+    #[inline]
     fn put(&mut self, parcel: &Parcel) {
         let answers = self.queue.limits().answers;
         self.queue.push(parcel.share(answers), parcel.size);

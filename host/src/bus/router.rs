@@ -259,6 +259,7 @@ impl Route {
     }
 
     /// Whether it leads anywhere.
+    #[inline]
     pub(super) fn reach(&self) -> Reach {
         if self.direct.is_empty() && self.groups.is_empty() {
             Reach::Nobody
