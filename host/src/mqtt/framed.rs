@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     }
 
     /// The next packet of those that have come.
-    pub fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
+    pub fn next_packet(&mut self) -> Result<Option<Packet>, DecodeError> {
         let next = self.decoder.decode(&mut self.input);
         if self.input.is_empty() {
             buffers::rest(&mut self.input);
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         next
     }
 
-    /// Whether [`next`](Self::next) has something to say.
+    /// Whether [`next_packet`](Self::next_packet) has something to say.
     pub fn has_next(&self) -> bool {
         !self.input.is_empty() && self.decoder.lacks(&self.input) == 0
     }
@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     /// dropped while it waits.
     pub async fn receive(&mut self) -> Result<Packet, ReceiveError> {
         loop {
-            if let Some(packet) = self.next().map_err(ReceiveError::Refused)? {
+            if let Some(packet) = self.next_packet().map_err(ReceiveError::Refused)? {
                 return Ok(packet);
             }
             let moved = poll_fn(|context| self.poll(context, true)).await;
