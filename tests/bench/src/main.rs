@@ -19,6 +19,7 @@
 
 mod bus;
 mod call;
+mod codec;
 mod curl;
 mod demo;
 mod guests;
@@ -55,6 +56,7 @@ type Bench = fn(&Guests) -> Outcome<Vec<Row>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("bus", bus::measure),
     ("call", call::measure),
+    ("codec", codec::measure),
     ("latency", line::latency),
     ("throughput", line::throughput),
     ("instantiate", instantiate::measure),

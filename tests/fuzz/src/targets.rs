@@ -6,6 +6,9 @@ mod bundle;
 mod decision;
 mod documents;
 mod manifest;
+mod mqtt_client;
+mod mqtt_rewrite;
+mod mqtt_server;
 mod names;
 mod policy;
 mod statement;
@@ -22,6 +25,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("decision", decision::check),
     ("documents", documents::check),
     ("manifest", manifest::check),
+    ("mqtt-client", mqtt_client::check),
+    ("mqtt-rewrite", mqtt_rewrite::check),
+    ("mqtt-server", mqtt_server::check),
     ("names", names::check),
     ("policy", policy::check),
     ("statement", statement::check),

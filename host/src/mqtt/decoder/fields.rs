@@ -9,7 +9,7 @@ use crate::mqtt::{DecodeError, PacketId, PacketType};
 
 /// What is left of a packet's body.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::mqtt) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     packet: PacketType,
     rest: &'a [u8],
 }
@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         Self { packet, rest: body }
     }
 
-    pub(in crate::mqtt) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
@@ -61,12 +61,12 @@ impl<'a> Fields<'a> {
         self.packet
     }
 
-    pub(in crate::mqtt) fn malformed(&self, flaw: &'static str) -> DecodeError {
+    pub(crate) fn malformed(&self, flaw: &'static str) -> DecodeError {
         let packet = self.packet;
         DecodeError::Malformed { packet, flaw }
     }
 
-    pub(in crate::mqtt) fn protocol(&self, flaw: &'static str) -> DecodeError {
+    pub(crate) fn protocol(&self, flaw: &'static str) -> DecodeError {
         let packet = self.packet;
         DecodeError::Protocol { packet, flaw }
     }
@@ -94,21 +94,21 @@ impl<'a> Fields<'a> {
         Ok(*taken)
     }
 
-    pub(in crate::mqtt) fn u8(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
-    pub(in crate::mqtt) fn u16(&mut self) -> Result<u16, DecodeError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
 
-    pub(in crate::mqtt) fn u32(&mut self) -> Result<u32, DecodeError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// A byte that is 0 or 1.
-    pub(in crate::mqtt) fn flag(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, DecodeError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(in crate::mqtt) fn var_int(&mut self) -> Result<u32, DecodeError> {
+    pub(crate) fn var_int(&mut self) -> Result<u32, DecodeError> {
         match VarInt::read(self.rest) {
             VarInt::Complete {
                 value,
@@ -132,13 +132,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(in crate::mqtt) fn binary(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn binary(&mut self) -> Result<&'a [u8], DecodeError> {
         let bytes = self.u16()?;
         self.take(bytes.into())
     }
 
     /// Without surrogates, which `str` cannot hold, and U+0000 (section 1.5.4).
-    pub(in crate::mqtt) fn text(&mut self) -> Result<&'a str, DecodeError> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
         self.checked(bytes)
     }

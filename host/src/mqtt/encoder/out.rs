@@ -14,7 +14,7 @@ const VAR_INT_MAX: u32 = 0x0FFF_FFFF;
 
 /// Takes the fields of one packet.
 #[derive(Debug)]
-pub(in crate::mqtt) struct Out<'a> {
+pub(crate) struct Out<'a> {
     /// None: they are only counted.
     buffer: Option<&'a mut BytesMut>,
     bytes: usize,
@@ -61,27 +61,27 @@ impl<'a> Out<'a> {
         }
     }
 
-    pub(in crate::mqtt) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
         if let Some(buffer) = &mut self.buffer {
             buffer.put_slice(bytes);
         }
     }
 
-    pub(in crate::mqtt) fn u8(&mut self, byte: u8) {
+    pub(crate) fn u8(&mut self, byte: u8) {
         self.bytes(&[byte]);
     }
 
-    pub(in crate::mqtt) fn u16(&mut self, number: u16) {
+    pub(crate) fn u16(&mut self, number: u16) {
         self.bytes(&number.to_be_bytes());
     }
 
-    pub(in crate::mqtt) fn u32(&mut self, number: u32) {
+    pub(crate) fn u32(&mut self, number: u32) {
         self.bytes(&number.to_be_bytes());
     }
 
     /// Of at most 28 bits, which is checked where the packet is measured.
-    pub(in crate::mqtt) fn var_int(&mut self, value: u32) {
+    pub(crate) fn var_int(&mut self, value: u32) {
         let mut rest = value;
         loop {
             let [low, ..] = (rest & 0x7F).to_le_bytes();
@@ -98,7 +98,7 @@ impl<'a> Out<'a> {
     }
 
     /// A text or binary data behind its length.
-    pub(in crate::mqtt) fn field(&mut self, bytes: &[u8]) {
+    pub(crate) fn field(&mut self, bytes: &[u8]) {
         match u16::try_from(bytes.len()) {
             Ok(length) => {
                 self.u16(length);
