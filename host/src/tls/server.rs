@@ -1,8 +1,7 @@
 //! What one side that listens goes by, made from its files.
 //!
-//! There is no resumption, neither by tickets nor by remembered sessions: each
-//! handshake looks at the certificate anew, so that nobody comes in by what a
-//! certificate was worth before it was revoked.
+//! Nothing is resumed: each handshake looks at the certificate anew, so that nobody
+//! comes in by what a certificate was worth before it was revoked.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
 };
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
@@ -142,8 +141,8 @@ impl ServerSettings {
                 .with_client_cert_verifier(Arc::clone(&verifier))
                 .with_single_cert(chain, key)?;
             config.alpn_protocols.clone_from(&self.alpn);
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(Forgetful);
+            config.send_tls13_tickets = 1;
             Ok(config)
         };
         let config = build().map(Arc::new).map_err(TlsError::Unusable)?;
@@ -215,6 +214,31 @@ fn every_authority_has_a_list(
         }
     }
     Ok(())
+}
+
+/// Remembers no session. Its tickets are good for nothing and are given all the
+/// same: without any answer to the end of the handshake of TLS 1.3, the first thing
+/// that a client says waits for a delayed acknowledgement, some 40 ms, unless it
+/// has turned Nagle's algorithm off.
+#[derive(Debug)]
+struct Forgetful;
+
+impl StoresServerSessions for Forgetful {
+    fn put(&self, _: Vec<u8>, _: Vec<u8>) -> bool {
+        true
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn take(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn can_cache(&self) -> bool {
+        false
+    }
 }
 
 /// Refuses chains that are longer than any real one, before looking at them.

@@ -307,7 +307,6 @@ async fn nothing_is_resumed_and_only_mqtt_is_spoken() {
             let mut session = secured(&gateway, config.clone()).await.unwrap();
             let connect = Connect::new(Version::V5, "pump").bytes();
             session.write_all(&connect).await.unwrap();
-            // With 1.3, tickets would come before this.
             assert_eq!(session.read_u8().await.unwrap(), 0x20);
             let kind = session.get_ref().1.handshake_kind();
             assert_eq!(kind, Some(HandshakeKind::Full), "{version:?}");

@@ -26,7 +26,8 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// A handshake that was done.
 pub(super) struct Shaken {
-    pub(super) stream: TlsStream<TcpStream>,
+    /// Large, and moved again.
+    pub(super) stream: Box<TlsStream<TcpStream>>,
     /// None: no certificate was shown, and none is required.
     pub(super) identity: Option<Arc<Identity>>,
 }
@@ -85,6 +86,7 @@ impl Guard {
             }
         };
         let identity = identify(&stream, peer, (server, &terms))?;
+        let stream = Box::new(stream);
         Ok(Shaken { stream, identity })
     }
 }
