@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
 use reqwest::{Certificate, Client, Identity, Method, StatusCode};
 use selvedge::api::config::HttpsConfig;
 use serde_json::Value as Json;
@@ -16,6 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::world::World;
 use crate::process::DEADLINE;
 
+/// That of every certificate here.
+const SERIAL: u64 = 4711;
+
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Authority {
@@ -25,9 +31,29 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
+/// The revocation list of `authority`, which names these serial numbers.
+fn revoke(authority: &Authority, serials: &[u64]) -> String {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2126, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(authority).unwrap().pem().unwrap()
+}
+
 /// A certificate with these names, and its key.
 fn issue(authority: &Authority, common: &str, names: Vec<SanType>) -> (String, String) {
     let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from(SERIAL));
     params.distinguished_name.push(DnType::CommonName, common);
     params.subject_alt_names = names;
     let key = KeyPair::generate().unwrap();
@@ -82,12 +108,13 @@ impl Site {
         let (servers, clients) = (authority("servers"), authority("clients"));
         serve_as(folder.path(), &servers);
         fs_err::write(folder.path().join("clients.pem"), clients.pem()).unwrap();
+        fs_err::write(folder.path().join("revoked.pem"), revoke(&clients, &[])).unwrap();
         let https = HttpsConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             certificate: folder.path().join("host.pem"),
             key: folder.path().join("host.key"),
             client_ca: folder.path().join("clients.pem"),
-            crl: None,
+            crl: Some(folder.path().join("revoked.pem")),
             viewers: vec!["console.example".to_owned()],
             operators: vec!["urn:site:anna".to_owned()],
         };
@@ -205,5 +232,17 @@ async fn certificates_are_read_again_when_they_change_and_broken_ones_are_not_us
         assert!(begun.elapsed() < DEADLINE);
         sleep(Duration::from_millis(50)).await;
     }
+    assert_eq!(ask(&viewer, site.at, Method::GET, "/v1/status").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_on_a_revocation_list_is_shut_out_once_it_is_there() {
+    let site = Site::start().await;
+    let viewer = site.client("x", vec![dns("console.example")]);
+    let asked = ask(&viewer, site.at, Method::GET, "/v1/status").await;
+    assert_eq!(asked.unwrap().0, StatusCode::OK);
+    let list = revoke(&site.clients, &[SERIAL]);
+    fs_err::write(site.folder.path().join("revoked.pem"), list).unwrap();
+    // The next handshake reads it: idle connections are not kept by this client.
     assert_eq!(ask(&viewer, site.at, Method::GET, "/v1/status").await, None);
 }

@@ -147,7 +147,9 @@ async fn handshakes_that_stall_hold_up_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_from_one_address_crowds_out_only_itself() {
-    let setup = limits("limits.connections_per_address_max = 20\nquota.connections_max = 100");
+    let setup = limits(
+        "limits.connections_per_address_max = 20\nquota.connections_max = 100\nquota.sessions_max = 100",
+    );
     let mut gateway = Gateway::start_with(setup, &["pump", "flood"]).await;
     let pump = gateway.target("pump");
     // Loopback is a whole network; this one is the flood's.
