@@ -62,6 +62,16 @@ pub enum BuildError {
     Uplink(#[from] uplink::BuildError),
 }
 
+impl BuildError {
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Broker(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// Why a deployment does not run: everything that is wrong.
 #[derive(Debug)]
 pub struct Refused(pub Vec<FaultReport>);

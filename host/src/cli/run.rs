@@ -122,7 +122,7 @@ async fn serve(
     let app = match App::build(config, mode) {
         Ok(app) => app,
         Err(error) => {
-            error!(error = %ErrorChain(&error), "cannot start");
+            error!(error = %ErrorChain(&error), help = error.hint(), "cannot start");
             return ExitCode::from(EXIT_FAILURE);
         }
     };

@@ -19,7 +19,8 @@ use tokio_rustls::rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
 };
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use tracing::warn;
+use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::TlsError;
 use super::files::{FILE_BYTES_MAX, LISTS_BYTES_MAX, Stamp, read, stamp};
@@ -198,11 +199,22 @@ fn every_authority_has_a_list(
     authorities: &[CertificateDer<'_>],
     lists: &[CertificateRevocationListDer<'_>],
 ) -> Result<(), TlsError> {
-    let issuers: Vec<_> = lists
-        .iter()
-        .filter_map(|list| CertificateRevocationList::from_der(list).ok())
-        .map(|(_, list)| list.issuer().as_raw().to_vec())
-        .collect();
+    let mut issuers = Vec::new();
+    for list in lists {
+        let Ok((_, list)) = CertificateRevocationList::from_der(list) else {
+            continue;
+        };
+        let next = list.next_update().map(|time| time.timestamp());
+        if next.is_some_and(|next| next < ASN1Time::now().timestamp()) {
+            // A site without a network for weeks goes on with what it knows.
+            let authority = list.issuer().to_string();
+            warn!(
+                authority,
+                "revocation list out of date: it counts all the same"
+            );
+        }
+        issuers.push(list.issuer().as_raw().to_vec());
+    }
     for authority in authorities {
         let Ok((_, authority)) = X509Certificate::from_der(authority) else {
             continue;

@@ -365,3 +365,16 @@ async fn what_would_let_anybody_in_is_refused_at_start_with_its_line() {
         assert!(error.contains(part), "{lines}: {error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_certificates_says_how_to_come_by_them() {
+    let gateway = Gateway::prepare(Setup::default(), &[]);
+    let host = "data_directory = \"data\"\napi.socket = \"api.sock\"\n\
+                [broker]\nlisten = \"127.0.0.1:0\"\n";
+    fs_err::write(gateway.path("host.toml"), host).unwrap();
+    let ended = run(&mut gateway.command()).await;
+    assert_eq!(ended.code, Some(1));
+    let error = ended.stderr;
+    assert!(error.contains("data/ca/"), "{error}");
+    assert!(error.contains("selvedge ca init"), "{error}");
+}
