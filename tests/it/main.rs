@@ -26,3 +26,4 @@ mod systemd;
 mod tidy;
 mod trust;
 mod updates;
+mod uplink;

@@ -51,6 +51,8 @@ pub(super) enum Refusal {
     Publish(#[from] PublishError),
     #[error("its subscribers have no room for the message")]
     NoRoom,
+    #[error("somebody has taken the message and is not done with it yet")]
+    NotSettled,
     #[error("the name `operator` on the bus is taken")]
     NoOperator,
     #[error(transparent)]
@@ -105,6 +107,7 @@ impl Refusal {
             Self::TooManyStreams(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Publish(PublishError::Busy { .. })
             | Self::NoRoom
+            | Self::NotSettled
             | Self::NoOperator
             | Self::Busy
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -131,6 +134,7 @@ impl Refusal {
             Self::Message(_) => "message-invalid",
             Self::Publish(error) => error.code(),
             Self::NoRoom => "subscriber-busy",
+            Self::NotSettled => "not-settled",
             Self::NoOperator => "party-taken",
             Self::Submit(error) => error.code(),
             Self::Line(error) => error.code(),

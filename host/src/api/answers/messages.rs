@@ -13,7 +13,7 @@ use crate::api::refusal::Refusal;
 use crate::api::request::{Asked, json, nothing};
 use crate::api::wire::message::time;
 use crate::api::wire::{KeptTopic, Tapped, WireMessage};
-use crate::bus::{Inbox, InboxLimits, Message, Party};
+use crate::bus::{Inbox, InboxLimits, Message, Party, Receipt};
 use crate::names::TopicFilter;
 use crate::spec::Overflow;
 
@@ -35,6 +35,8 @@ const TAP: InboxLimits = InboxLimits {
 const MESSAGE_BYTES_MAX: u64 = 4 << 20;
 /// How long publishing waits for subscribers that make publishers wait.
 const ROOM_MAX: Duration = Duration::from_secs(5);
+/// How long it waits until all who answer for the message are done with it.
+const SETTLED_MAX: Duration = Duration::from_secs(15);
 
 /// What a reader of filters is told if they are none.
 const FILTER: &str = "a topic filter without a share group";
@@ -131,13 +133,21 @@ fn filters(asked: &Asked) -> Result<Vec<TopicFilter>, Refusal> {
 
 pub(in crate::api) async fn publish(mut asked: Asked) -> Result<Response, Refusal> {
     let wire: WireMessage = asked.body.json(MESSAGE_BYTES_MAX).await?;
-    let message = Message::try_from(wire)?;
+    let mut message = Message::try_from(wire)?;
+    let settles = asked.query.switch("settled")?;
+    let (receipt, settled) = Receipt::new();
+    message.receipt = settles.then_some(receipt);
     let Ok(operator) = &asked.api.operator else {
         return Err(Refusal::NoOperator);
     };
     let outcome = crate::api::request::Outcome(message.topic.to_string());
     let published = timeout(ROOM_MAX, operator.publish_waiting(message)).await;
     published.map_err(|_| Refusal::NoRoom)??;
+    if settles {
+        timeout(SETTLED_MAX, settled)
+            .await
+            .map_err(|_| Refusal::NotSettled)?;
+    }
     let mut response = nothing();
     response.extensions_mut().insert(outcome);
     Ok(response)

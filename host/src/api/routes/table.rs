@@ -350,6 +350,11 @@ pub(in crate::api) const ROUTES: &[Route] = &[
     },
     Route {
         status: StatusCode::NO_CONTENT,
+        query: &[parameter(
+            "settled",
+            "boolean",
+            "Answer when all who answer for it have handled it or have it on the disk.",
+        )],
         ..post(
             "/v1/publish",
             "publish",

@@ -1,0 +1,8 @@
+//! MQTT outward: what arrives at the far end, whatever happens on the way.
+
+mod far_end;
+mod flow;
+mod hostile;
+mod kills;
+mod mosquitto;
+mod world;
