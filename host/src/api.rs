@@ -42,8 +42,10 @@ use self::config::ApiConfig;
 use self::health::Probe;
 use self::recorder::Recorder;
 use self::work::Work;
+use crate::broker::Broker;
 use crate::bus::{AttachError, Bus, Grant, Party};
 use crate::deployment::deployments::Deployments;
+use crate::devices::Devices;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{RestartPolicy, Supervisor, Unit, WhenLost};
 use crate::uplink::{UplinkStatus, Uplinks};
@@ -125,6 +127,8 @@ pub struct Surroundings {
     pub deployments: Deployments,
     pub storage: Storage,
     pub uplinks: Uplinks,
+    /// Who may connect by MQTT, and who is; none without a broker.
+    pub devices: Option<(Devices, Broker)>,
 }
 
 /// What all requests share.
@@ -135,6 +139,7 @@ struct Api {
     deployments: Deployments,
     storage: Storage,
     uplinks: Uplinks,
+    devices: Option<(Devices, Broker)>,
     started_at: Timestamp,
     recorder: Arc<Recorder>,
     work: Arc<Work>,
@@ -184,6 +189,7 @@ impl Api {
             deployments: host.deployments,
             storage: host.storage,
             uplinks: host.uplinks,
+            devices: host.devices,
         })
     }
 

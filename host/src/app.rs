@@ -280,6 +280,7 @@ impl App {
             deployments: self.deployments.clone(),
             storage: self.storage.clone(),
             uplinks: self.mqtt.uplinks().clone(),
+            devices: self.devices().cloned().zip(self.broker().cloned()),
         };
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         api::serve(host, &config.api, &config.data_directory, grace)

@@ -2,6 +2,7 @@
 
 pub(super) mod changes;
 pub(super) mod deployments;
+pub(super) mod devices;
 pub(super) mod messages;
 pub(super) mod probes;
 pub(super) mod records;

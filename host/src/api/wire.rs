@@ -3,6 +3,7 @@
 //!
 //! Streams are newline-delimited JSON (`application/x-ndjson`), one value a line.
 
+pub mod device;
 pub mod message;
 
 use std::collections::BTreeMap;

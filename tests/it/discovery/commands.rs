@@ -121,6 +121,20 @@ async fn nothing_is_overwritten_and_what_is_wrong_is_named() {
     assert!(!site.path("data/devices/oven.toml").exists());
     assert!(!site.path("oven").exists());
 
+    let other = Site::new("").await;
+    fs_err::remove_dir_all(other.path("data/ca")).unwrap();
+    let ended = other.ends(&["device", "add", "oven"]).await;
+    assert!(
+        ended.stderr.contains("selvedge ca init"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
+async fn the_only_copy_of_a_key_is_never_overwritten() {
+    let settings = "classes.oven.publish = ['telemetry/ovens/{device}/#']";
+    let site = Site::new(settings).await;
     site.succeeds(&["device", "add", "oven", "--class", "oven"])
         .await;
     let key = read(&site.path("oven/oven.key"));
@@ -133,14 +147,6 @@ async fn nothing_is_overwritten_and_what_is_wrong_is_named() {
     fs_err::write(site.path("data/devices/bad.toml"), "x = 1").unwrap();
     let ended = site.ends(&["device", "list"]).await;
     assert!(ended.stderr.contains("bad.toml"), "{}", ended.stderr);
-    let other = Site::new("").await;
-    fs_err::remove_dir_all(other.path("data/ca")).unwrap();
-    let ended = other.ends(&["device", "add", "oven"]).await;
-    assert!(
-        ended.stderr.contains("selvedge ca init"),
-        "{}",
-        ended.stderr
-    );
 }
 
 #[tokio::test]

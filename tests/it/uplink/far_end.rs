@@ -181,7 +181,11 @@ impl FarEnd {
 
     pub(super) fn subscribed(&self, filter: &str) {
         self.wait(filter, |state| {
-            state.subscribed.iter().any(|own| own == filter).then_some(())
+            state
+                .subscribed
+                .iter()
+                .any(|own| own == filter)
+                .then_some(())
         });
     }
 
@@ -376,7 +380,11 @@ impl Shared {
                 return Ok(false);
             }
             Reply::Disconnect(reason) => {
-                put(stream, &Packet::Disconnect(Disconnect::new(reason)), version)?;
+                put(
+                    stream,
+                    &Packet::Disconnect(Disconnect::new(reason)),
+                    version,
+                )?;
                 return Ok(false);
             }
         }

@@ -39,13 +39,19 @@ async fn a_rule_leads_a_message_to_the_far_end_with_all_that_it_has() {
     let came = far_end.came(2);
     let first = &came[0];
     assert_eq!(first.topic, "site/gw/press/a/b");
-    assert_eq!((first.payload.as_str(), first.retain, first.dup), ("hot", true, false));
+    assert_eq!(
+        (first.payload.as_str(), first.retain, first.dup),
+        ("hot", true, false)
+    );
     assert_eq!((first.qos, first.expiry_s), (Qos::AtLeastOnce, Some(60)));
     assert_eq!(first.user["n"], "v");
     assert_eq!(first.user["selvedge-hops"], "3");
     assert_eq!(first.user["selvedge-via"], "gw");
     assert_eq!(first.identity().1, 0);
-    assert_eq!((came[1].qos, came[1].topic.as_str()), (Qos::AtMostOnce, "quiet/q"));
+    assert_eq!(
+        (came[1].qos, came[1].topic.as_str()),
+        (Qos::AtMostOnce, "quiet/q")
+    );
     let status = world.drained().await;
     assert_eq!(status.state, LinkState::Connected);
     world.until(|status| status.acknowledged_total == 1).await;
@@ -81,7 +87,11 @@ async fn what_was_not_acknowledged_goes_again_marked_as_a_duplicate() {
     let mut count = 0;
     let far_end = FarEnd::start(move |_| {
         count += 1;
-        if count == 5 { Reply::TakeAndHangUp } else { Reply::Take }
+        if count == 5 {
+            Reply::TakeAndHangUp
+        } else {
+            Reply::Take
+        }
     });
     far_end.refuse(true);
     let world = World::start(config(far_end.address, ALL));
@@ -118,7 +128,9 @@ async fn the_window_and_the_rate_of_the_target_are_kept_and_used_up() {
     // In no second more than the rate and one burst, counted where they arrive, with
     // some air for what a busy machine delivers late.
     for (index, first) in times.iter().enumerate() {
-        let within = times[index..].iter().take_while(|at| **at - *first < Duration::from_secs(1));
+        let within = times[index..]
+            .iter()
+            .take_while(|at| **at - *first < Duration::from_secs(1));
         assert!(within.count() <= 125, "from {index}");
     }
     let took = *times.last().unwrap() - times[0];
@@ -173,7 +185,11 @@ async fn what_comes_in_is_acknowledged_when_it_is_accepted_here_and_in_order() {
     let status = world.uplink.status();
     assert_eq!(status.dropped_total["returned"], 1);
     let mut rest = Vec::new();
-    assert_eq!(all.try_receive(10, &mut rest), 0, "what came back stays out");
+    assert_eq!(
+        all.try_receive(10, &mut rest),
+        0,
+        "what came back stays out"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +216,10 @@ async fn what_is_no_longer_wanted_is_subscribed_no_more_also_after_a_restart() {
     let world = World::start(config(far_end.address, &rule("old/#")));
     let mut inbox = world.uplink.subscribe(vec!["extra/+".parse().unwrap()], 4);
     let mut subscribed = inbox.subscribed();
-    timeout(DEADLINE, subscribed.wait_for(|yes| *yes)).await.unwrap().unwrap();
+    timeout(DEADLINE, subscribed.wait_for(|yes| *yes))
+        .await
+        .unwrap()
+        .unwrap();
     far_end.send("extra/a", "hello", 9, &[]);
     let remote = timeout(DEADLINE, inbox.receive()).await.unwrap();
     assert_eq!(&*remote.payload, b"hello");
@@ -224,16 +243,22 @@ async fn a_question_is_answered_or_fails_and_nothing_of_it_is_kept() {
     let ask = || world.uplink.ask("q/a".parse().unwrap(), "now?".into());
     assert!(matches!(ask().await, Err(UplinkError::NotConnected)));
     far_end.refuse(false);
-    world.until(|status| status.state == LinkState::Connected).await;
+    world
+        .until(|status| status.state == LinkState::Connected)
+        .await;
     timeout(DEADLINE, ask()).await.unwrap().unwrap();
     far_end.behave(|_| Reply::HangUp);
     let lost = timeout(DEADLINE, ask()).await.unwrap();
     assert!(matches!(lost, Err(UplinkError::Lost)), "{lost:?}");
     assert_eq!(far_end.came_now(), 1);
-    let large = world.uplink.ask("q/a".parse().unwrap(), vec![0; 300_000].into());
+    let large = world
+        .uplink
+        .ask("q/a".parse().unwrap(), vec![0; 300_000].into());
     assert_eq!(large.await.unwrap_err().code(), "payload-too-large");
     far_end.behave(|_| Reply::Take);
-    let kept = world.uplink.publish("k/a".parse().unwrap(), "kept".into(), 0);
+    let kept = world
+        .uplink
+        .publish("k/a".parse().unwrap(), "kept".into(), 0);
     timeout(DEADLINE, kept).await.unwrap().unwrap();
     assert_eq!(far_end.came(2)[1].payload, "kept");
 }
@@ -248,7 +273,10 @@ async fn a_full_queue_makes_publishers_wait_or_drops_as_it_is_told() {
     let status = world.uplink.status();
     assert!(status.queue_bytes <= 600, "{status:?}");
     let kept = usize::try_from(status.queue_messages).unwrap();
-    assert_eq!(status.dropped_total["queue-full"] + status.queue_messages, 50);
+    assert_eq!(
+        status.dropped_total["queue-full"] + status.queue_messages,
+        50
+    );
     far_end.refuse(false);
     let numbers = by_topic(&far_end.came(kept))["out/a"].clone();
     world.drained().await;
@@ -269,6 +297,9 @@ async fn a_full_queue_makes_publishers_wait_or_drops_as_it_is_told() {
     far_end.refuse(false);
     publishing.await;
     world.drained().await;
-    assert_eq!(by_topic(&far_end.came(50))["out/a"], (0..50).collect::<Vec<_>>());
+    assert_eq!(
+        by_topic(&far_end.came(50))["out/a"],
+        (0..50).collect::<Vec<_>>()
+    );
     assert!(world.uplink.status().dropped_total.is_empty());
 }

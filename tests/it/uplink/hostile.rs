@@ -20,11 +20,16 @@ async fn a_message_at_which_the_target_hangs_up_is_given_up_alone() {
     far_end.refuse(true);
     let world = World::start(config(far_end.address, ALL));
     let mut dead = world.listen("$selvedge/dead-letter/cloud");
-    world.publish_all(|number| format!("out/{}", number % 3), 30).await;
+    world
+        .publish_all(|number| format!("out/{}", number % 3), 30)
+        .await;
     far_end.refuse(false);
     let letter = next(&mut dead).await;
     assert_eq!(&*letter.payload, b"13");
-    assert_eq!(letter.properties.get("dead-letter-code"), Some("ends-connections"));
+    assert_eq!(
+        letter.properties.get("dead-letter-code"),
+        Some("ends-connections")
+    );
     assert_eq!(letter.properties.get("dead-letter-topic"), Some("out/1"));
     let status = world.drained().await;
     assert_eq!(status.dead_letters_total["ends-connections"], 1);
@@ -59,9 +64,7 @@ async fn what_the_target_refuses_is_a_dead_letter_and_what_it_has_no_room_for_wa
     let tries = AtomicUsize::new(0);
     let far_end = FarEnd::start(move |publish| match &*publish.payload {
         b"1" => Reply::Refuse(Reason::NOT_AUTHORIZED),
-        b"2" if tries.fetch_add(1, Ordering::Relaxed) == 0 => {
-            Reply::Refuse(Reason::QUOTA_EXCEEDED)
-        }
+        b"2" if tries.fetch_add(1, Ordering::Relaxed) == 0 => Reply::Refuse(Reason::QUOTA_EXCEEDED),
         _ => Reply::Take,
     });
     let more = format!("limits.in_flight_max = 1\n{ALL}");
@@ -70,18 +73,24 @@ async fn what_the_target_refuses_is_a_dead_letter_and_what_it_has_no_room_for_wa
     world.publish_all(|_| "out/a".to_owned(), 5).await;
     let letter = next(&mut dead).await;
     assert_eq!(&*letter.payload, b"1");
-    assert_eq!(letter.properties.get("dead-letter-code"), Some("refused-by-target"));
+    assert_eq!(
+        letter.properties.get("dead-letter-code"),
+        Some("refused-by-target")
+    );
     world.drained().await;
     assert_eq!(by_topic(&far_end.came(4))["out/a"], [0, 2, 3, 4]);
-    assert_eq!(far_end.connects(1).len(), 1, "it was no reason to connect again");
+    assert_eq!(
+        far_end.connects(1).len(),
+        1,
+        "it was no reason to connect again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_acknowledges_nothing_costs_a_connection_and_no_message() {
     let far_end = FarEnd::start(|_| Reply::Silence);
-    let more = format!(
-        "times = {{ {QUICK}, acknowledge_ms_max = 200 }}\nlimits.in_flight_max = 3\n{ALL}"
-    );
+    let more =
+        format!("times = {{ {QUICK}, acknowledge_ms_max = 200 }}\nlimits.in_flight_max = 3\n{ALL}");
     let world = World::start(config(far_end.address, &more));
     world.publish_all(|_| "out/a".to_owned(), 10).await;
     far_end.connects(4);
@@ -89,10 +98,16 @@ async fn a_target_that_acknowledges_nothing_costs_a_connection_and_no_message() 
     assert_eq!(status.queue_messages, 10);
     assert!(status.in_flight <= 3, "{status:?}");
     assert_eq!(status.last_error.unwrap().code, "no-acknowledgement");
-    assert!(status.dead_letters_total.is_empty(), "silence is nobody's fault");
+    assert!(
+        status.dead_letters_total.is_empty(),
+        "silence is nobody's fault"
+    );
     far_end.behave(|_| Reply::Take);
     world.drained().await;
-    assert_eq!(by_topic(&far_end.came(10))["out/a"], (0..10).collect::<Vec<_>>());
+    assert_eq!(
+        by_topic(&far_end.came(10))["out/a"],
+        (0..10).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,18 +122,20 @@ async fn garbage_ends_the_connection_and_nothing_else() {
     ];
     let count = Arc::new(AtomicUsize::new(0));
     let said = Arc::clone(&count);
-    let far_end = FarEnd::start(move |_| {
-        match garbage.get(said.fetch_add(1, Ordering::Relaxed)) {
+    let far_end = FarEnd::start(
+        move |_| match garbage.get(said.fetch_add(1, Ordering::Relaxed)) {
             Some(bytes) => Reply::Say(bytes),
             None => Reply::Take,
-        }
-    });
+        },
+    );
     let world = World::start(config(far_end.address, ALL));
     world.publish_all(|_| "out/a".to_owned(), 3).await;
     world.drained().await;
     assert!(count.load(Ordering::Relaxed) > garbage.len());
     assert_eq!(by_topic(&far_end.came(3))["out/a"], [0, 1, 2]);
-    let status = world.until(|status| status.state == LinkState::Connected).await;
+    let status = world
+        .until(|status| status.state == LinkState::Connected)
+        .await;
     assert!(status.dead_letters_total.is_empty(), "{status:?}");
 }
 
@@ -142,7 +159,9 @@ async fn a_flood_and_messages_that_nobody_asked_for_are_bounded() {
     // A topic that is none is answered and passed over (QoS 1, identifier 7).
     far_end.send_bytes(&[0x32, 0x06, 0, 1, b'+', 0, 7, 0]);
     far_end.acknowledged(5);
-    world.until(|status| status.dropped_total.contains_key("invalid-from-target")).await;
+    world
+        .until(|status| status.dropped_total.contains_key("invalid-from-target"))
+        .await;
     assert_eq!(far_end.connects(1).len(), 1);
 }
 
@@ -152,7 +171,9 @@ async fn whoever_uses_the_gateways_identity_is_an_alarm_and_is_not_fought() {
     let more = format!("times = {{ reconnect_ms_min = 1, reconnect_ms_max = 2000 }}\n{ALL}");
     let world = World::start(config(far_end.address, &more));
     world.publish("out/a", "0").await;
-    let status = world.until(|status| status.state == LinkState::TakenOver).await;
+    let status = world
+        .until(|status| status.state == LinkState::TakenOver)
+        .await;
     assert_eq!(status.last_error.unwrap().code, "session-taken-over");
     far_end.behave(|_| Reply::Take);
     let connects = far_end.connects(2);

@@ -96,7 +96,9 @@ impl World {
         let (receipt, settled) = Receipt::new();
         message.receipt = Some(receipt);
         self.publisher.publish_waiting(message).await.unwrap();
-        timeout(DEADLINE, settled).await.expect("it was not settled");
+        timeout(DEADLINE, settled)
+            .await
+            .expect("it was not settled");
     }
 
     /// Publishes many at once, and waits until all are on the disk.
@@ -110,7 +112,9 @@ impl World {
             waiting.push(settled);
         }
         for settled in waiting {
-            timeout(DEADLINE, settled).await.expect("it was not settled");
+            timeout(DEADLINE, settled)
+                .await
+                .expect("it was not settled");
         }
     }
 

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{Answer, Gives, Parameter, Route, SchemaOf, Takes, Verb};
 use crate::api::access::Role;
-use crate::api::answers::{changes, deployments, messages, probes, records, state};
+use crate::api::answers::{changes, deployments, devices, messages, probes, records, state};
 use crate::api::metrics;
 use crate::api::request::Asked;
+use crate::api::wire::device::DeviceList;
 use crate::api::wire::{
     DeadLetter, Health, HostStatus, KeptTopic, LogLine, Parties, RollBackRequest, SubmitRequest,
     Submitted, SwapRequest, Tapped, WireMessage,
@@ -270,6 +271,13 @@ pub(in crate::api) const ROUTES: &[Route] = &[
         "Every MQTT connection outward.",
         Gives::Json(schema_of::<Vec<UplinkStatus>>),
         |asked| Box::pin(state::uplinks(asked)),
+    ),
+    get(
+        "/v1/devices",
+        "devices",
+        "The devices that may connect by MQTT, and their connections.",
+        Gives::Json(schema_of::<DeviceList>),
+        |asked| Box::pin(devices::devices(asked)),
     ),
     get(
         "/v1/models",
