@@ -4,6 +4,7 @@
 //! runs; [`App::shut_down`] stops everything in order.
 
 mod authorizer;
+pub(crate) mod cloud;
 mod mqtt;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use self::cloud::Outward;
 use self::mqtt::Mqtt;
 use crate::api::{self, ServeError, Served};
 use crate::artifacts::{Artifacts, RegistryConfigError};
@@ -27,13 +29,13 @@ use crate::deployment::{Deployer, FindPlugin, Shipped};
 use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
 use crate::inference::{InferenceLimits, ModelStore};
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, PartyName, PluginName};
 use crate::retention::{RetentionError, RetentionStatus};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
 use crate::storage::{Storage, StorageError};
 use crate::supervisor::{Observer, RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
 use crate::trust::{Gate, OpenError};
-use crate::uplink::{self, Uplinks};
+use crate::uplink::Uplinks;
 
 /// Why the host cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +60,12 @@ pub enum BuildError {
     Devices(#[from] DevicesError),
     #[error("cannot serve devices")]
     Broker(#[from] BrokerError),
-    #[error("cannot set up the uplinks")]
-    Uplink(#[from] uplink::BuildError),
+    #[error("cannot set up the connections outward")]
+    Uplink(#[from] crate::uplink::BuildError),
+    #[error("`cloud.uplink` names `{0}`, which is not in `[uplinks]`")]
+    NoUplink(PartyName),
+    #[error("cannot be a thing of the cloud")]
+    Cloud(#[from] crate::cloud::BuildError),
 }
 
 impl BuildError {
@@ -177,6 +183,14 @@ impl App {
             },
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
+        let outward = Outward {
+            config,
+            bus: &bus,
+            storage: &storage,
+            supervisor: &supervisor,
+            deployments: &deployments,
+        };
+        let mqtt = mqtt.with_uplinks(&outward)?;
         let mqtt = mqtt.with_devices(config, (&bus, &storage), &deployments)?;
         Ok(Self {
             bus,

@@ -48,9 +48,17 @@ pub struct Surroundings {
     pub deployments: Deployments,
     /// The thing's own connection.
     pub channel: Arc<dyn Channel>,
-    /// The claim's connection, if one is set up, and where the uplink looks for
-    /// certificate and key.
-    pub claim: Option<(Arc<dyn Channel>, Files)>,
+    /// Where the uplink looks for certificate and key.
+    pub files: Option<Files>,
+    /// The claim's connection, while it is needed.
+    pub claim: Option<ClaimWay>,
+}
+
+/// The connection of a claim, and the units that hold it.
+#[derive(Clone, Debug)]
+pub struct ClaimWay {
+    pub channel: Arc<dyn Channel>,
+    pub units: Vec<String>,
 }
 
 /// Why the gateway cannot be a thing.
@@ -60,7 +68,7 @@ pub enum BuildError {
     Jobs(#[source] BucketError),
     #[error("cannot read which thing this is")]
     Thing(#[source] std::io::Error),
-    #[error("`cloud.thing` is not set, and `cloud.uplink` has no certificate and key to provision")]
+    #[error("`cloud.thing` is not set, and nothing can be provisioned")]
     NoThing,
 }
 
@@ -72,30 +80,14 @@ pub enum BuildError {
 /// If the disk cannot be read, or nothing says which thing this is.
 pub fn build(config: &CloudConfig, with: &Surroundings) -> Result<Vec<Unit>, BuildError> {
     let mut units = Vec::new();
-    let mut known = config.thing.clone();
-    if let Some((_, files)) = &with.claim {
-        let had = files.thing().map_err(BuildError::Thing)?;
-        known = known.or(had.map(|had| had.thing));
-    } else if known.is_none() {
+    let had = with.files.as_ref().map(Files::thing).transpose();
+    let had = had.map_err(BuildError::Thing)?.flatten();
+    let known = config.thing.clone().or(had.map(|had| had.thing));
+    if known.is_none() && with.claim.is_none() {
         return Err(BuildError::NoThing);
     }
     let thing = watch::Sender::new(known);
-    if let (Some(claim), Some((channel, files))) = (&config.provisioning, &with.claim) {
-        let service = provisioning::service::Service {
-            channel: Arc::clone(channel),
-            claim: Claim {
-                template: claim.template.clone(),
-                parameters: claim.parameters.clone(),
-                key: claim.key,
-            },
-            files: files.clone(),
-            thing: thing.clone(),
-        };
-        units.push(Unit::new("cloud/provisioning", POLICY, move |context| {
-            let service = service.clone();
-            async move { service.run(context).await }
-        }));
-    }
+    units.extend(provisioning(config, with, &thing));
     units.extend(config.shadow.as_ref().map(|shadow| {
         let service = shadow::service::Service {
             channel: Arc::clone(&with.channel),
@@ -135,6 +127,31 @@ pub fn build(config: &CloudConfig, with: &Surroundings) -> Result<Vec<Unit>, Bui
         })
     }));
     Ok(units)
+}
+
+/// The unit that gets a certificate, if there is none.
+fn provisioning(
+    config: &CloudConfig,
+    with: &Surroundings,
+    thing: &watch::Sender<Option<ThingName>>,
+) -> Option<Unit> {
+    let claim = config.provisioning.as_ref()?;
+    let way = with.claim.clone()?;
+    let service = provisioning::service::Service {
+        way,
+        supervisor: with.supervisor.clone(),
+        claim: Claim {
+            template: claim.template.clone(),
+            parameters: claim.parameters.clone(),
+            key: claim.key,
+        },
+        files: with.files.clone()?,
+        thing: thing.clone(),
+    };
+    Some(Unit::new("cloud/provisioning", POLICY, move |context| {
+        let service = service.clone();
+        async move { service.run(context).await }
+    }))
 }
 
 /// What fails is tried again, however often: the cloud is not the host's to lose.

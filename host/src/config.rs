@@ -234,6 +234,7 @@ impl HostConfig {
             faults.push(places.nearest(&field), FaultKind::Invalid(text));
         }
         self.validate_uplinks(places, faults);
+        self.validate_cloud(places, faults);
         let texts = std::iter::once(("data_directory".to_owned(), &self.data_directory));
         let directories = self.plugin_directories.iter().enumerate();
         let directories =
@@ -244,6 +245,18 @@ impl HostConfig {
                 let kind = FaultKind::Invalid(format!("`{text}` is not a path"));
                 faults.push(places.nearest(&field), kind);
             }
+        }
+    }
+
+    fn validate_cloud(&self, places: &Places, faults: &mut Collector<'_>) {
+        let Some(cloud) = &self.cloud else { return };
+        for (field, text) in cloud.faults() {
+            faults.push(places.nearest(field), FaultKind::Invalid(text));
+        }
+        if !self.uplinks.contains_key(&cloud.uplink) {
+            let text = format!("`{}` is not in `[uplinks]`", cloud.uplink);
+            let place = places.nearest("cloud.uplink");
+            faults.push(place, FaultKind::Invalid(text));
         }
     }
 

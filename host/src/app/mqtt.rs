@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::BuildError;
 use super::authorizer::PluginAuthorizer;
+use super::cloud::Outward;
 use crate::broker::authorizer::Authorizer;
 use crate::broker::{Broker, SiteFiles, Surroundings, tls_settings};
 use crate::bus::Bus;
@@ -47,17 +48,24 @@ impl Mqtt {
         bus: &Bus,
     ) -> Result<Self, BuildError> {
         let (retention, unit) = retention::open(storage, bus, &config.bus)?;
-        let hosts = Arc::new(config.hosts.clone());
-        let (uplinks, units) = Uplinks::build(&config.uplinks, &hosts, bus, storage)?;
-        let first: Vec<_> = [unit].into_iter().chain(units).collect();
         Ok(Self {
             retention,
-            uplinks,
+            uplinks: Uplinks::default(),
             devices: None,
             broker: None,
-            first: Mutex::new(first),
+            first: vec![unit].into(),
             last: Mutex::default(),
         })
+    }
+
+    /// The same, with the ways outward: uplinks are at work before anybody publishes,
+    /// and the cloud is listened to when all is.
+    pub(super) fn with_uplinks(mut self, outward: &Outward<'_>) -> Result<Self, BuildError> {
+        let (uplinks, units, cloud) = outward.build()?;
+        self.first.lock().extend(units);
+        self.last.lock().extend(cloud);
+        self.uplinks = uplinks;
+        Ok(self)
     }
 
     /// The same, with what devices connect to, if the configuration says so.
@@ -128,12 +136,12 @@ impl Mqtt {
         &self.retention
     }
 
-    pub(super) fn uplinks(&self) -> &Uplinks {
-        &self.uplinks
-    }
-
     pub(super) fn devices(&self) -> Option<&Devices> {
         self.devices.as_ref()
+    }
+
+    pub(super) fn uplinks(&self) -> &Uplinks {
+        &self.uplinks
     }
 
     pub(super) fn broker(&self) -> Option<&Broker> {

@@ -78,7 +78,12 @@ impl std::fmt::Debug for Created {
 }
 
 impl Files {
-    /// Which thing this is, if it has been provisioned. Blocks, as all here.
+    /// Whether there is nothing to be provisioned any more. Blocks, as all here.
+    pub fn is_there(&self) -> bool {
+        self.certificate.exists() && self.key.exists()
+    }
+
+    /// Which thing this is, if it has been provisioned.
     pub fn thing(&self) -> io::Result<Option<Thing>> {
         if !self.certificate.try_exists()? || !self.key.try_exists()? {
             return Ok(None);
