@@ -21,6 +21,7 @@ mod output;
 mod panics;
 mod policy;
 mod progress;
+mod provision;
 mod publish;
 mod pull;
 mod registry;
@@ -116,6 +117,8 @@ enum Command {
     /// The devices that may connect by MQTT, and their certificates.
     #[command(subcommand)]
     Device(Box<device::Command>),
+    /// Get a certificate from the cloud by the claim of a fleet.
+    Provision(Box<provision::Args>),
     /// Install this program as a service of systemd, or remove it.
     Install(install::Args),
     /// Show a whole line at work on three simulated machines.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Operate(command) => ended(operate::run(&command)),
         Command::Install(args) => ended(install::run(&args)),
+        Command::Provision(args) => ended(provision::run(&args)),
         Command::Keygen(args) => ended(keygen::run(&args)),
         Command::Publish(args) => ended(publish::run(&args)),
         Command::Sign(args) => ended(sign::run(&args)),
