@@ -129,10 +129,16 @@ async fn keep(keeper: Keeper, context: UnitContext) -> UnitResult {
                 sweep = Instant::now() + SWEEP;
             }
         }
-        let keeper = keeper.clone();
-        // Waited for, so that nothing older is written after something newer.
-        tokio::task::spawn_blocking(move || keeper.save()).await??;
+        save(&keeper).await?;
     }
+    // What came while the last was written.
+    save(&keeper).await
+}
+
+/// Waited for, so that nothing older is written after something newer.
+async fn save(keeper: &Keeper) -> UnitResult {
+    let keeper = keeper.clone();
+    tokio::task::spawn_blocking(move || keeper.save()).await??;
     Ok(())
 }
 

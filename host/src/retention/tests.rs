@@ -384,7 +384,9 @@ async fn victim() {
             .collect();
         for (topic, settled) in waiting {
             settled.await;
-            writeln!(told, "{topic} {number}").unwrap();
+            // At once: a kill between two parts would make one line of two.
+            let line = format!("{topic} {number}\n");
+            told.write_all(line.as_bytes()).unwrap();
         }
     }
 }
