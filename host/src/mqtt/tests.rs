@@ -1,6 +1,9 @@
 mod bounds;
+mod captured;
+mod connect_refusals;
 mod examples;
 mod packets;
+mod reduced;
 mod refusals;
 mod round_trips;
 

@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 
-use super::packets::{from_client, from_server, reduced};
+use super::packets::{from_client, from_server};
+use super::reduced::reduced;
 use super::{decoder, framed, read};
 use crate::mqtt::{
     Decoder, EncodedPublish, Packet, PacketId, PacketLimits, PublishHead, Side, Version, encode,
