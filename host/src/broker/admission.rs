@@ -47,8 +47,6 @@ pub(super) struct Admitted {
     pub(super) client_id: Arc<str>,
     /// Whether the client id was assigned, so that the client must be told.
     pub(super) is_assigned: bool,
-    /// When the authorizer's word ends; its connection is ended then.
-    pub(super) valid_until: Option<Instant>,
 }
 
 /// Why somebody is not let in.
@@ -186,7 +184,6 @@ impl Shared {
                     device,
                     client_id,
                     is_assigned,
-                    valid_until,
                 });
             }
             registered = again;
