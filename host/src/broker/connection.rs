@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::aliases::{Incoming, Outgoing};
-use self::delivering::Shelf;
+pub(super) use self::delivering::Shelf;
 use self::publishing::Owed;
 use self::wire::Wire;
 use super::quota::Place;
@@ -134,11 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Does all that can be done without waiting.
     fn turn(&mut self) -> Result<(), Ended> {
-        self.unfinished = false;
-        let mut looked = 0;
-        while self.may_read() {
-            if looked == PACKETS_PER_TURN {
-                self.unfinished = self.wire.has_next();
+        self.pay()?;
+        for _ in 0..PACKETS_PER_TURN {
+            if !self.may_read() {
                 break;
             }
             match self.wire.next() {
@@ -146,10 +144,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(None) => break,
                 Err(error) => self.refuse_packet(error)?,
             }
-            looked += 1;
         }
         self.pay()?;
-        self.deliver()
+        self.deliver()?;
+        // Nobody would wake it for what is here already.
+        self.unfinished = self.may_read() && self.wire.has_next();
+        Ok(())
     }
 
     /// Whether one more packet may be looked at.

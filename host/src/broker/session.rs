@@ -21,9 +21,9 @@ use super::sessions::{KeptPlace, Seat};
 use super::store::{Ended, Record, Store};
 use super::subscriptions::{Served, Subscribed, Subscriptions};
 use super::will::Will;
-use crate::bus::{Inbox, InboxLimits, Kept, Message, Origin, Party, SubscribeError};
+use crate::bus::{Inbox, InboxLimits, Kept, Message, Origin, Party, Settled, SubscribeError};
 use crate::devices::Device;
-use crate::mqtt::PacketId;
+use crate::mqtt::{PacketId, Reason};
 use crate::names::TopicFilter;
 use crate::spec::Overflow;
 
@@ -37,6 +37,9 @@ pub(super) struct Session {
     pub(super) subscriptions: Subscriptions,
     pub(super) inflight: Inflight,
     pub(super) received: Received,
+    /// QoS 2 messages of the device that others have not done with, though the
+    /// connection they came by is over.
+    pub(super) unsettled: Vec<(PacketId, Reason, Settled)>,
     /// Taken out of the inbox, and not yet sent.
     pub(super) taken: VecDeque<Arc<Message>>,
     /// What was not said yet when the session changed hands.
@@ -104,6 +107,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             inflight: Inflight::default(),
             received: Received::default(),
+            unsettled: Vec::new(),
             taken: VecDeque::new(),
             will: None,
             lasting,

@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub(super) use self::claim::{Claim, ClaimError, Claimed};
-use self::line::Left;
 pub(super) use self::line::Line;
 pub(super) use self::opening::Opening;
 use self::seat::Seats;
@@ -28,9 +27,9 @@ pub(super) use self::seat::{KeptPlace, Seat};
 use super::config::{SessionConfig, SessionOverflow};
 use super::metrics::Counters;
 use super::policy;
-use super::session::{Session, away};
+use super::session::Session;
+use super::session::away::{self, Left};
 use super::store::{self, Store, StoreError};
-use super::will::Will;
 use crate::bus::Bus;
 use crate::mqtt::Reason;
 use crate::names::PartyName;
@@ -108,7 +107,7 @@ impl Sessions {
     /// are away have written what they have.
     pub(super) async fn run(&self, stop: CancellationToken) {
         for (session, owner) in std::mem::take(&mut *self.0.found.lock()) {
-            self.keep(session, owner, None);
+            self.keep(session, owner, Left::default());
         }
         let mut flush = tokio::time::interval(Duration::from_millis(FLUSH_MS));
         loop {
@@ -126,11 +125,10 @@ impl Sessions {
         self.0.store.flush().await;
     }
 
-    /// Keeps a session whose device is away.
-    pub(super) fn keep(&self, session: Box<Session>, owner: Owner, will: Option<Will>) {
-        let (stop, expiry) = (self.0.stop.clone(), self.0.config.expiry_s_max);
+    /// Keeps a session whose device is away, until somebody comes for it.
+    pub(super) fn keep(&self, session: Box<Session>, owner: Owner, left: Left) {
         let sessions = self.clone();
-        let keeping = away::keep(session, owner, will, stop);
+        let keeping = away::keep(session, owner, left, self.0.stop.clone());
         let task = async move {
             if let Some((session, owner)) = keeping.await {
                 sessions.forget(session).await;
@@ -139,7 +137,7 @@ impl Sessions {
         };
         // There are at least as many tasks as lasting sessions.
         if self.0.away.start(task).is_err() {
-            warn!(expiry, "session lost: too many are kept");
+            warn!("session lost: too many are kept");
         }
     }
 
@@ -163,6 +161,20 @@ impl Sessions {
         self.0.away.end(Duration::ZERO).await;
     }
 
+    #[cfg(test)]
+    pub(super) fn stored_messages(&self) -> u64 {
+        self.0.store.messages()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_away(&self, client_id: &str) -> bool {
+        let owners = self.0.owners.lock();
+        let mut found = owners
+            .iter()
+            .filter(|(key, _)| *key.client_id == *client_id);
+        found.any(|(_, line)| !line.is_connected())
+    }
+
     fn overflow(&self) -> Overflow {
         match self.0.config.overflow {
             SessionOverflow::DropOldest => Overflow::DropOldest,
@@ -178,10 +190,10 @@ impl Owner {
 
     /// Lets go. `session` goes to whoever came next, if there is anyone.
     pub(super) fn release(self, session: Option<Box<Session>>) {
-        self.leave(Left::Session(session));
+        self.leave(line::Left::Session(session));
     }
 
-    fn leave(&self, left: Left) {
+    fn leave(&self, left: line::Left) {
         let Some(sessions) = self.sessions.upgrade() else {
             return;
         };
@@ -202,7 +214,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // After `release` it finds nothing to do.
-        self.leave(Left::Session(None));
+        self.leave(line::Left::Session(None));
     }
 }
 

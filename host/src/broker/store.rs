@@ -148,6 +148,11 @@ impl Store {
         self.0.remove(entries);
     }
 
+    #[cfg(test)]
+    pub(super) fn messages(&self) -> u64 {
+        self.0.messages.len()
+    }
+
     /// What was removed is removed now.
     pub(super) async fn flush(&self) {
         if self.0.has_removals()

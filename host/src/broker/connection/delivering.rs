@@ -23,7 +23,7 @@ use crate::names::Qos;
 
 mod shelf;
 
-pub(super) use self::shelf::Shelf;
+pub(in crate::broker) use self::shelf::Shelf;
 
 /// Messages taken out of the inbox at once.
 const TAKEN_MAX: usize = 64;
@@ -68,13 +68,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// When what the device has not answered goes to the disk.
     pub(super) fn spill_at(&self) -> Option<Instant> {
+        if let Some(retry) = self.shelf.retry_at() {
+            return Some(retry);
+        }
         if self.session.lasting.is_none() || self.shelf.is_busy() {
             return None;
         }
         let spill = Duration::from_millis(self.shared.config.sessions.spill_ms.get().into());
         let oldest = self.session.inflight.oldest()?;
-        let at = Instant::from_std(oldest) + spill;
-        Some(self.shelf.retry_at().map_or(at, |retry| retry.max(at)))
+        Some(Instant::from_std(oldest) + spill)
     }
 
     /// Sends what there is, as far as the device and the stream take it.

@@ -10,11 +10,11 @@ use tracing::info;
 
 use super::wire::Wire;
 use super::{Connection, Ended};
-use crate::broker::will::Will;
+use crate::broker::session::away::Left;
 use crate::mqtt::{Disconnect, Packet, Reason, Version};
 
 /// How long the last bytes may take to go out.
-const LAST_WORDS_MS_MAX: u64 = 1_000;
+const LAST_WORDS_MS_MAX: u64 = 500;
 
 pub(super) async fn end<S>(connection: Connection<S>, ended: Ended)
 where
@@ -28,6 +28,7 @@ where
         peer,
         will,
         shelf,
+        owed,
         place,
         ..
     } = connection;
@@ -41,55 +42,44 @@ where
         Ended::Left { will: false, .. } => None,
         _ => will,
     };
-    if let (
-        Ended::Left {
-            expiry_s: Some(new),
-            ..
-        },
-        Some(lasting),
-    ) = (&ended, &mut session.lasting)
+    if let Ended::Left {
+        expiry_s: Some(new),
+        ..
+    } = &ended
+        && let Some(lasting) = &mut session.lasting
     {
         lasting.expiry_s = (*new).min(shared.config.sessions.expiry_s_max);
     }
-    let heir = ended == Ended::Told(Reason::SESSION_TAKEN_OVER);
     // Whoever comes for the session needs the place, and must not wait for a slow
     // device.
     drop(place);
-    shelf.clear(&mut session).await;
-    let outlasts = session.outlasts();
-    let will = publish_due(will, &session.party, outlasts, &ended).await;
-    match (heir, outlasts) {
-        // A delayed will is said only if the newcomer begins anew.
-        (true, true) => {
-            session.will = will.map(Box::new);
-            owner.release(Some(session));
+    owed.leave(&mut session);
+    let will = match will {
+        Some(will) if ended == Ended::Told(Reason::SERVER_SHUTTING_DOWN) => {
+            will.publish_now(&session.party);
+            None
         }
-        (false, true) => shared.sessions.keep(session, owner, will),
-        (_, false) => {
-            shared.sessions.forget(session).await;
-            owner.release(None);
+        will => will.map(|will| *will),
+    };
+    if session.lasting.is_some() {
+        // At once: whatever becomes of this task, the session is kept.
+        let shelf = Box::new(shelf);
+        shared.sessions.keep(
+            session,
+            owner,
+            Left {
+                will,
+                shelf: Some(shelf),
+            },
+        );
+    } else {
+        if let Some(will) = will {
+            will.publish(&session.party).await;
         }
+        drop(session);
+        owner.release(None);
     }
     say_goodbye(&mut wire, &ended).await;
-}
-
-/// Publishes what is due; returns what is to be said later.
-async fn publish_due(
-    will: Option<Box<Will>>,
-    party: &crate::bus::Party,
-    outlasts: bool,
-    ended: &Ended,
-) -> Option<Will> {
-    let will = *will?;
-    if *ended == Ended::Told(Reason::SERVER_SHUTTING_DOWN) {
-        will.publish_now(party);
-        return None;
-    }
-    if outlasts && will.delay > Duration::ZERO {
-        return Some(will);
-    }
-    will.publish(party).await;
-    None
 }
 
 /// Tells the device why, as far as its version lets us and it takes it.

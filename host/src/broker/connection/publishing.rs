@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Connection, Ended};
 use crate::broker::inflight::Arrival;
+use crate::broker::session::Session;
 use crate::broker::store::StoreError;
 use crate::broker::translate::{self, Head};
 use crate::bus::{PublishError, Reach, Receipt, Settled};
@@ -116,6 +117,22 @@ impl Owed {
         moved
     }
 
+    /// What is left of it when the connection ends: the device will send these
+    /// again, and they must not come twice.
+    pub(super) fn leave(self, session: &mut Session) {
+        if session.lasting.is_none() {
+            return;
+        }
+        for answer in self.answers {
+            if let (Qos::ExactlyOnce, Some(settled)) = (answer.qos, answer.settled)
+                && !answer.reason.is_failure()
+                && session.received.look(answer.id, true) == Arrival::New
+            {
+                session.unsettled.push((answer.id, answer.reason, settled));
+            }
+        }
+    }
+
     fn has(&self, id: PacketId) -> bool {
         let mut answers = self.answers.iter();
         answers.any(|answer| answer.id == id && answer.qos == Qos::ExactlyOnce)
@@ -191,6 +208,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.owed.has(id) {
             // Its answer comes by itself.
             return Ok(true);
+        }
+        let unsettled = &mut self.session.unsettled;
+        if let Some(place) = unsettled.iter().position(|(own, ..)| *own == id) {
+            let (id, reason, settled) = unsettled.swap_remove(place);
+            if dup {
+                self.owe(Answer {
+                    id,
+                    qos: Qos::ExactlyOnce,
+                    reason,
+                    settled: Some(settled),
+                })?;
+                return Ok(true);
+            }
         }
         if self.session.received.look(id, dup) == Arrival::New {
             return Ok(false);

@@ -3,3 +3,10 @@
 mod basics;
 mod broker;
 mod client;
+mod exactly_once;
+mod hostile;
+mod lasting;
+mod settling;
+mod subscriptions;
+mod taking_over;
+mod wills;

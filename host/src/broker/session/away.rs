@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Session;
+use crate::broker::connection::Shelf;
 use crate::broker::inflight::Stage;
 use crate::broker::sessions::Owner;
 use crate::broker::store::{Ended, StoreError};
 use crate::broker::will::Will;
-use crate::mqtt::Reason;
 
 /// Messages written at once.
 const TOGETHER_MAX: usize = 256;
@@ -22,17 +22,36 @@ const RETRY_MS: u64 = 1_000;
 /// Further away than any session is kept.
 const FAR_S: u64 = 30 * 365 * 24 * 60 * 60;
 
+/// What a connection left that is not done yet.
+#[derive(Default)]
+pub(in crate::broker) struct Left {
+    pub(in crate::broker) will: Option<Will>,
+    /// What was on its way to and from the disk.
+    pub(in crate::broker) shelf: Option<Box<Shelf>>,
+}
+
 /// Keeps a session until it is over: then it is returned, to be removed. None:
 /// somebody else has it now, or the host stops.
 pub(in crate::broker) async fn keep(
     mut session: Box<Session>,
     owner: Owner,
-    will: Option<Will>,
+    left: Left,
     stop: CancellationToken,
 ) -> Option<(Box<Session>, Owner)> {
     owner.line().set_connected(false);
-    let ends = session.begin_absence().await;
+    if let Some(shelf) = left.shelf {
+        shelf.clear(&mut session).await;
+    }
+    let mut will = left.will;
+    let delayed = |will: &mut Will| session.outlasts() && will.delay > Duration::ZERO;
+    if let Some(due) = will.take_if(|will| !delayed(will)) {
+        due.publish(&session.party).await;
+    }
     let mut will = will.map(|will| (Instant::now() + will.delay, will));
+    if owner.line().told().is_some() {
+        return taken(session, owner, will);
+    }
+    let ends = session.begin_absence().await;
     let mut retry = None;
     loop {
         let (wait, due) = match (&will, retry) {
@@ -42,8 +61,8 @@ pub(in crate::broker) async fn keep(
         let reads = retry.is_none();
         tokio::select! {
             biased;
-            reason = poll_fn(|context| owner.line().poll_told(context)) => {
-                return taken(session, owner, will, reason);
+            _ = poll_fn(|context| owner.line().poll_told(context)) => {
+                return taken(session, owner, will);
             }
             () = stop.cancelled() => {
                 session.store_all().await;
@@ -78,10 +97,9 @@ fn taken(
     mut session: Box<Session>,
     owner: Owner,
     will: Option<(Instant, Will)>,
-    reason: Reason,
 ) -> Option<(Box<Session>, Owner)> {
     session.will = will.map(|(_, will)| Box::new(will));
-    debug!(device = %session.device.name, %reason, "session handed over");
+    debug!(device = %session.device.name, "session handed over");
     owner.release(Some(session));
     None
 }

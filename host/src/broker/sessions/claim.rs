@@ -114,7 +114,7 @@ impl Sessions {
             }),
             Err((session, error)) => {
                 // It stays as it was, for a better moment.
-                self.keep(session, owner, None);
+                self.keep(session, owner, Default::default());
                 Err(error)
             }
         }
@@ -124,7 +124,7 @@ impl Sessions {
     pub(in crate::broker) async fn put_back(&self, claimed: Claimed) {
         let Claimed { session, owner, .. } = claimed;
         if session.outlasts() {
-            self.keep(session, owner, None);
+            self.keep(session, owner, Default::default());
         } else {
             self.forget(session).await;
             owner.release(None);

@@ -33,7 +33,7 @@ type Notes = Vec<(PacketId, Option<Number>)>;
 
 /// What is on its way, and what has come from the disk.
 #[derive(Default)]
-pub(in crate::broker::connection) struct Shelf {
+pub(in crate::broker) struct Shelf {
     busy: Option<Busy>,
     done: Option<Done>,
     notes: Notes,
@@ -159,7 +159,7 @@ impl Shelf {
 
     /// Lets go of the session: what was on its way is done, and what came from the
     /// disk waits there again.
-    pub(in crate::broker::connection) async fn clear(mut self, session: &mut Session) {
+    pub(in crate::broker) async fn clear(mut self, session: &mut Session) {
         let done = match (self.done.take(), self.busy.take()) {
             (Some(done), _) => Some(done),
             (None, Some(Busy::Spilling(spill, doing))) => Some(Done::Spilled(spill, doing.await)),

@@ -1,7 +1,7 @@
 //! A broker without a listener: everything behind it is real.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(super) struct Broker {
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
     clients: Arc<Clients>,
+    directory: PathBuf,
     tasks: TaskGroup,
 }
 
@@ -69,13 +70,17 @@ pub(super) fn filters(texts: &[&str]) -> Vec<TopicFilter> {
 fn write_devices(data: &Path) {
     let folder = data.join("devices");
     fs_err::create_dir_all(&folder).unwrap();
-    for name in ["one", "two", "three", "four"] {
-        let text = format!(
-            "publish = [\"a/#\", \"only/{name}/#\"]\n\
-             subscribe = [\"a/#\", \"$share/g/a/#\", \"only/{name}/#\"]\n"
-        );
-        fs_err::write(folder.join(format!("{name}.toml")), text).unwrap();
+    for name in ["one", "two", "three"] {
+        write_device(data, name);
     }
+}
+
+fn write_device(data: &Path, name: &str) {
+    let text = format!(
+        "publish = [\"a/#\", \"only/{name}/#\"]\n\
+         subscribe = [\"a/#\", \"$share/g/a/#\", \"only/{name}/#\"]\n"
+    );
+    fs_err::write(data.join(format!("devices/{name}.toml")), text).unwrap();
 }
 
 impl Broker {
@@ -131,6 +136,7 @@ impl Broker {
             bus,
             shared,
             stop,
+            directory: directory.to_owned(),
             clients: Arc::new(Clients::new(1_000, 1_000)),
             tasks,
         }
@@ -171,6 +177,11 @@ impl Broker {
         let ack = client.connect(connect).await;
         assert!(!ack.reason.is_failure(), "{}", ack.reason);
         (client, ack.session_present)
+    }
+
+    pub(super) fn add_device(&self, name: &str) {
+        write_device(&self.directory, name);
+        self.shared.devices.reload().unwrap();
     }
 
     /// Someone else on the bus, who may do anything.

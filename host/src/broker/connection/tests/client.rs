@@ -199,15 +199,19 @@ impl Client {
     }
 
     pub(super) async fn disconnect(mut self) {
+        self.leave(Reason::SUCCESS, None).await;
+        assert_eq!(self.next().await, None);
+    }
+
+    pub(super) async fn leave(&mut self, reason: Reason, session_expiry_s: Option<u32>) {
         self.send(Packet::Disconnect(Disconnect {
-            reason: Reason::SUCCESS,
-            session_expiry_s: None,
+            reason,
+            session_expiry_s,
             reason_text: None,
             user: Vec::new(),
             server_reference: None,
         }))
         .await;
-        assert_eq!(self.next().await, None);
     }
 
     /// What the broker says when it ends the connection; None: nothing.

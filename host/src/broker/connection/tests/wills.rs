@@ -1,0 +1,97 @@
+//! What is said for a device that is lost, and what is not.
+
+use std::time::Duration;
+
+use super::broker::{Broker, directory};
+use super::client::{Client, connect, lasting, subscription};
+use crate::mqtt::{Connect, PublishProperties, Reason, Version, Will};
+use crate::names::Qos;
+
+fn with_will(connect: Connect, topic: &str, delay_s: u32) -> Connect {
+    let will = Will {
+        topic: topic.parse().unwrap(),
+        payload: "lost".into(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        delay_s,
+        properties: PublishProperties::default(),
+    };
+    Connect {
+        will: Some(Box::new(will)),
+        ..connect
+    }
+}
+
+async fn listener(broker: &Broker) -> Client {
+    let mut listener = broker.client("two", Version::V5).await;
+    listener
+        .subscribe(vec![subscription("a/#", Qos::AtLeastOnce)])
+        .await;
+    listener
+}
+
+#[tokio::test]
+async fn a_will_is_said_for_a_device_that_is_lost_and_not_for_one_that_leaves() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let mut listener = listener(&broker).await;
+    for version in [Version::V311, Version::V5] {
+        let begin = || with_will(connect("one", version), "a/will", 0);
+        let (one, _) = broker.connect("one", begin()).await;
+        drop(one);
+        assert_eq!(listener.message_acked().await, "lost");
+        let (one, _) = broker.connect("one", begin()).await;
+        one.disconnect().await;
+        listener.hears_nothing().await;
+    }
+    // Unless it asks for it.
+    let begin = with_will(connect("one", Version::V5), "a/will", 0);
+    let (mut one, _) = broker.connect("one", begin).await;
+    one.leave(Reason::DISCONNECT_WITH_WILL, None).await;
+    assert_eq!(listener.message_acked().await, "lost");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_will_that_the_device_may_not_publish_is_refused_at_once() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    for topic in ["b/will", "only/two/will", "$selvedge/will"] {
+        let mut one = broker.dial("one", Version::V5);
+        let begin = with_will(connect("one", Version::V5), topic, 0);
+        assert_eq!(one.connect(begin).await.reason, Reason::NOT_AUTHORIZED);
+    }
+    assert_eq!(broker.shared.sessions.len(), 0);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_delayed_will_is_not_said_if_the_device_is_back_in_time() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let mut listener = listener(&broker).await;
+    let begin = || with_will(lasting("one", Version::V5), "a/will", 1);
+    let (one, _) = broker.connect("one", begin()).await;
+    drop(one);
+    broker
+        .until(|broker| broker.shared.sessions.is_away("one"))
+        .await;
+    let (one, _) = broker.connect("one", begin()).await;
+    listener.hears_nothing().await;
+    let lost_at = tokio::time::Instant::now();
+    drop(one);
+    assert_eq!(listener.message_acked().await, "lost");
+    assert!(lost_at.elapsed() >= Duration::from_millis(900));
+    // A session that ends takes its will with it into the open.
+    let (one, _) = broker
+        .connect("one", with_will(lasting("one", Version::V5), "a/will", 100))
+        .await;
+    drop(one);
+    broker
+        .until(|broker| broker.shared.sessions.is_away("one"))
+        .await;
+    listener.hears_nothing().await;
+    let (_one, _) = broker.connect("one", connect("one", Version::V5)).await;
+    assert_eq!(listener.message_acked().await, "lost");
+    broker.stop().await;
+}
