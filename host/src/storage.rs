@@ -5,6 +5,7 @@
 //! above.
 
 mod bucket;
+mod creation;
 mod device_key;
 mod files;
 mod log;
@@ -80,8 +81,8 @@ impl Storage {
     pub fn open(directory: &Path) -> Result<Self, StorageError> {
         prepare(directory)?;
         let path = directory.join("store");
-        let open = || {
-            let database = Database::builder(&path)
+        let open = |path: &Path| {
+            let database = Database::builder(path)
                 .cache_size(CACHE_BYTES)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .worker_threads(1)
@@ -93,13 +94,16 @@ impl Storage {
             })?;
             Ok((database, buckets, logs))
         };
-        let (database, buckets, logs) = open().map_err(|error| {
+        let opened = creation::make_whole(&path, |aside| open(aside).map(drop));
+        let opened = opened.and_then(|()| open(&path));
+        let (database, buckets, logs) = opened.map_err(|error| {
             let path = path.clone();
             match error {
                 fjall::Error::Locked => StorageError::InUse { path },
                 source => StorageError::Open { path, source },
             }
         })?;
+        creation::clear(&path)?;
         Ok(Self {
             database,
             buckets,

@@ -1,12 +1,12 @@
 //! MQTT, spoken to the real broker and to other people's.
 
 mod admission;
-mod certificates;
+pub(crate) mod certificates;
 mod clients;
 mod conformance;
 mod gateway;
 mod hostile;
-mod mosquitto;
+pub(crate) mod mosquitto;
 mod mutated;
 mod ours;
 mod raw;
