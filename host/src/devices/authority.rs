@@ -2,7 +2,8 @@
 //!
 //! It is a folder in the data directory. Its key never leaves it. Whoever changes
 //! something there holds its lock, so that commands and the host do not write
-//! over each other. What it vouched for is recorded, so that it can be revoked.
+//! over each other. Which devices it vouched for is recorded, so that it can be
+//! taken back.
 
 mod certificate;
 pub(super) mod machine;
@@ -228,14 +229,14 @@ impl Authority {
         certificate::not_after(&self.files.ca, &certificate)
     }
 
-    /// Vouches for a device, once [`kept`](Self::keep_record) is what it answers.
+    /// Vouches for a device. What it answers is recorded on the disk before.
     pub fn issue(&self, request: &Request<'_>) -> Result<Issued, AuthorityError> {
         let held = self.hold()?;
         let now = Timestamp::now();
         let subject = Subject::Device(request.device);
         let issued = held.certify(subject, request.key, request.days, now)?;
         self.write_record(&Record {
-            device: Some(request.device.clone()),
+            device: request.device.clone(),
             serial: issued.serial.clone(),
             fingerprint: issued.fingerprint,
             not_after: issued.not_after,
@@ -257,7 +258,7 @@ impl Authority {
         let mut count = 0;
         for mut record in self.records()? {
             let earlier = |revoked: &records::Revoked| revoked.at <= at;
-            if record.device.as_ref() != Some(device)
+            if record.device != *device
                 || record.revoked.as_ref().is_some_and(earlier)
                 || !which(&record)
             {
@@ -313,7 +314,6 @@ impl Authority {
         let missing = names
             .iter()
             .any(|name| !certificate::names(&certificate, name));
-        // Never for names alone if the authority's clock is behind the certificate.
         Ok(left < due || missing)
     }
 
@@ -356,13 +356,6 @@ impl Held<'_> {
         if !certificate::is_self_signed(&self.certificate) {
             issued.certificate.push_str(&text(&authority.files.ca)?);
         }
-        authority.write_record(&Record {
-            device: None,
-            serial: issued.serial.clone(),
-            fingerprint: issued.fingerprint,
-            not_after: issued.not_after,
-            revoked: None,
-        })?;
         let files = &authority.files;
         let key = issued.key.as_deref().unwrap_or_default();
         // Whoever reads between the two finds that they do not belong together, and

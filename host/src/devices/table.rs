@@ -56,6 +56,11 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs_err::metadata(path)?;
+        if !metadata.is_file() {
+            // Reading a pipe would never end.
+            let text = format!("{} is not a file", path.display());
+            return Err(io::Error::other(text));
+        }
         Ok(Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),

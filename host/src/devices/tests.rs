@@ -217,11 +217,12 @@ fn a_file_that_cannot_be_used_leaves_the_device_as_it_was_and_is_named() {
     assert!(!changes.has_changed().unwrap(), "nothing changed");
     site.write("oven", "disabled = true");
     site.write("Bad Name", "");
+    fs_err::create_dir(site.path().join("devices/folder.toml")).unwrap();
     devices.reload().unwrap();
     assert!(devices.admit(&called("oven")).is_err());
     assert!(changes.has_changed().unwrap());
     let codes: Vec<_> = devices.faults().iter().map(|fault| fault.code).collect();
-    assert_eq!(codes, ["device-name-invalid"]);
+    assert_eq!(codes, ["device-name-invalid", "device-file-unreadable"]);
 }
 
 #[test]

@@ -13,7 +13,6 @@ import pathlib
 import queue
 import ssl
 import sys
-import time
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -34,7 +33,7 @@ class Client:
         self.five = protocol == "5"
         self.endpoint = about["endpoints"][0]
         self.name = about["device"]
-        self.events = {kind: queue.Queue() for kind in ("up", "down", "subscribed", "published", "message")}
+        self.events = {kind: queue.Queue() for kind in ("link", "subscribed", "published", "message")}
         settings = {} if self.five else {"clean_session": False}
         self.client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -47,8 +46,8 @@ class Client:
         context.load_cert_chain(folder / about["certificate"], folder / about["key"])
         self.client.tls_set_context(context)
         put = self.events
-        self.client.on_connect = lambda c, u, flags, reason, p: put["up"].put((flags, reason))
-        self.client.on_disconnect = lambda c, u, flags, reason, p: put["down"].put(reason)
+        self.client.on_connect = lambda c, u, flags, reason, p: put["link"].put((True, flags, reason))
+        self.client.on_disconnect = lambda c, u, flags, reason, p: put["link"].put((False, flags, reason))
         self.client.on_subscribe = lambda c, u, mid, reasons, p: put["subscribed"].put(reasons)
         self.client.on_publish = lambda c, u, mid, reason, p: put["published"].put(reason)
         self.client.on_message = lambda c, u, message: put["message"].put(message)
@@ -65,14 +64,20 @@ class Client:
             settings = {"clean_start": False, "properties": properties}
         self.client.connect(self.endpoint["host"], self.endpoint["port"], keepalive=30, **settings)
         self.client.loop_start()
-        flags, reason = self.wait("up")
-        assert not reason.is_failure, reason
+        up, flags, reason = self.wait("link")
+        assert up and not reason.is_failure, reason
         return flags.session_present
 
     def disconnect(self):
         self.client.disconnect()
-        self.wait("down")
+        self.cut_off()
+
+    def cut_off(self):
+        """Why the connection ended, once it has."""
+        up, _, reason = self.wait("link")
+        assert not up, reason
         self.client.loop_stop()
+        return reason
 
     def subscribe(self, *filters):
         self.client.subscribe([(each, 1) for each in filters])
@@ -125,17 +130,13 @@ def stay(folder, protocol):
     device = Client(folder, protocol)
     device.connect()
     say("connected")
-    reason = device.wait("down")
-    say(f"cut off: {reason}")
-    device.client.loop_stop()
+    say(f"cut off: {device.cut_off()}")
     # Again, as a device does.
     try:
         device.connect()
-    except (AssertionError, OSError, queue.Empty) as refused:
+    except (AssertionError, OSError) as refused:
         say(f"refused: {refused}")
         return
-    # In TLS 1.3 the refusal comes after the client's end of the handshake.
-    time.sleep(1)
     sys.exit("let in again")
 
 

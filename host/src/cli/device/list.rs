@@ -70,7 +70,7 @@ impl Shown {
     fn new(registered: &Registered, records: &[Record]) -> Self {
         let device = &registered.device;
         let own = records.iter();
-        let own = own.filter(|record| record.device.as_ref() == Some(&device.name));
+        let own = own.filter(|record| record.device == device.name);
         let fingerprints = device.fingerprints.iter();
         Self {
             name: device.name.clone(),

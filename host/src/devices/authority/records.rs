@@ -12,20 +12,19 @@ use crate::tls::Fingerprint;
 
 /// The folder of the records within the authority's.
 pub(super) const FOLDER: &str = "issued";
-/// Records that are looked at.
+/// Records; with more, nothing is done, for one might be missed.
 const RECORDS_MAX: usize = 100_000;
 const RECORD_BYTES_MAX: u64 = 4 << 10;
 /// How long a record is kept after the certificate's end: a revocation list must
 /// name it at least once after that (RFC 5280, 3.3).
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
 
-/// A certificate that was made here.
+/// A certificate of a device that was made here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Whose it is; the gateway's own has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<PartyName>,
+    /// Whose it is.
+    pub device: PartyName,
     /// In hexadecimal digits; the file's name too.
     pub serial: String,
     #[serde(
@@ -52,10 +51,14 @@ impl Authority {
     pub fn records(&self) -> Result<Vec<Record>, AuthorityError> {
         let mut records = Vec::new();
         let folder = self.folder.join(FOLDER);
-        for entry in fs_err::read_dir(folder)?.take(RECORDS_MAX) {
+        for entry in fs_err::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|ending| ending != "toml") {
                 continue;
+            }
+            if records.len() >= RECORDS_MAX {
+                let what = format!("it has more than {RECORDS_MAX} records");
+                return Err(AuthorityError::file(&folder, what));
             }
             let bytes = disk::read(&path, RECORD_BYTES_MAX)?;
             let record = toml::from_slice(&bytes);

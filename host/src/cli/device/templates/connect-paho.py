@@ -37,7 +37,6 @@ def main():
     context = ssl.create_default_context(cafile=HERE / about["ca"])
     context.load_cert_chain(HERE / about["certificate"], HERE / about["key"])
     client.tls_set_context(context)
-    # A keyword: clean_session belongs to MQTT 3.1.1, clean_start to 5.
     filters = [options.subscribe] if options.subscribe else about["subscribe"]
     if options.publish and not options.subscribe:
         filters = []
