@@ -25,6 +25,23 @@ pub struct Device {
     pub quota: Quota,
 }
 
+impl Device {
+    /// Whether the other is the same device and may do the same, by whichever
+    /// certificates.
+    pub fn may_the_same_as(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            class: _,
+            fingerprints: _,
+            publish,
+            subscribe,
+            quota,
+        } = self;
+        (name, publish, subscribe, quota)
+            == (&other.name, &other.publish, &other.subscribe, &other.quota)
+    }
+}
+
 /// What one device may cost the broker. Every bound is per device, over all its
 /// connections and sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

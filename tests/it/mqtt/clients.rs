@@ -277,22 +277,22 @@ async fn a_new_certificate_takes_over_while_the_old_one_is_good() {
         let file = file.unwrap();
         fs_err::copy(file.path(), old.join(file.file_name())).unwrap();
     }
+    let script = peers::scripts().join("mqtt/paho_device.py");
+    let arguments = [old.to_str().unwrap(), "5", "stay"];
+    let mut device = Process::start(&mut line.python(&script, &arguments));
+    device.line("connected").await;
     let endpoint = format!("localhost:{}", line.site.broker.port());
     let rotate = ["device", "rotate", "oven", "--endpoint", &endpoint];
     line.site.succeeds(&rotate).await;
     line.is_known().await;
     let here = ["-t", "state/oven/here", "-m", "here"];
     assert_eq!(line.publish(&old, "5", &here).await, Some(0), "still good");
-
-    let script = peers::scripts().join("mqtt/paho_device.py");
-    let arguments = [old.to_str().unwrap(), "5", "stay"];
-    let mut device = Process::start(&mut line.python(&script, &arguments));
-    device.line("connected").await;
     // At once: both that are out are good no longer.
     line.site
         .succeeds(&[&rotate[..], &["--overlap", "0"]].concat())
         .await;
-    device.line("cut off").await;
+    let cut = device.line("cut off").await;
+    assert_eq!(cut, "cut off: Not authorized", "and not before");
     device.line("refused").await;
     assert_eq!(device.end().await.code, Some(0));
     line.is_known().await;
