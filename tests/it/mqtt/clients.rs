@@ -140,7 +140,13 @@ impl Line {
             assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
             assert!(ended.stdout.contains("connected"));
             let is_echo = arguments.contains(&"--subscribe");
-            assert_eq!(ended.stdout.contains("state/oven/up hello"), is_echo);
+            let has_echo = ended.stdout.contains("state/oven/up hello\n");
+            assert_eq!(
+                has_echo,
+                is_echo,
+                "{arguments:?}: {ended:?}\n{}",
+                self.site.log()
+            );
         }
     }
 

@@ -19,6 +19,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 WAIT_S = 30
 
 
+def say(line):
+    # In one piece: messages come in another thread.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class Session3:
     """MQTT 3.1.1."""
 
@@ -115,14 +121,14 @@ def main():
 
     def received(topic, payload):
         nonlocal left
-        print(topic, bytes(payload).decode(errors="replace"), flush=True)
+        say(f"{topic} {bytes(payload).decode(errors='replace')}")
         left = left and left - 1
         if left == 0:
             done.set()
 
     kind = Session5 if options.protocol == "5" else Session3
     session = kind(settings, received, about["endpoints"][0])
-    print("connected", flush=True)
+    say("connected")
     filters = [options.subscribe] if options.subscribe else about["subscribe"]
     if options.publish and not options.subscribe:
         filters = []
@@ -130,7 +136,7 @@ def main():
         session.subscribe(each)
     if options.publish:
         session.publish(*options.publish, options.retain)
-        print("published", flush=True)
+        say("published")
     try:
         if filters:
             done.wait()
