@@ -9,6 +9,7 @@
 
 mod api;
 mod cli;
+mod cloud;
 mod demo;
 mod deployments;
 mod discovery;

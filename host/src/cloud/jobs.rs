@@ -26,7 +26,7 @@ use super::order::Order;
 
 /// How long it waits, while connected, for the cloud to confirm an end that is in
 /// the queue, before it asks what the cloud knows.
-const CONFIRM_MAX: Duration = Duration::from_secs(60);
+const CONFIRM_MAX: Duration = Duration::from_secs(15);
 /// Ends that were told of one execution and may still be answered.
 const END_TOKENS_MAX: usize = 4;
 

@@ -48,6 +48,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The key of its own certificate.
+    pub(crate) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A pair for `name`, good for a server on 127.0.0.1 and for a client.
     pub(crate) fn issue(&self, name: &str) -> Pair {
         self.issue_with(name, |_| ())
