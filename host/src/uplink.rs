@@ -24,8 +24,6 @@ mod queue;
 mod remote;
 mod status;
 mod target;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
