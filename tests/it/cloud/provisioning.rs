@@ -9,7 +9,7 @@ use crate::process::{Process, selvedge, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_becomes_a_thing_by_a_command_that_can_be_repeated() {
-    let Some(mut cloud) = Cloud::start().await else {
+    let Some(cloud) = Cloud::start().await else {
         return;
     };
     let claim = cloud.thing.clone();
