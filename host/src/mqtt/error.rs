@@ -59,22 +59,37 @@ pub enum DecodeError {
 /// What keeps a PUBLISH from being handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PublishFlaw {
-    /// Wildcards, control characters, or more bytes than any topic has here.
+    /// Control characters, or more bytes than any topic has here.
     Topic,
+    /// It names many topics, which no message has (MQTT-3.3.2-2).
+    Wildcards,
     /// Neither a topic nor an alias for one.
     NoTopic,
     /// Nothing could be answered there: as [`Topic`](Self::Topic).
     ResponseTopic,
+    /// As [`Wildcards`](Self::Wildcards) (MQTT-3.3.2-14).
+    ResponseWildcards,
     /// More than the limit.
     UserProperties,
 }
 
 impl PublishFlaw {
+    /// Whether the sender breaks the protocol, and not merely our bounds: then a
+    /// server ends the connection.
+    pub fn is_fault(self) -> bool {
+        match self {
+            Self::Wildcards | Self::NoTopic | Self::ResponseWildcards => true,
+            Self::Topic | Self::ResponseTopic | Self::UserProperties => false,
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::Topic => "its topic is none",
+            Self::Wildcards => "its topic has wildcards",
             Self::NoTopic => "it has neither a topic nor an alias",
             Self::ResponseTopic => "its response topic is none",
+            Self::ResponseWildcards => "its response topic has wildcards",
             Self::UserProperties => "it has too many user properties",
         }
     }
@@ -100,8 +115,10 @@ impl DecodeError {
             Self::WillTopic => Reason::TOPIC_NAME_INVALID,
             Self::AliasZero => Reason::TOPIC_ALIAS_INVALID,
             Self::Publish { flaw, .. } => match flaw {
-                PublishFlaw::Topic | PublishFlaw::ResponseTopic => Reason::TOPIC_NAME_INVALID,
-                PublishFlaw::NoTopic => Reason::PROTOCOL_ERROR,
+                PublishFlaw::Topic | PublishFlaw::Wildcards | PublishFlaw::ResponseTopic => {
+                    Reason::TOPIC_NAME_INVALID
+                }
+                PublishFlaw::NoTopic | PublishFlaw::ResponseWildcards => Reason::PROTOCOL_ERROR,
                 PublishFlaw::UserProperties => Reason::QUOTA_EXCEEDED,
             },
         }
@@ -133,9 +150,11 @@ impl DecodeError {
             Self::ClientId => "client-id-missing",
             Self::WillTopic => "will-topic-invalid",
             Self::Publish { flaw, .. } => match flaw {
-                PublishFlaw::Topic => "topic-invalid",
+                PublishFlaw::Topic | PublishFlaw::Wildcards => "topic-invalid",
                 PublishFlaw::NoTopic => "topic-missing",
-                PublishFlaw::ResponseTopic => "response-topic-invalid",
+                PublishFlaw::ResponseTopic | PublishFlaw::ResponseWildcards => {
+                    "response-topic-invalid"
+                }
                 PublishFlaw::UserProperties => "user-properties-too-many",
             },
         }

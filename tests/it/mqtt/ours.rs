@@ -11,6 +11,13 @@ const KNOWN: &[(&str, &str)] = &[];
 /// The device that everybody is.
 const TRIER: &str = "trier";
 
+/// Everything, and membership of the groups that the cases share messages in: a
+/// group takes messages away from others, so each is granted by its name.
+const GRANT: &str = "
+publish = [\"#\"]
+subscribe = [\"#\", \"$share/g/#\", \"$share/g1/#\", \"$share/g2/#\", \"$share/group/#\"]
+";
+
 /// All that the cases need at once, and more messages than they send.
 const QUOTA: &str = "
 [broker.quota]
@@ -29,7 +36,9 @@ async fn gateway(broker: &str) -> (Gateway, Target) {
         broker: format!("{plain}{broker}"),
         ..Setup::default()
     };
-    let gateway = Gateway::start_with(setup, &[TRIER]).await;
+    let mut gateway = Gateway::prepare(setup, &[]);
+    gateway.device(TRIER, GRANT);
+    gateway.start_again().await;
     let plain = Target {
         address: gateway.plain.expect("it listens without TLS"),
         tls: None,

@@ -89,10 +89,13 @@ where
             shared
                 .refusals
                 .turned_away(error.code(), peer.address, &text);
-            if let DecodeError::Version { level } = &error
-                && *level > 5
-            {
-                wire.agree(mqtt::Peer::new(Version::V5, None), limits);
+            // In the version that it was written in, if it is known.
+            let version = match &error {
+                DecodeError::Version { level } if *level > 5 => Some(Version::V5),
+                _ => wire.announced(),
+            };
+            if let Some(version) = version {
+                wire.agree(mqtt::Peer::new(version, None), limits);
             }
             if error.is_connect() {
                 refuse(&mut wire, error.reason()).await;

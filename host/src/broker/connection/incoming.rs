@@ -48,12 +48,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A packet that cannot be read: a PUBLISH in good form is answered.
     pub(super) fn refuse_packet(&mut self, error: DecodeError) -> Result<(), Ended> {
         match error {
-            DecodeError::Publish { qos, packet_id, .. } => {
-                let (reason, code) = (error.reason(), error.code());
-                if reason == Reason::PROTOCOL_ERROR {
-                    return Err(error.into());
-                }
-                self.refuse_publish(qos, packet_id, reason, code)
+            DecodeError::Publish {
+                flaw,
+                qos,
+                packet_id,
+            } if !flaw.is_fault() => {
+                self.spend(0);
+                self.refuse_publish(qos, packet_id, error.reason(), error.code())
             }
             error => Err(error.into()),
         }

@@ -142,10 +142,7 @@ impl Owed {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
         self.shared.counters.received_total.add(1);
-        let bytes = publish.payload.len() as u64;
-        if let Some(wait) = self.place.spend(bytes) {
-            self.read_from = Some(Instant::now() + wait);
-        }
+        self.spend(publish.payload.len() as u64);
         let alias = publish.properties.topic_alias;
         let Ok(topic) = self.incoming.resolve(publish.topic, alias) else {
             return Err(Ended::fault(Reason::TOPIC_ALIAS_INVALID, "topic-alias"));
@@ -186,6 +183,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }));
                 Ok(())
             }
+        }
+    }
+
+    /// Counts a message against the device's rate.
+    pub(super) fn spend(&mut self, bytes: u64) {
+        if let Some(wait) = self.place.spend(bytes) {
+            self.read_from = Some(Instant::now() + wait);
         }
     }
 

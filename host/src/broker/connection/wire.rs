@@ -71,6 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.peer.version
     }
 
+    /// What the client said that it speaks, whatever else was wrong with it.
+    pub(super) fn announced(&self) -> Option<Version> {
+        self.decoder.version()
+    }
+
     /// The next packet of those that have come.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
         let next = self.decoder.decode(&mut self.input);
@@ -85,7 +90,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.input.is_empty() && self.decoder.lacks(&self.input) == 0
     }
 
-    /// Bytes that came and are no packet yet.
     pub(super) fn write(&mut self, packet: &Packet) -> Result<(), EncodeError> {
         self.prepare();
         encode(packet, self.peer, &mut self.output)

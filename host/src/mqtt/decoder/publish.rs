@@ -54,6 +54,7 @@ impl Reader<'_> {
                 let topic = text.parse::<Topic>().ok();
                 match &topic {
                     Some(topic) => topics.insert(topic.clone()),
+                    None if has_wildcards(text) => flaw = Some(PublishFlaw::Wildcards),
                     None => flaw = Some(PublishFlaw::Topic),
                 }
                 topic
@@ -92,13 +93,17 @@ impl Reader<'_> {
                 Property::ResponseTopic(text) => {
                     own.response_topic = text.parse().ok();
                     if own.response_topic.is_none() {
-                        flaw = Some(PublishFlaw::ResponseTopic);
+                        flaw = Some(if has_wildcards(text) {
+                            PublishFlaw::ResponseWildcards
+                        } else {
+                            PublishFlaw::ResponseTopic
+                        });
                     }
                 }
                 Property::Correlation(data) => own.correlation = owned(data),
                 Property::User(name, value) => {
                     if push_user(&mut own.user, (name, value), self.limits, fields).is_err() {
-                        flaw = Some(PublishFlaw::UserProperties);
+                        flaw.get_or_insert(PublishFlaw::UserProperties);
                     }
                 }
                 Property::SubscriptionId(id) if self.side == Side::Client => {
@@ -138,6 +143,11 @@ impl Reader<'_> {
         fields.end()?;
         Ok(ack)
     }
+}
+
+/// Whether it is a filter for topics, and no topic.
+fn has_wildcards(text: &str) -> bool {
+    text.contains(['+', '#'])
 }
 
 impl Ack {

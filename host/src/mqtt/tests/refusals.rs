@@ -126,7 +126,7 @@ fn a_publish_that_cannot_be_taken_leaves_the_connection_usable() {
             "wildcard",
             0x32,
             &b"\0\x03a/+\0\x07\0"[..],
-            PublishFlaw::Topic,
+            PublishFlaw::Wildcards,
         ),
         ("control", 0x34, b"\0\x02a\x01\0\x07\0", PublishFlaw::Topic),
         (
@@ -145,8 +145,14 @@ fn a_publish_that_cannot_be_taken_leaves_the_connection_usable() {
         (
             "answer",
             0x32,
-            b"\0\x01a\0\x07\x04\x08\0\x01#",
+            b"\0\x01a\0\x07\x04\x08\0\x01\x01",
             PublishFlaw::ResponseTopic,
+        ),
+        (
+            "answers",
+            0x32,
+            b"\0\x01a\0\x07\x04\x08\0\x01#",
+            PublishFlaw::ResponseWildcards,
         ),
     ] {
         let mut decoder = decoder(SERVER, V5);
@@ -162,7 +168,7 @@ fn a_publish_that_cannot_be_taken_leaves_the_connection_usable() {
         };
         assert_eq!(error, expected, "{why}");
         let reason = match flaw {
-            PublishFlaw::NoTopic => Reason::PROTOCOL_ERROR,
+            PublishFlaw::NoTopic | PublishFlaw::ResponseWildcards => Reason::PROTOCOL_ERROR,
             _ => Reason::TOPIC_NAME_INVALID,
         };
         assert_eq!(error.reason(), reason, "{why}");

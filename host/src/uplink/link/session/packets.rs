@@ -29,7 +29,14 @@ impl Session<'_> {
             };
             let reason = error.reason();
             match error {
-                DecodeError::Publish { packet_id, .. } => {
+                DecodeError::Publish {
+                    packet_id, flaw, ..
+                } => {
+                    let reason = match flaw.is_fault() {
+                        // No acknowledgement may say that it breaks the protocol.
+                        true => Reason::TOPIC_NAME_INVALID,
+                        false => reason,
+                    };
                     self.shared.counters.dropped("invalid-from-target", 1);
                     if let Some(id) = packet_id {
                         self.unsettled.push_back((id, done(), reason));
