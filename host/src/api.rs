@@ -46,6 +46,7 @@ use crate::broker::Broker;
 use crate::bus::{AttachError, Bus, Grant, Party};
 use crate::deployment::deployments::Deployments;
 use crate::devices::Devices;
+use crate::retention::RetentionStatus;
 use crate::storage::{BucketError, Storage};
 use crate::supervisor::{RestartPolicy, Supervisor, Unit, WhenLost};
 use crate::uplink::{UplinkStatus, Uplinks};
@@ -126,6 +127,7 @@ pub struct Surroundings {
     pub supervisor: Supervisor,
     pub deployments: Deployments,
     pub storage: Storage,
+    pub retention: RetentionStatus,
     pub uplinks: Uplinks,
     /// Who may connect by MQTT, and who is; none without a broker.
     pub devices: Option<(Devices, Broker)>,
@@ -138,6 +140,7 @@ struct Api {
     supervisor: Supervisor,
     deployments: Deployments,
     storage: Storage,
+    retention: RetentionStatus,
     uplinks: Uplinks,
     devices: Option<(Devices, Broker)>,
     started_at: Timestamp,
@@ -188,6 +191,7 @@ impl Api {
             supervisor: host.supervisor,
             deployments: host.deployments,
             storage: host.storage,
+            retention: host.retention,
             uplinks: host.uplinks,
             devices: host.devices,
         })

@@ -293,6 +293,7 @@ impl App {
             supervisor: self.supervisor.clone(),
             deployments: self.deployments.clone(),
             storage: self.storage.clone(),
+            retention: self.retention().clone(),
             uplinks: self.mqtt.uplinks().clone(),
             devices: self.devices().cloned().zip(self.broker().cloned()),
         };

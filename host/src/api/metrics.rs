@@ -1,12 +1,14 @@
 //! What the host counts, for Prometheus: text exposition format 0.0.4.
 //!
 //! Names are `selvedge_<noun>_<unit>`, with `_total` for what only grows. Labels
-//! are bounded by what is deployed: never a topic, never a client's name. What
-//! belongs to one version of a plugin begins anew with the next, as counters may.
+//! are bounded by what is deployed and registered: never a topic, never a client id.
+//! What belongs to one version of a plugin begins anew with the next, as counters may.
 
+mod mqtt;
 mod page;
 mod uplinks;
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -24,6 +26,9 @@ pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Parties that are there without a deployment.
 const OWN_PARTIES: [&str; 2] = ["selvedge", super::OPERATOR];
+
+/// Devices that are named one by one; of more there are only sums.
+const NAMED_DEVICES_MAX: usize = 1000;
 
 /// How a deployment may end.
 const OUTCOMES: [&str; 4] = ["committed", "failed", "rolled-back", "superseded"];
@@ -176,6 +181,10 @@ pub(super) async fn page(api: &Api) -> String {
     bus(&mut page, api);
     plugins(&mut page, &api.deployments.plugins());
     models(&mut page, &super::answers::state::model_status(api));
+    mqtt::retained(&mut page, &api.retention);
+    if let Some((devices, broker)) = &api.devices {
+        mqtt::mqtt(&mut page, devices, broker);
+    }
     uplinks::uplinks(&mut page, &api.uplink_statuses().await);
     api.recorder.watched(|watched| {
         units(&mut page, api, watched);
@@ -239,9 +248,17 @@ fn bus(page: &mut Page, api: &Api) {
     page.sample(&[], kept.messages);
     page.family(Kind::Gauge, "bus_kept_bytes", "Their bytes");
     page.sample(&[], kept.bytes);
+    let devices = api.devices.as_ref().map(|(devices, _)| devices.list());
+    let mut devices = devices.unwrap_or_default();
+    if devices.len() > NAMED_DEVICES_MAX {
+        devices.clear();
+    }
+    let devices: HashSet<_> = devices.iter().map(|own| own.device.name.as_str()).collect();
     let is_known = |party: &&PartyStatus| {
         let name = party.name.as_str();
-        OWN_PARTIES.contains(&name) || plugins.iter().any(|own| own.plugin.as_str() == name)
+        OWN_PARTIES.contains(&name)
+            || devices.contains(name)
+            || plugins.iter().any(|own| own.plugin.as_str() == name)
     };
     let known: Vec<_> = parties.iter().filter(is_known).collect();
     for (name, help, value) in OF_PARTIES {

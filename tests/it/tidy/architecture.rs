@@ -136,6 +136,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "api",
         &[
             "broker",
+            "retention",
             "uplink",
             "cloud",
             "devices",
