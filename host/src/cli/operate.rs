@@ -7,6 +7,7 @@
 mod completion;
 mod dead_letters;
 mod deploy;
+mod devices;
 mod follow;
 mod health;
 mod history;
@@ -84,6 +85,9 @@ pub(super) enum Command {
     /// List everyone on the bus.
     #[command(after_help = EXIT_CODES)]
     Parties(parties::Args),
+    /// List the devices that may connect by MQTT, and who is connected.
+    #[command(after_help = EXIT_CODES)]
+    Devices(devices::Args),
     /// Say how the MQTT connections outward fare.
     #[command(after_help = EXIT_CODES)]
     Uplinks(uplinks::Args),
@@ -120,6 +124,7 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Pub(args) => publish::run(args),
         Command::Topics(args) => topics::run(args),
         Command::Parties(args) => parties::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Uplinks(args) => uplinks::run(args),
         Command::Stop(args) => plugin::run(args, plugin::Action::Stop),
         Command::Start(args) => plugin::run(args, plugin::Action::Start),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::ps::loss;
@@ -37,6 +38,7 @@ struct Uplink {
 #[derive(Debug, Deserialize)]
 struct Fault {
     code: String,
+    at: Timestamp,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -47,13 +49,13 @@ pub(super) fn run(args: &Args) -> Outcome {
             answer.print()?;
         } else {
             let uplinks: Vec<Uplink> = answer.read()?;
-            table(&uplinks).print(Paint::stdout())?;
+            table(&uplinks, Timestamp::now()).print(Paint::stdout())?;
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-fn table(uplinks: &[Uplink]) -> Columns<12> {
+fn table(uplinks: &[Uplink], now: Timestamp) -> Columns<12> {
     let mut table = Columns::new([
         ("UPLINK", Align::Left),
         ("ENDPOINT", Align::Left),
@@ -71,6 +73,7 @@ fn table(uplinks: &[Uplink]) -> Columns<12> {
     for uplink in uplinks {
         let oldest = uplink.queue_oldest_s;
         let error = uplink.last_error.as_ref();
+        let error = error.map(|error| format!("{}, {}", error.code, units::ago(now, error.at)));
         table.row([
             (&uplink.name).into(),
             (&uplink.endpoint).into(),
@@ -83,7 +86,7 @@ fn table(uplinks: &[Uplink]) -> Columns<12> {
             uplink.received_total.to_string().into(),
             loss(uplink.dropped_total.values().sum()),
             loss(uplink.dead_letters_total.values().sum()),
-            error.map_or("", |error| &error.code).into(),
+            error.unwrap_or_default().into(),
         ]);
     }
     table
@@ -124,10 +127,11 @@ mod tests {
         };
         let told = serde_json::to_value(vec![status]).unwrap();
         let uplinks: Vec<Uplink> = serde_json::from_value(told).unwrap();
-        let lines = table(&uplinks).lines(Paint::plain());
+        let now = jiff::Timestamp::from_second(12).unwrap();
+        let lines = table(&uplinks, now).lines(Paint::plain());
         let expected = [
             "UPLINK  ENDPOINT   STATE       WAITING  BYTES  OLDEST  IN FLIGHT  ACKNOWLEDGED  RECEIVED  DROPPED  DEAD  LAST ERROR",
-            "cloud   a.example  connecting        3  768 B    90 s          2             5         4        1     0  target-unreachable",
+            "cloud   a.example  connecting        3  768 B    90 s          2             5         4        1     0  target-unreachable, 12 s ago",
         ];
         assert_eq!(lines, expected);
     }
