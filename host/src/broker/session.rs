@@ -239,3 +239,6 @@ impl Session {
         sent.chain(backlog.map(|stored| stored.number)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,6 +216,8 @@ impl Store {
                     orphans.push(number);
                     continue;
                 };
+                // Also of those whose record is lost: nobody else may get them.
+                self.0.gave(entry.session);
                 match sessions.get_mut(&entry.session) {
                     Some(loaded) => loaded.waiting.push((number, entry.without_message())),
                     None => orphans.push(number),

@@ -26,6 +26,7 @@ pub struct Settled(Arc<Debt>);
 struct Debt {
     holders: AtomicUsize,
     settled: AtomicBool,
+    refused: AtomicBool,
     waker: Mutex<Option<Waker>>,
     /// Of the bus that took it: whether it is closing.
     closing: OnceLock<Arc<AtomicBool>>,
@@ -37,6 +38,7 @@ impl Receipt {
         let debt = Arc::new(Debt {
             holders: AtomicUsize::new(1),
             settled: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             waker: Mutex::default(),
             closing: OnceLock::new(),
         });
@@ -46,6 +48,29 @@ impl Receipt {
     /// From now on it is of no use once `closing`. The first word counts.
     pub(super) fn taken_by(&self, closing: &Arc<AtomicBool>) {
         self.0.closing.get_or_init(|| Arc::clone(closing));
+    }
+}
+
+impl Receipt {
+    /// Whoever holds it cannot answer for the message: its publisher is told so at
+    /// once, and need not wait for the others.
+    pub fn refuse(&self) {
+        self.0.refused.store(true, Ordering::Release);
+        self.0.settle();
+    }
+}
+
+impl Debt {
+    fn settle(&self) {
+        let closing = self.closing.get();
+        if closing.is_some_and(|closing| closing.load(Ordering::Acquire)) {
+            return;
+        }
+        self.settled.store(true, Ordering::Release);
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -63,15 +88,7 @@ impl Drop for Receipt {
         if debt.holders.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let closing = debt.closing.get();
-        if closing.is_some_and(|closing| closing.load(Ordering::Acquire)) {
-            return;
-        }
-        debt.settled.store(true, Ordering::Release);
-        let waker = debt.waker.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        debt.settle();
     }
 }
 
@@ -79,6 +96,11 @@ impl Settled {
     /// Whether nobody owes anything any more.
     pub fn is_settled(&self) -> bool {
         self.0.settled.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody who owed the message could not answer for it.
+    pub fn is_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Acquire)
     }
 }
 

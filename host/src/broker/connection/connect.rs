@@ -67,7 +67,7 @@ pub(super) async fn accept<S>(
     peer: Peer,
     shared: Arc<Shared>,
     stop: &CancellationToken,
-) -> Option<Connection<S>>
+) -> Option<Box<Connection<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -205,7 +205,7 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     accepted: Accepted,
     peer: Peer,
     shared: Arc<Shared>,
-) -> Option<Connection<S>> {
+) -> Option<Box<Connection<S>>> {
     let quota = &accepted.admitted.device.quota;
     let limits = PacketLimits {
         packet_bytes_max: quota.packet_bytes_max.get(),
@@ -242,7 +242,7 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     let (device, client_id) = (&session.device.name, &*session.client_id);
     info!(%device, client_id, address = %peer.address, "device connected");
     shared.counters.connected_total.add(1);
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         wire,
         session,
         owner,
@@ -261,7 +261,7 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
             .then(|| Box::new(Outgoing::new(connect.topic_alias_max))),
         unfinished: false,
         shared,
-    };
+    });
     connection.release_again();
     Some(connection)
 }

@@ -16,7 +16,7 @@ use crate::mqtt::{Disconnect, Packet, Reason, Version};
 /// How long the last bytes may take to go out.
 const LAST_WORDS_MS_MAX: u64 = 500;
 
-pub(super) async fn end<S>(connection: Connection<S>, ended: Ended)
+pub(super) async fn end<S>(connection: Box<Connection<S>>, ended: Ended)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -31,7 +31,7 @@ where
         owed,
         place,
         ..
-    } = connection;
+    } = *connection;
     log(&session.device.name, &session.client_id, &ended, &peer);
     match &ended {
         Ended::Told(Reason::SESSION_TAKEN_OVER) => shared.counters.taken_over_total.add(1),

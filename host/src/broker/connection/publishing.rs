@@ -61,6 +61,11 @@ impl Answer {
         self.settled.as_ref().is_none_or(Settled::is_settled)
     }
 
+    /// Whether somebody could not answer for the message.
+    fn is_refused(&self) -> bool {
+        self.settled.as_ref().is_some_and(Settled::is_refused)
+    }
+
     fn packet(&self) -> Packet {
         let ack = ack(self.id, self.reason);
         match self.qos {
@@ -291,13 +296,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn owe(&mut self, answer: Answer) -> Result<(), Ended> {
         let lasts = answer.qos == Qos::ExactlyOnce && self.session.lasting.is_some();
         if self.owed.answers.is_empty() && answer.is_settled() && !lasts {
-            return self.answer(&answer);
+            return self.answer(answer);
         }
         self.owed.answers.push_back(answer);
         Ok(())
     }
 
-    fn answer(&mut self, answer: &Answer) -> Result<(), Ended> {
+    fn answer(&mut self, mut answer: Answer) -> Result<(), Ended> {
+        if answer.is_refused() {
+            let code = "message-not-kept";
+            if self.wire.version() == Version::V311 {
+                // It sends the message again when it is back.
+                return Err(Ended::fault(Reason::IMPLEMENTATION_SPECIFIC, code));
+            }
+            answer.reason = Reason::IMPLEMENTATION_SPECIFIC;
+        }
         if answer.qos == Qos::ExactlyOnce && !answer.reason.is_failure() {
             self.session.received.insert(answer.id);
         }
@@ -322,10 +335,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.session.lasting.is_some()
                 && first.qos == Qos::ExactlyOnce
                 && !first.reason.is_failure()
+                && !first.is_refused()
             {
                 self.write_identifiers();
             } else if let Some(first) = self.owed.answers.pop_front() {
-                self.answer(&first)?;
+                self.answer(first)?;
             }
         }
         if self.owed.answers.is_empty() && self.owed.answers.capacity() > 0 && !self.unfinished {
@@ -338,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn write_identifiers(&mut self) {
         let mut count = 0;
         for answer in &self.owed.answers {
-            if answer.qos != Qos::ExactlyOnce || !answer.is_settled() {
+            if answer.qos != Qos::ExactlyOnce || !answer.is_settled() || answer.is_refused() {
                 break;
             }
             if !answer.reason.is_failure() {
@@ -364,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Ended::fault(Reason::IMPLEMENTATION_SPECIFIC, error.code()));
         }
         for answer in answers {
-            self.answer(&answer)?;
+            self.answer(answer)?;
         }
         Ok(())
     }

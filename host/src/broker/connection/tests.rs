@@ -5,6 +5,7 @@ mod broker;
 mod client;
 mod exactly_once;
 mod hostile;
+mod idle;
 mod lasting;
 mod settling;
 mod subscriptions;

@@ -183,11 +183,14 @@ impl Session {
     }
 
     /// It was not written. What a quota of ours refused is dropped, as from any
-    /// full inbox; what the disk did not take stays in memory, and with it the
-    /// publishers' claims. False: it is to be tried again later.
+    /// full inbox; what the disk did not take stays in memory, but its publishers are
+    /// told that it may be lost. False: it is to be tried again later.
     pub(in crate::broker) fn not_spilled(&mut self, spill: Spill, error: &StoreError) -> bool {
         let full = error.is_full();
         for moved in spill.moved.into_iter().rev() {
+            if let (false, Some(receipt)) = (full, &moved.message.receipt) {
+                receipt.refuse();
+            }
             if moved.inflight {
                 if full {
                     self.settle(moved.stored.id);

@@ -1,1 +1,33 @@
+//! Who is told, and who gets what an owner leaves.
 
+use std::future::poll_fn;
+
+use super::Line;
+use super::line::Left;
+use crate::mqtt::Reason;
+
+#[tokio::test]
+async fn that_somebody_came_for_the_session_stands_whatever_else_is_said() {
+    let line = Line::default();
+    line.set_connected(true);
+    line.tell(Reason::ADMINISTRATIVE_ACTION);
+    line.tell(Reason::NOT_AUTHORIZED);
+    assert_eq!(line.told(), Some(Reason::ADMINISTRATIVE_ACTION));
+    line.set_connected(false);
+    assert_eq!(line.told(), None);
+    line.tell(Reason::NOT_AUTHORIZED);
+    line.tell(Reason::SESSION_TAKEN_OVER);
+    line.set_connected(false);
+    line.tell(Reason::NOT_AUTHORIZED);
+    let told = poll_fn(|context| line.poll_told(context)).await;
+    assert_eq!(told, Reason::SESSION_TAKEN_OVER);
+}
+
+#[tokio::test]
+async fn only_the_first_word_of_an_owner_counts() {
+    let line = Line::default();
+    line.leave(Left::Ask(std::sync::Arc::default()));
+    line.leave(Left::Session(None));
+    let left = poll_fn(|context| line.poll_left(context)).await;
+    assert!(matches!(left, Left::Ask(_)));
+}

@@ -80,6 +80,11 @@ impl Work {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A session had this number.
+    pub(super) fn gave(&self, number: u64) {
+        self.numbers.fetch_max(number, Ordering::Relaxed);
+    }
+
     /// Writes until nothing is left to write.
     pub(super) fn run(&self) {
         let running = Running(self);
@@ -224,7 +229,7 @@ impl Work {
                 };
                 match Record::decode(&bytes).filter(|record| record.key() == key) {
                     Some(record) => {
-                        self.numbers.fetch_max(record.number, Ordering::Relaxed);
+                        self.gave(record.number);
                         records.push(record);
                     }
                     None => warn!(key, "session cannot be read: passed over"),

@@ -149,16 +149,20 @@ impl Broker {
         Client::new(near, version)
     }
 
-    pub(super) fn serve(&self, device_name: &str, stream: DuplexStream) {
+    pub(super) fn peer(&self, device: &str) -> Peer {
         let address = "127.0.0.1:1883".parse().unwrap();
         let ticket = self.clients.enter(address, &self.stop).unwrap();
-        let peer = Peer {
-            stands_for: Some(device_name.parse().unwrap()),
+        Peer {
+            stands_for: Some(device.parse().unwrap()),
             identity: None,
             address,
             connect_by: Instant::now() + Duration::from_secs(10),
             ticket: Arc::new(ticket),
-        };
+        }
+    }
+
+    fn serve(&self, device: &str, stream: DuplexStream) {
+        let peer = self.peer(device);
         let end = peer.ticket.end().token().clone();
         let serving = connection::serve(stream, peer, Arc::clone(&self.shared), end);
         self.tasks.start(serving).unwrap();
