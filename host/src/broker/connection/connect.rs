@@ -107,12 +107,9 @@ where
         mqtt::Peer::new(connect.version, connect.packet_bytes_max),
         limits,
     );
-    let accepted = tokio::select! {
-        accepted = check(&connect, &peer, &shared) => accepted,
-        () = stop.cancelled() => Err(Refused { reason: peer.ticket.end().reason(), code: None }),
-    };
+    let accepted = check(&connect, &peer, &shared, stop).await;
     match accepted {
-        Ok(accepted) => welcome(wire, *connect, accepted, peer, shared),
+        Ok(accepted) => welcome(wire, *connect, accepted, peer, shared).await,
         Err(Refused { reason, code }) => {
             if let Some(code) = code {
                 shared.counters.refused_total.add(1);
@@ -141,7 +138,14 @@ async fn first<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<Accepted, Refused> {
+/// Only the question who it is may be cut off by `stop`: whoever waits for a
+/// session, or has it, must put it back. That takes no longer than `connect_by`.
+async fn check(
+    connect: &Connect,
+    peer: &Peer,
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+) -> Result<Accepted, Refused> {
     if connect.authentication_method.is_some() {
         let reason = Reason::BAD_AUTHENTICATION_METHOD;
         return Err(Refused::new(reason, "authentication-method"));
@@ -151,7 +155,13 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
         username: connect.username.clone(),
         password: connect.password.clone(),
     };
-    let admitted = shared.admit(peer, credentials).await?;
+    let admitted = tokio::select! {
+        admitted = shared.admit(peer, credentials) => admitted?,
+        () = stop.cancelled() => {
+            let reason = peer.ticket.end().reason();
+            return Err(Refused { reason, code: None });
+        }
+    };
     let expiry_max = shared.config.sessions.expiry_s_max;
     let expiry_s = match connect.version {
         Version::V5 => connect.session_expiry_s.min(expiry_max),
@@ -199,7 +209,7 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
 }
 
 /// Tells the client that it is in; None: it does not take so much as that.
-fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     mut wire: Wire<S>,
     connect: Connect,
     accepted: Accepted,
@@ -233,11 +243,12 @@ fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
         ..answer(Reason::SUCCESS)
     };
-    let written = wire.write(&Packet::ConnAck(Box::new(ack)));
-    let Claimed { session, owner, .. } = accepted.claimed;
-    if written.is_err() {
+    if wire.write(&Packet::ConnAck(Box::new(ack))).is_err() {
+        // Its session stays for a client that takes packets so large.
+        shared.sessions.put_back(accepted.claimed).await;
         return None;
     }
+    let Claimed { session, owner, .. } = accepted.claimed;
     owner.line().set_connected(true);
     let (device, client_id) = (&session.device.name, &*session.client_id);
     info!(%device, client_id, address = %peer.address, "device connected");
