@@ -226,6 +226,11 @@ impl Broker {
         self.clients.count()
     }
 
+    /// Sessions, connected or kept.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
     /// Name and value of what the broker counts.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         self.shared.counters.list()
@@ -240,14 +245,13 @@ impl Broker {
 fn shared(config: &BrokerConfig, surroundings: Surroundings) -> Result<Shared, StoreError> {
     let counters = Arc::default();
     let sessions = Sessions::open(Opening {
-        bus: surroundings.bus.clone(),
+        bus: surroundings.bus,
         storage: &surroundings.storage,
         config,
         devices: &surroundings.devices,
         counters: Arc::clone(&counters),
     })?;
     Ok(Shared {
-        bus: surroundings.bus,
         config: config.clone(),
         sessions,
         quotas: quota::Quotas::default(),

@@ -133,6 +133,11 @@ pub struct SessionConfig {
     /// acknowledged is written to the disk, so that its publisher need not wait
     /// longer.
     pub spill_ms: NonZeroU32,
+    /// Milliseconds that a device waits for those who are to handle its message, a
+    /// plugin or an uplink. Then MQTT 5 devices are told that it was not handled,
+    /// and connections of MQTT 3.1.1 devices end without an acknowledgement: the
+    /// device sends it again.
+    pub settle_ms_max: NonZeroU32,
 }
 
 /// What becomes of a message for which a session has no room. It is counted.
@@ -167,6 +172,7 @@ impl Default for SessionConfig {
             expiry_s_max: 7 * 24 * 60 * 60,
             overflow: SessionOverflow::default(),
             spill_ms: nonzero!(NonZeroU32, 200),
+            settle_ms_max: nonzero!(NonZeroU32, 30_000),
         }
     }
 }

@@ -94,10 +94,6 @@ impl Inflight {
         self.sent.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.sent.is_empty()
-    }
-
     pub(super) fn iter(&self) -> std::collections::vec_deque::Iter<'_, Sent> {
         self.sent.iter()
     }

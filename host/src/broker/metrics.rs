@@ -42,6 +42,8 @@ counters! {
     sent_total,
     /// Messages of devices that were not granted.
     not_granted_total,
+    /// Messages of devices that were not handled in time.
+    unhandled_total,
     /// Messages that could not go out: expired, or larger than the device takes.
     unsent_total,
     /// Messages that kept sessions had no room for.

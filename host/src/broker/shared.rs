@@ -16,7 +16,6 @@ use super::metrics::Counters;
 use super::quota::Quotas;
 use super::refusals::Refusals;
 use super::sessions::Sessions;
-use crate::bus::Bus;
 use crate::devices::Devices;
 use crate::names::PartyName;
 use crate::tls::Identity;
@@ -38,7 +37,6 @@ pub(super) struct Peer {
 
 /// What all connections have in common.
 pub(super) struct Shared {
-    pub(super) bus: Bus,
     pub(super) config: BrokerConfig,
     pub(super) sessions: Sessions,
     pub(super) quotas: Quotas,

@@ -5,13 +5,16 @@
 //! more is read until it is through. For a session that lasts, the identifier of a
 //! QoS 2 message is on the disk before PUBREC.
 
+mod identifiers;
+mod overdue;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Connection, Ended};
 use crate::broker::inflight::Arrival;
@@ -20,7 +23,7 @@ use crate::broker::store::StoreError;
 use crate::broker::translate::{self, Head};
 use crate::bus::{PublishError, Reach, Receipt, Settled};
 use crate::mqtt::{Ack, Packet, PacketId, Publish, Reason, Version};
-use crate::names::Qos;
+use crate::names::{Qos, Topic};
 
 /// QoS 2 messages of a 3.1.1 device that are not released; MQTT 5.0 has a window.
 const UNRELEASED_MAX: usize = 1_024;
@@ -42,9 +45,11 @@ pub(super) struct Owed {
 
 /// A message that somebody has no room for yet.
 struct Waiting {
+    topic: Topic,
+    since: Instant,
     published: Published,
     done: Option<Result<Reach, PublishError>>,
-    answer: Option<(PacketId, Qos, Settled)>,
+    answer: Option<Answer>,
 }
 
 /// One answer.
@@ -54,6 +59,9 @@ struct Answer {
     reason: Reason,
     /// None: it may go out.
     settled: Option<Settled>,
+    /// Where it was published, to be told if nobody settles it.
+    topic: Option<Topic>,
+    since: Instant,
 }
 
 impl Answer {
@@ -163,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.refuse_publish(qos, id, Reason::TOPIC_NAME_INVALID, "topic-reserved");
         }
         let head = Head {
-            topic,
+            topic: topic.clone(),
             qos,
             retain: publish.retain,
         };
@@ -172,7 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let answer = id.map(|id| {
             let (receipt, settled) = Receipt::new();
             message.receipt = Some(receipt);
-            (id, qos, settled)
+            Answer {
+                id,
+                qos,
+                reason: Reason::SUCCESS,
+                settled: Some(settled),
+                topic: Some(topic.clone()),
+                since: Instant::now(),
+            }
         });
         let party = self.session.party.clone();
         let mut published: Published =
@@ -182,6 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(done) => self.published(done, answer),
             Poll::Pending => {
                 self.owed.waiting = Some(Box::new(Waiting {
+                    topic,
+                    since: Instant::now(),
                     published,
                     done: None,
                     answer,
@@ -227,6 +244,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     qos: Qos::ExactlyOnce,
                     reason,
                     settled: Some(settled),
+                    topic: None,
+                    since: Instant::now(),
                 })?;
                 return Ok(true);
             }
@@ -242,11 +261,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn published(
         &mut self,
         done: Result<Reach, PublishError>,
-        answer: Option<(PacketId, Qos, Settled)>,
+        answer: Option<Answer>,
     ) -> Result<(), Ended> {
-        let (qos, id) = answer
-            .as_ref()
-            .map_or((Qos::AtMostOnce, None), |(id, qos, _)| (*qos, Some(*id)));
         let reason = match done {
             Ok(Reach::Some) => Reason::SUCCESS,
             Ok(Reach::Nobody) => Reason::NO_MATCHING_SUBSCRIBERS,
@@ -255,18 +271,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if reason == Reason::NOT_AUTHORIZED {
                     self.shared.counters.not_granted_total.add(1);
                 }
+                let (qos, id) = answered(answer.as_ref());
                 return self.refuse_publish(qos, id, reason, error.code());
             }
         };
-        let Some((id, qos, settled)) = answer else {
-            return Ok(());
-        };
-        self.owe(Answer {
-            id,
-            qos,
-            reason,
-            settled: Some(settled),
-        })
+        match answer {
+            Some(answer) => self.owe(Answer { reason, ..answer }),
+            None => Ok(()),
+        }
     }
 
     /// Answers that a message was not taken.
@@ -290,6 +302,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             qos,
             reason,
             settled: None,
+            topic: None,
+            since: Instant::now(),
         })
     }
 
@@ -348,41 +362,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Begins to write the identifiers of the first QoS 2 messages that are settled.
-    fn write_identifiers(&mut self) {
-        let mut count = 0;
-        for answer in &self.owed.answers {
-            if answer.qos != Qos::ExactlyOnce || !answer.is_settled() || answer.is_refused() {
-                break;
-            }
-            if !answer.reason.is_failure() {
-                self.session.received.insert(answer.id);
-            }
-            count += 1;
-        }
-        if let Some(write) = self.write_record() {
-            self.owed.writing = Some((count, write));
-        }
-    }
-
-    fn identifiers_written(&mut self, written: Result<(), StoreError>) -> Result<(), Ended> {
-        let count = self.owed.writing.take().map_or(0, |(count, _)| count);
-        let answers: Vec<_> = self.owed.answers.drain(..count).collect();
-        if let Err(error) = written {
-            // The device sends them again: better twice than never.
-            for answer in &answers {
-                self.session.received.release(answer.id);
-            }
-            let device = &self.session.device.name;
-            warn!(%device, error = error.code(), "messages of a device not acknowledged");
-            return Err(Ended::fault(Reason::IMPLEMENTATION_SPECIFIC, error.code()));
-        }
-        for answer in answers {
-            self.answer(answer)?;
-        }
-        Ok(())
-    }
-
     /// Writes what the session is now; None: it does not last.
     pub(super) fn write_record(&mut self) -> Option<Written> {
         let record = self.session.record(None)?;
@@ -405,6 +384,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         self.send(&Packet::PubComp(ack(id, reason)))
     }
+}
+
+/// What a message that is to be answered so came as.
+fn answered(answer: Option<&Answer>) -> (Qos, Option<PacketId>) {
+    answer.map_or((Qos::AtMostOnce, None), |answer| {
+        (answer.qos, Some(answer.id))
+    })
 }
 
 /// What to tell a device whose message was not taken.

@@ -89,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.wire.stalled_since().map(|since| since + stall),
             self.read_from,
             self.spill_at(),
+            self.overdue_at(),
         ];
         let far = || self.heard + Duration::from_secs(FAR_S);
         ends.into_iter().flatten().min().unwrap_or_else(far)
@@ -115,6 +116,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             return Err(Ended::fault(Reason::KEEP_ALIVE_TIMEOUT, "keep-alive"));
         }
-        Ok(())
+        self.give_up_overdue(now)
     }
 }

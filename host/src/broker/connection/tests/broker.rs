@@ -116,7 +116,6 @@ impl Broker {
             counters: Arc::clone(&counters),
         });
         let shared = Arc::new(Shared {
-            bus: bus.clone(),
             config,
             sessions: sessions.unwrap(),
             quotas: Quotas::default(),

@@ -167,3 +167,72 @@ async fn a_device_ahead_of_its_rate_is_not_read_for_a_while() {
     other.connect(connect("one/b", Version::V5)).await;
     broker.stop().await;
 }
+
+/// A host on which nobody may take long.
+fn impatient() -> super::broker::Setup {
+    let mut setup = super::broker::Setup::default();
+    setup.sessions.settle_ms_max = 300.try_into().unwrap();
+    setup
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_handles_is_answered_as_that_in_time() {
+    let directory = directory();
+    let broker = Broker::start_with(directory.path(), impatient());
+    let plugin = broker.party("plugin");
+    let mut inbox = Broker::answering(&plugin, 10);
+    let mut one = broker.client("one", Version::V5).await;
+    let unhandled = Reason::IMPLEMENTATION_SPECIFIC;
+    assert_eq!(one.publish_acked("a/x", "1").await, unhandled);
+    one.publish(publish("a/x", "2", Qos::ExactlyOnce, 3)).await;
+    let Packet::PubRec(ack) = one.packet().await else {
+        panic!("an answer was expected");
+    };
+    assert_eq!((ack.packet_id.get(), ack.reason), (3, unhandled));
+    assert_eq!(broker.shared.counters.unhandled_total.get(), 2);
+    // The device goes on, and so does whoever handles the next one.
+    let mut messages = Vec::new();
+    inbox.try_receive(10, &mut messages);
+    messages.clear();
+    one.publish(publish("a/x", "3", Qos::AtLeastOnce, 4)).await;
+    while messages.is_empty() {
+        inbox.receive(1, &mut messages).await;
+    }
+    messages.clear();
+    let Packet::PubAck(ack) = one.packet().await else {
+        panic!("an answer was expected");
+    };
+    assert_eq!((ack.packet_id.get(), ack.reason), (4, Reason::SUCCESS));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_device_whose_message_nobody_handles_loses_its_connection() {
+    let directory = directory();
+    let broker = Broker::start_with(directory.path(), impatient());
+    let plugin = broker.party("plugin");
+    let _inbox = Broker::answering(&plugin, 10);
+    let mut one = broker.client("one", Version::V311).await;
+    one.publish(publish("a/x", "1", Qos::AtLeastOnce, 1)).await;
+    assert_eq!(one.next().await, None);
+    assert_eq!(broker.shared.counters.unhandled_total.get(), 1);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_does_not_wait_for_ever_for_one_without_room() {
+    let directory = directory();
+    let broker = Broker::start_with(directory.path(), impatient());
+    let plugin = broker.party("plugin");
+    let inbox = Broker::answering(&plugin, 1);
+    let mut one = broker.client("one", Version::V5).await;
+    for _ in 0..2 {
+        one.publish(publish("a/x", "", Qos::AtMostOnce, 0)).await;
+    }
+    one.hears_nothing().await;
+    let full = Reason::QUOTA_EXCEEDED;
+    assert_eq!(one.publish_acked("a/x", "1").await, full);
+    assert_eq!(broker.shared.counters.unhandled_total.get(), 2);
+    assert_eq!(inbox.len(), 1);
+    broker.stop().await;
+}
