@@ -5,6 +5,7 @@
 //! module makes the machines, writes the deployment, and watches the bus as any
 //! party could: to show what happens, and to judge it against what was injected.
 
+mod device;
 mod event;
 mod machine;
 mod modbus_server;
@@ -19,6 +20,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use device::Device;
 pub use event::{Event, State};
 pub use machine::{Encoding, Kind, Machine, Reading, Schedule};
 pub use modbus_server::{Armer, ModbusServer, ServeError};
@@ -45,7 +47,7 @@ pub struct Options {
 /// The machines, listening; faults to come once armed.
 #[derive(Debug)]
 pub struct Machines {
-    servers: Vec<(Kind, ModbusServer)>,
+    servers: Vec<(Device, ModbusServer)>,
     director: Director,
 }
 
@@ -54,13 +56,13 @@ impl Machines {
     /// No port can be had.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
         let plan = Plan::new(options.seed, options.duration);
-        let mut servers = Vec::with_capacity(Kind::ALL.len());
-        for kind in Kind::ALL {
-            let mut machine = Machine::new(kind, options.seed);
-            if let Some(schedule) = plan.schedule(kind) {
+        let mut servers = Vec::with_capacity(Device::ALL.len());
+        for device in Device::ALL {
+            let mut machine = Machine::new(device.kind(), options.seed);
+            if let Some(schedule) = plan.schedule(device) {
                 machine = machine.with_fault(schedule);
             }
-            servers.push((kind, ModbusServer::bind(machine).await?));
+            servers.push((device, ModbusServer::bind(machine).await?));
         }
         let armers = servers.iter().map(|(_, server)| server.armer()).collect();
         let director = Director { plan, armers };
@@ -69,8 +71,8 @@ impl Machines {
 
     /// The deployment that joins them, to be written beside [`ASSETS`].
     pub fn deployment_text(&self) -> String {
-        let port = |kind| {
-            let server = self.servers.iter().find(|(other, _)| *other == kind);
+        let port = |device| {
+            let server = self.servers.iter().find(|(other, _)| *other == device);
             server.map_or(0, |(_, server)| server.address().port())
         };
         deployment_text(&port)
@@ -82,7 +84,7 @@ impl Machines {
     }
 
     /// The servers, each to be run by a unit of its own.
-    pub fn into_servers(self) -> Vec<(Kind, ModbusServer)> {
+    pub fn into_servers(self) -> Vec<(Device, ModbusServer)> {
         self.servers
     }
 }
@@ -125,11 +127,11 @@ pub const ASSETS: [(&str, &[u8]); 6] = [
 ];
 
 /// The deployment, with the machines' ports filled in.
-pub fn deployment_text(port: &dyn Fn(Kind) -> u16) -> String {
+pub fn deployment_text(port: &dyn Fn(Device) -> u16) -> String {
     let mut text = include_str!("demo/assets/demo.toml").to_owned();
-    for kind in Kind::ALL {
-        let place = format!("{{port:{}}}", kind.device());
-        text = text.replace(&place, &port(kind).to_string());
+    for device in Device::ALL {
+        let place = format!("{{port:{}}}", device.name());
+        text = text.replace(&place, &port(device).to_string());
     }
     text
 }

@@ -16,7 +16,7 @@ use crate::app::{App, Mode, Refused};
 use crate::bus::InboxLimits;
 use crate::config::{HostConfig, LogLevel};
 use crate::demo::{
-    ASSETS, DURATION_MIN, Kind, Machines, ModbusServer, Options, Summary, WATCHED, watch,
+    ASSETS, DURATION_MIN, Device, Machines, ModbusServer, Options, Summary, WATCHED, watch,
 };
 use crate::deployment::document::source::Source;
 use crate::deployment::submission::SubmitError;
@@ -112,8 +112,8 @@ async fn show(config: &HostConfig, options: &Options) -> Result<Summary, u8> {
     let mut inbox = inbox.map_err(|error| failed(&error))?;
 
     let director = machines.director();
-    for (kind, server) in machines.into_servers() {
-        app.supervisor().start(machine_unit(kind, server));
+    for (device, server) in machines.into_servers() {
+        app.supervisor().start(machine_unit(device, server));
     }
     let stop = CancellationToken::new();
     let deployed = tokio::select! {
@@ -158,7 +158,7 @@ async fn deploy(app: &App, config: &HostConfig, source: Arc<Source>) -> Result<(
     Ok(())
 }
 
-fn machine_unit(kind: Kind, server: ModbusServer) -> Unit {
+fn machine_unit(device: Device, server: ModbusServer) -> Unit {
     let policy = RestartPolicy {
         delay_min: Duration::ZERO,
         delay_max: Duration::ZERO,
@@ -168,7 +168,7 @@ fn machine_unit(kind: Kind, server: ModbusServer) -> Unit {
     };
     let server = Arc::new(Mutex::new(Some(server)));
     Unit::new(
-        format!("machine/{}", kind.device()),
+        format!("machine/{}", device.name()),
         policy,
         move |context| {
             let server = server.lock().take();

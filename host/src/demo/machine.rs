@@ -18,7 +18,7 @@ const STEP_MAX_S: f64 = 0.02;
 /// Time that one call may make up for, so that a paused process does not spin.
 const BEHIND_MAX_S: f64 = 1.0;
 
-/// The machines of the demo.
+/// What a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Pump,
@@ -36,19 +36,6 @@ impl Kind {
             Self::Press => "press",
             Self::Oven => "oven",
         }
-    }
-
-    /// Its name as a device, in topics and on the screen.
-    pub fn device(self) -> &'static str {
-        match self {
-            Self::Pump => "pump-1",
-            Self::Press => "press-1",
-            Self::Oven => "oven-1",
-        }
-    }
-
-    pub fn of_device(device: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.device() == device)
     }
 
     /// The fault it develops, as the model names it.

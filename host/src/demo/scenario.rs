@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::device::Device;
 use super::event::{Event, State};
-use super::machine::{Kind, Schedule};
+use super::machine::Schedule;
 use super::noise::Noise;
 
 mod effect;
@@ -27,7 +28,7 @@ const AFTERMATH_S: f64 = 10.0;
 /// The faults of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    schedules: [(Kind, Schedule); 3],
+    schedules: [(Device, Schedule); 3],
 }
 
 impl Plan {
@@ -36,21 +37,25 @@ impl Plan {
     pub fn new(seed: u64, duration: Option<Duration>) -> Self {
         let mut noise = Noise::new(seed ^ 0x5e1f);
         let part = duration.map_or(1.0, |run| (run.as_secs_f64() / RUN_S).min(1.0));
-        let schedules = [(Kind::Pump, 21.0), (Kind::Press, 27.0), (Kind::Oven, 33.0)];
+        let schedules = [
+            (Device::Pump1, 21.0),
+            (Device::Press1, 27.0),
+            (Device::Oven1, 33.0),
+        ];
         Self {
-            schedules: schedules.map(|(kind, first)| {
+            schedules: schedules.map(|(device, first)| {
                 let schedule = Schedule {
                     first_s: part * (first + noise.between(0.0, 2.0)),
                     lasts_s: 35.0,
                     every_s: 75.0,
                 };
-                (kind, schedule)
+                (device, schedule)
             }),
         }
     }
 
-    pub fn schedule(&self, kind: Kind) -> Option<Schedule> {
-        let found = self.schedules.iter().find(|(other, _)| *other == kind);
+    pub fn schedule(&self, device: Device) -> Option<Schedule> {
+        let found = self.schedules.iter().find(|(other, _)| *other == device);
         found.map(|(_, schedule)| *schedule)
     }
 }
@@ -106,7 +111,7 @@ pub struct Judge {
 
 #[derive(Debug)]
 struct Case {
-    kind: Kind,
+    device: Device,
     schedule: Schedule,
     raised: bool,
     answered_s: Option<f64>,
@@ -116,15 +121,15 @@ struct Case {
 
 impl Judge {
     pub fn new(plan: &Plan) -> Self {
-        let case = |(kind, schedule): (Kind, Schedule)| Case {
-            kind,
+        let case = |(device, schedule): (Device, Schedule)| Case {
+            device,
             schedule,
             raised: false,
             answered_s: None,
-            proof: Proof::new(kind),
+            proof: Proof::new(device.kind()),
             verdict: Verdict {
-                device: kind.device(),
-                fault: kind.fault(),
+                device: device.name(),
+                fault: device.kind().fault(),
                 injected_s: None,
                 detected_after_s: None,
                 answered_after_s: None,
@@ -153,7 +158,7 @@ impl Judge {
         let case = self
             .cases
             .iter_mut()
-            .find(|case| case.kind.device() == device)?;
+            .find(|case| case.device.name() == device)?;
         match event {
             Event::Telemetry { readings, .. } => return case.read(at, readings),
             Event::Anomaly { state, kind, .. } => case.anomaly(at, *state, kind),
@@ -199,7 +204,7 @@ impl Case {
         let due = [at, at - AFTERMATH_S]
             .into_iter()
             .any(|time| self.schedule.into_fault(time).is_some());
-        if !due || kind != self.kind.fault() {
+        if !due || kind != self.device.kind().fault() {
             self.verdict.false_alarms += 1;
         } else if self.verdict.detected_after_s.is_none() {
             self.verdict.detected_after_s = Some(at - self.schedule.first_s);
@@ -214,7 +219,7 @@ impl Case {
         let after = at - self.answered_s?;
         self.verdict.effect_after_s = Some(after);
         self.verdict.effect = Some(what.clone());
-        let device = self.kind.device();
+        let device = self.device.name();
         Some(format!("{device}: {what}, {after:.1} s after the write"))
     }
 }

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
-use super::{ASSETS, Encoding, Kind, Machines, Options, deployment_text};
+use super::{ASSETS, Device, Encoding, Kind, Machines, Options, deployment_text};
 
 fn deployment() -> toml::Table {
-    deployment_text(&|kind| 5000 + kind as u16).parse().unwrap()
+    deployment_text(&|device| 5000 + device as u16)
+        .parse()
+        .unwrap()
 }
 
 fn text<'a>(value: &'a toml::Value, key: &str) -> &'a str {
@@ -19,12 +21,13 @@ fn the_deployment_describes_the_machines_registers() {
     let devices = deployment["plugins"]["modbus"]["config"]["devices"]
         .as_array()
         .unwrap();
-    assert_eq!(devices.len(), Kind::ALL.len());
-    for (device, kind) in devices.iter().zip(Kind::ALL) {
-        assert_eq!(text(device, "name"), kind.device());
+    assert_eq!(devices.len(), Device::ALL.len());
+    for (device, own) in devices.iter().zip(Device::ALL) {
+        let kind = own.kind();
+        assert_eq!(text(device, "name"), own.name());
         assert_eq!(
             text(device, "address"),
-            format!("127.0.0.1:{}", 5000 + kind as u16)
+            format!("127.0.0.1:{}", 5000 + own as u16)
         );
         let points = device["points"].as_array().unwrap();
         for (point, reading) in points.iter().zip(kind.points()) {

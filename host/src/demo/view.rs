@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::device::Device;
 use super::event::{Event, State};
 use super::machine::Kind;
 use super::scenario::{Summary, Verdict};
@@ -22,7 +23,7 @@ const WIDTH: usize = 110;
 /// The state of the screen.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    machines: HashMap<Kind, Row>,
+    machines: HashMap<Device, Row>,
     news: VecDeque<String>,
 }
 
@@ -81,7 +82,7 @@ impl View {
         else {
             return false;
         };
-        let row = Kind::of_device(device).and_then(|kind| self.machines.get(&kind));
+        let row = Device::named(device).and_then(|device| self.machines.get(&device));
         row.is_none_or(|row| row.anomaly.is_none())
     }
 
@@ -97,10 +98,10 @@ impl View {
 
     fn update(&mut self, at: f64, event: &Event) {
         let row = |device: &String,
-                   rows: &mut HashMap<Kind, Row>,
+                   rows: &mut HashMap<Device, Row>,
                    change: &mut dyn FnMut(&mut Row, Kind)| {
-            if let Some(kind) = Kind::of_device(device) {
-                change(rows.entry(kind).or_default(), kind);
+            if let Some(device) = Device::named(device) {
+                change(rows.entry(device).or_default(), device.kind());
             }
         };
         match event {
@@ -131,10 +132,10 @@ impl View {
     /// The whole screen, as lines of at most `WIDTH` columns.
     pub(super) fn screen(&self, at: f64) -> Vec<String> {
         let mut lines = vec![format!("selvedge demo  {at:5.1} s"), String::new()];
-        for kind in Kind::ALL {
+        for device in Device::ALL {
             let empty = Row::default();
-            let row = self.machines.get(&kind).unwrap_or(&empty);
-            lines.push(row.line(kind));
+            let row = self.machines.get(&device).unwrap_or(&empty);
+            lines.push(row.line(device));
         }
         lines.push(String::new());
         lines.extend(self.news.iter().cloned());
@@ -162,12 +163,12 @@ impl Row {
         }
     }
 
-    fn line(&self, kind: Kind) -> String {
+    fn line(&self, device: Device) -> String {
         let reading = |(name, divisor, decimals, unit): Shown| match self.readings.get(name) {
             Some(value) => format!("{:>7.decimals$} {unit:8}", value / divisor),
             None => format!("{:>7} {unit:8}", "-"),
         };
-        let readings: String = shown(kind).into_iter().map(reading).collect();
+        let readings: String = shown(device.kind()).into_iter().map(reading).collect();
         let score = self
             .score
             .map_or("   -".to_owned(), |score| format!("{score:4.2}"));
@@ -179,7 +180,7 @@ impl Row {
         let spark = sparkline(&self.spark);
         format!(
             "{:8}{spark:SPARK_MAX$} {readings} score {score}  {state}",
-            kind.device()
+            device.name()
         )
     }
 }

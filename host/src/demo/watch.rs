@@ -15,8 +15,8 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::device::Device;
 use super::event::Event;
-use super::machine::Kind;
 use super::scenario::{Judge, Summary};
 use super::view::{View, summary_lines};
 use super::{Director, Options};
@@ -92,7 +92,7 @@ struct Run<'a> {
     judge: Judge,
     view: View,
     /// Machines not read yet.
-    awaited: BTreeSet<Kind>,
+    awaited: BTreeSet<Device>,
     armed: Option<Instant>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
             director,
             judge: Judge::new(director.plan()),
             view: View::default(),
-            awaited: Kind::ALL.into(),
+            awaited: Device::ALL.into(),
             armed: None,
         }
     }
@@ -138,8 +138,8 @@ impl<'a> Run<'a> {
     fn arm(&mut self, event: &Event) {
         if let Event::Telemetry { device, readings } = event
             && !readings.is_empty()
-            && let Some(kind) = Kind::of_device(device)
-            && self.awaited.remove(&kind)
+            && let Some(device) = Device::named(device)
+            && self.awaited.remove(&device)
             && self.awaited.is_empty()
         {
             self.armed = Some(Instant::now());
@@ -154,7 +154,7 @@ struct Screen<'a, W> {
     how: How,
     drawn: u16,
     /// When a device's readings were last printed as JSON.
-    printed: std::collections::HashMap<(Kind, bool), f64>,
+    printed: std::collections::HashMap<(Device, bool), f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -212,13 +212,13 @@ impl<'a, W: Write> Screen<'a, W> {
             Event::Score { device, .. } => (device, true),
             _ => return true,
         };
-        let Some(kind) = Kind::of_device(device) else {
+        let Some(device) = Device::named(device) else {
             return false;
         };
-        let last = self.printed.get(&(kind, is_score));
+        let last = self.printed.get(&(device, is_score));
         let due = last.is_none_or(|last| at >= last + JSON_EVERY_S);
         if due {
-            self.printed.insert((kind, is_score), at);
+            self.printed.insert((device, is_score), at);
         }
         due
     }

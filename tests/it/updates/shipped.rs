@@ -66,7 +66,7 @@ async fn line(folder: &std::path::Path) -> (Host, String) {
         ..HostConfig::default()
     };
     let app = App::build(&config, Mode::Production).unwrap();
-    for (kind, server) in machines.into_servers() {
+    for (device, server) in machines.into_servers() {
         let server = Mutex::new(Some(server));
         let policy = RestartPolicy {
             delay_min: Duration::ZERO,
@@ -75,7 +75,7 @@ async fn line(folder: &std::path::Path) -> (Host, String) {
             window: Duration::from_secs(1),
             when_lost: WhenLost::KeepHost,
         };
-        let name = format!("machine/{}", kind.device());
+        let name = format!("machine/{}", device.name());
         app.supervisor()
             .start(Unit::new(name, policy, move |context| {
                 let server = server.lock().take();

@@ -31,8 +31,8 @@ const EPOCH_S: f64 = 1_700_000_000.0;
 enum TrainDataError {
     #[error("cannot write the training data")]
     Write(#[from] std::io::Error),
-    #[error("the demo's deployment has no usable window for `{device}`: {why}")]
-    Window { device: &'static str, why: String },
+    #[error("the demo's deployment has no usable window for the {kind}: {why}")]
+    Window { kind: &'static str, why: String },
 }
 
 /// What happens in a run.
@@ -123,7 +123,7 @@ fn row(text: &mut String, name: &str, run: &Run, window: &Features) {
 /// The configuration of the window plugin for `kind` in the demo's deployment.
 fn window_of(kind: Kind) -> Result<Config, TrainDataError> {
     let fault = |why: String| TrainDataError::Window {
-        device: kind.device(),
+        kind: kind.short(),
         why,
     };
     let text = demo::deployment_text(&|_| 502);
@@ -191,7 +191,7 @@ impl Run {
         let mut windows = Windows::new(config.clone()).expect("checked when it was read");
         let device = Device {
             site: "plant".to_owned(),
-            name: self.kind.device().to_owned(),
+            name: self.kind.short().to_owned(),
         };
         let mut finished = Vec::new();
         let mut held = f64::NAN;

@@ -198,7 +198,7 @@ fn identify(machine: &Machine, body: &[u8]) -> Answer {
     }
     let objects: [(u8, &str); 3] = [
         (0, "Selvedge"),
-        (1, machine.kind().device()),
+        (1, machine.kind().short()),
         (2, env!("CARGO_PKG_VERSION")),
     ];
     let known = objects.iter().any(|(id, _)| id == first);

@@ -1,33 +1,33 @@
-use super::{Event, Judge, Kind, Plan, State, Summary};
+use crate::demo::machine::Kind;
 
-const DEVICES: [Kind; 3] = Kind::ALL;
+use super::{Device, Event, Judge, Plan, State, Summary};
 
-fn anomaly(kind: Kind, state: State, name: &str) -> Event {
+fn anomaly(device: Device, state: State, name: &str) -> Event {
     Event::Anomaly {
-        device: kind.device().to_owned(),
+        device: device.name().to_owned(),
         state,
         kind: name.to_owned(),
     }
 }
 
-fn reading(kind: Kind, name: &str, value: f64) -> Event {
+fn reading(device: Device, name: &str, value: f64) -> Event {
     Event::Telemetry {
-        device: kind.device().to_owned(),
+        device: device.name().to_owned(),
         readings: vec![(name.to_owned(), value)],
     }
 }
 
-fn command(kind: Kind) -> Event {
+fn command(device: Device) -> Event {
     Event::Command {
-        device: kind.device().to_owned(),
+        device: device.name().to_owned(),
         name: "x".to_owned(),
         value: "1".to_owned(),
     }
 }
 
-fn audit(kind: Kind, decision: &str) -> Event {
+fn audit(device: Device, decision: &str) -> Event {
     Event::Audit {
-        device: kind.device().to_owned(),
+        device: device.name().to_owned(),
         decision: decision.to_owned(),
         reason: String::new(),
     }
@@ -36,9 +36,9 @@ fn audit(kind: Kind, decision: &str) -> Event {
 /// A run in which everything is done right, as (time, event).
 fn good_run(plan: &Plan) -> Vec<(f64, Event)> {
     let mut run = Vec::new();
-    for kind in DEVICES {
-        let first = plan.schedule(kind).unwrap().first_s;
-        let (name, bad, good) = match kind {
+    for device in Device::ALL {
+        let first = plan.schedule(device).unwrap().first_s;
+        let (name, bad, good) = match device.kind() {
             Kind::Pump => ("vibration", 6.0, 1.5),
             Kind::Press => ("pressure", 178_000.0, 18_000.0),
             Kind::Oven => ("temperature", 180.0, 181.0),
@@ -46,7 +46,7 @@ fn good_run(plan: &Plan) -> Vec<(f64, Event)> {
         for tenth in 0..600 {
             let at = f64::from(tenth) / 10.0;
             let answered = at > first + 5.0;
-            let alive = kind == Kind::Oven && (answered || at < first);
+            let alive = device.kind() == Kind::Oven && (answered || at < first);
             let wobble = if alive {
                 f64::from(tenth % 7) / 10.0
             } else {
@@ -54,12 +54,18 @@ fn good_run(plan: &Plan) -> Vec<(f64, Event)> {
             };
             let faulty = at >= first && !answered;
             let value = wobble + if faulty { bad } else { good };
-            run.push((at, reading(kind, name, value)));
+            run.push((at, reading(device, name, value)));
         }
-        run.push((first + 4.0, anomaly(kind, State::Raised, kind.fault())));
-        run.push((first + 4.5, command(kind)));
-        run.push((first + 4.6, audit(kind, "confirmed")));
-        run.push((first + 12.0, anomaly(kind, State::Cleared, kind.fault())));
+        run.push((
+            first + 4.0,
+            anomaly(device, State::Raised, device.kind().fault()),
+        ));
+        run.push((first + 4.5, command(device)));
+        run.push((first + 4.6, audit(device, "confirmed")));
+        run.push((
+            first + 12.0,
+            anomaly(device, State::Cleared, device.kind().fault()),
+        ));
     }
     run.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     run
@@ -122,8 +128,8 @@ fn an_alarm_before_the_fault_or_of_another_kind_is_false() {
     let plan = Plan::new(1, None);
     for (at, kind) in [(10.0, "bearing-wear"), (26.0, "sensor-stuck")] {
         let mut run = good_run(&plan);
-        run.insert(0, (at, anomaly(Kind::Pump, State::Raised, kind)));
-        run.insert(1, (at, anomaly(Kind::Pump, State::Cleared, kind)));
+        run.insert(0, (at, anomaly(Device::Pump1, State::Raised, kind)));
+        run.insert(1, (at, anomaly(Device::Pump1, State::Cleared, kind)));
         let (summary, _) = judge(&plan, &run);
         assert_eq!(summary.machines[0].false_alarms, 1, "{kind}");
         assert!(!summary.passed);
@@ -134,7 +140,7 @@ fn an_alarm_before_the_fault_or_of_another_kind_is_false() {
 fn a_device_found_healthy_is_no_alarm() {
     let plan = Plan::new(1, None);
     let mut run = good_run(&plan);
-    run.insert(0, (1.0, anomaly(Kind::Pump, State::Cleared, "anomaly")));
+    run.insert(0, (1.0, anomaly(Device::Pump1, State::Cleared, "anomaly")));
     assert!(judge(&plan, &run).0.passed);
 }
 
@@ -159,8 +165,11 @@ fn a_late_detection_and_a_run_cut_short_do_not_pass() {
 fn a_shorter_run_has_its_faults_earlier() {
     let half = Plan::new(1, Some(std::time::Duration::from_secs(30)));
     let whole = Plan::new(1, None);
-    for kind in DEVICES {
-        let (half, whole) = (half.schedule(kind).unwrap(), whole.schedule(kind).unwrap());
+    for device in Device::ALL {
+        let (half, whole) = (
+            half.schedule(device).unwrap(),
+            whole.schedule(device).unwrap(),
+        );
         assert!((2.0 * half.first_s - whole.first_s).abs() < 1e-9);
         assert!((21.0..36.0).contains(&whole.first_s));
     }
