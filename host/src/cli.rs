@@ -121,7 +121,7 @@ enum Command {
     Provision(Box<provision::Args>),
     /// Install this program as a service of systemd, or remove it.
     Install(install::Args),
-    /// Show a whole line at work on three simulated machines.
+    /// Show a whole line at work on four simulated machines.
     Demo(demo::Args),
 }
 

@@ -1,31 +1,45 @@
 //! A whole line over simulated machines: `selvedge demo`.
 //!
-//! The machines are real Modbus/TCP servers and the line is an ordinary
-//! deployment of the shipped plugins; nothing here is known to the host. This
-//! module makes the machines, writes the deployment, and watches the bus as any
-//! party could: to show what happens, and to judge it against what was injected.
+//! The machines are real Modbus/TCP servers and a real MQTT client, the cloud is a
+//! real broker, and the line is an ordinary deployment of the shipped plugins;
+//! nothing here is known to the host. This module makes the machines and the cloud,
+//! writes the deployment, and watches as any party could: to show what happens, and
+//! to judge it against what was injected.
 
+mod client;
+mod cloud;
 mod device;
 mod event;
+mod folder;
 mod machine;
 mod modbus_server;
+mod mqtt_machine;
 mod noise;
 mod oven;
 mod press;
 mod pump;
 mod registers;
+mod running;
 mod scenario;
+mod site;
+mod stand_in;
+mod uplink;
 mod view;
 mod watch;
 
 use std::time::Duration;
 
-pub use device::Device;
+pub use cloud::Cloud;
+pub use device::{Device, Way};
 pub use event::{Event, State};
 pub use machine::{Encoding, Kind, Machine, Reading, Schedule};
-pub use modbus_server::{Armer, ModbusServer, ServeError};
+pub use modbus_server::{ModbusServer, ServeError};
+pub use mqtt_machine::{Gateway, MqttMachine};
+pub use running::Armer;
 pub use scenario::{Judge, Plan, Summary, Verdict};
-pub use watch::{WATCHED, watch};
+pub use site::{Site, SiteError};
+pub use uplink::Account;
+pub use watch::{Sources, WATCHED, watch};
 
 /// The shortest run in which every fault can show, be answered and calm down.
 pub const DURATION_MIN: Duration = Duration::from_secs(40);
@@ -44,10 +58,11 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// The machines, listening; faults to come once armed.
+/// The machines; those that are servers listen. Faults come once armed.
 #[derive(Debug)]
 pub struct Machines {
     servers: Vec<(Device, ModbusServer)>,
+    pump: MqttMachine,
     director: Director,
 }
 
@@ -56,17 +71,28 @@ impl Machines {
     /// No port can be had.
     pub async fn start(options: &Options) -> Result<Self, ServeError> {
         let plan = Plan::new(options.seed, options.duration);
+        let machine = |device: Device| {
+            let machine = Machine::new(device.kind(), device.seed(options.seed));
+            match plan.schedule(device) {
+                Some(schedule) => machine.with_fault(schedule),
+                None => machine,
+            }
+        };
         let mut servers = Vec::with_capacity(Device::ALL.len());
         for device in Device::ALL {
-            let mut machine = Machine::new(device.kind(), options.seed);
-            if let Some(schedule) = plan.schedule(device) {
-                machine = machine.with_fault(schedule);
+            if device.way() == Way::Modbus {
+                servers.push((device, ModbusServer::bind(machine(device)).await?));
             }
-            servers.push((device, ModbusServer::bind(machine).await?));
         }
-        let armers = servers.iter().map(|(_, server)| server.armer()).collect();
+        let pump = MqttMachine::new(Device::Pump2, machine(Device::Pump2));
+        let armers = servers.iter().map(|(_, server)| server.armer());
+        let armers = armers.chain([pump.armer()]).collect();
         let director = Director { plan, armers };
-        Ok(Self { servers, director })
+        Ok(Self {
+            servers,
+            pump,
+            director,
+        })
     }
 
     /// The deployment that joins them, to be written beside [`ASSETS`].
@@ -81,6 +107,11 @@ impl Machines {
     /// Who starts the faults' clock: [`watch()`] needs it.
     pub fn director(&self) -> Director {
         self.director.clone()
+    }
+
+    /// The machine that is a client, to be run by a unit of its own.
+    pub fn mqtt(&self) -> MqttMachine {
+        self.pump.clone()
     }
 
     /// The servers, each to be run by a unit of its own.
@@ -125,6 +156,10 @@ pub const ASSETS: [(&str, &[u8]); 6] = [
         include_bytes!("demo/assets/oven.golden.json"),
     ),
 ];
+
+/// Amazon Root CA 1, which vouches for AWS IoT Core: a public certificate, to be had
+/// at <https://www.amazontrust.com/repository/AmazonRootCA1.pem>.
+const AMAZON_ROOT: &str = include_str!("demo/assets/AmazonRootCA1.pem");
 
 /// The deployment, with the machines' ports filled in.
 pub fn deployment_text(port: &dyn Fn(Device) -> u16) -> String {

@@ -31,6 +31,13 @@ impl Failure {
         }
     }
 
+    /// The same, with what can be done about it.
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// A file that is not as it should be.
     pub(super) fn config(faults: &dyn std::fmt::Display) -> Self {
         Self {

@@ -49,6 +49,18 @@ pub enum Event {
         decision: String,
         reason: String,
     },
+    /// An anomaly that arrived in the cloud.
+    Cloud {
+        device: String,
+        state: State,
+        kind: String,
+        /// Seconds from when it was on the gateway's bus.
+        after_s: Option<f64>,
+    },
+    /// What is wrong with the way to the cloud.
+    Uplink {
+        text: String,
+    },
     /// The host's own news.
     System {
         topic: String,
@@ -66,6 +78,11 @@ pub enum State {
 }
 
 impl Event {
+    /// What is wrong with the way to the cloud.
+    pub(super) fn uplink(text: &str) -> Self {
+        Self::Uplink { text: clean(text) }
+    }
+
     /// What `message` says, if it is understood.
     pub(super) fn read(message: &Message) -> Option<Self> {
         Self::parse(message.topic.as_str(), &message.payload)

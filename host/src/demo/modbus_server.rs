@@ -7,18 +7,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::machine::Machine;
+use super::running::{Armer, Running};
 
 mod pdu;
 
@@ -32,8 +31,6 @@ const WRITE_MAX: Duration = Duration::from_secs(5);
 /// Bytes of a PDU (Application Protocol section 4.1).
 const PDU_MAX: usize = 253;
 
-const TICK: Duration = Duration::from_millis(20);
-
 /// Why a machine is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -44,7 +41,7 @@ pub enum ServeError {
 /// A machine, listening.
 #[derive(Debug)]
 pub struct ModbusServer {
-    machine: Arc<Mutex<Running>>,
+    machine: Running,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -60,10 +57,7 @@ impl ModbusServer {
             .map_err(ServeError::Listen)?;
         let address = listener.local_addr().map_err(ServeError::Listen)?;
         Ok(Self {
-            machine: Arc::new(Mutex::new(Running {
-                machine,
-                last: Instant::now(),
-            })),
+            machine: Running::new(machine),
             listener,
             address,
         })
@@ -75,7 +69,7 @@ impl ModbusServer {
 
     /// Starts the clock of its fault when called.
     pub fn armer(&self) -> Armer {
-        Armer(Arc::clone(&self.machine))
+        self.machine.armer()
     }
 
     /// Moves the machine on and serves its registers, until `stop`.
@@ -84,51 +78,14 @@ impl ModbusServer {
             machine, listener, ..
         } = self;
         tokio::select! {
-            () = run_machine(&machine) => {}
+            () = machine.run() => {}
             () = accept(&machine, &listener) => {}
             () = stop.cancelled() => {}
         }
     }
 }
 
-/// Starts the clock of a machine's fault.
-#[derive(Debug, Clone)]
-pub struct Armer(Arc<Mutex<Running>>);
-
-impl Armer {
-    pub fn arm(&self) {
-        self.0.lock().now().arm();
-    }
-}
-
-/// A machine and how far it has been moved.
-#[derive(Debug)]
-struct Running {
-    machine: Machine,
-    last: Instant,
-}
-
-impl Running {
-    /// The machine as it is at this moment.
-    fn now(&mut self) -> &mut Machine {
-        let now = Instant::now();
-        self.machine.step(now.saturating_duration_since(self.last));
-        self.last = now;
-        &mut self.machine
-    }
-}
-
-/// Moves the machine even if nobody asks for it.
-async fn run_machine(machine: &Mutex<Running>) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        ticks.tick().await;
-        machine.lock().now();
-    }
-}
-
-async fn accept(machine: &Mutex<Running>, listener: &TcpListener) {
+async fn accept(machine: &Running, listener: &TcpListener) {
     let mut clients = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -150,7 +107,7 @@ async fn accept(machine: &Mutex<Running>, listener: &TcpListener) {
 }
 
 /// Answers one client's requests in order, until it goes.
-async fn serve_client(machine: &Mutex<Running>, mut client: TcpStream) -> io::Result<()> {
+async fn serve_client(machine: &Running, mut client: TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut frame = [0_u8; PDU_MAX];
     loop {

@@ -3,6 +3,7 @@
 //! The judge knows the schedule; the line does not. Times are seconds since
 //! the machines were armed.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -28,7 +29,7 @@ const AFTERMATH_S: f64 = 10.0;
 /// The faults of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    schedules: [(Device, Schedule); 3],
+    schedules: [(Device, Schedule); 4],
 }
 
 impl Plan {
@@ -41,6 +42,7 @@ impl Plan {
             (Device::Pump1, 21.0),
             (Device::Press1, 27.0),
             (Device::Oven1, 33.0),
+            (Device::Pump2, 15.0),
         ];
         Self {
             schedules: schedules.map(|(device, first)| {
@@ -77,6 +79,10 @@ pub struct Verdict {
     pub effect_after_s: Option<f64>,
     /// What the readings showed.
     pub effect: Option<String>,
+    /// Seconds from the anomaly on the gateway's bus to its arrival in the cloud.
+    pub cloud_after_s: Option<f64>,
+    /// Anomalies that were raised and did not arrive in the cloud.
+    pub not_in_cloud: usize,
     /// Anomalies without a fault, or of another kind.
     pub false_alarms: u32,
 }
@@ -89,6 +95,8 @@ impl Verdict {
             && self.answered_after_s.is_some()
             && self.confirmed
             && self.effect_after_s.is_some()
+            && self.cloud_after_s.is_some()
+            && self.not_in_cloud == 0
             && self.false_alarms == 0
     }
 }
@@ -115,6 +123,8 @@ struct Case {
     schedule: Schedule,
     raised: bool,
     answered_s: Option<f64>,
+    /// When anomalies were raised that are not in the cloud, the oldest first.
+    owed: VecDeque<f64>,
     proof: Proof,
     verdict: Verdict,
 }
@@ -126,6 +136,7 @@ impl Judge {
             schedule,
             raised: false,
             answered_s: None,
+            owed: VecDeque::new(),
             proof: Proof::new(device.kind()),
             verdict: Verdict {
                 device: device.name(),
@@ -136,6 +147,8 @@ impl Judge {
                 confirmed: false,
                 effect_after_s: None,
                 effect: None,
+                cloud_after_s: None,
+                not_in_cloud: 0,
                 false_alarms: 0,
             },
         };
@@ -175,12 +188,33 @@ impl Judge {
         None
     }
 
+    /// Takes in that an anomaly arrived in the cloud; returns after how many seconds.
+    /// Of one device they arrive in order.
+    pub fn arrived(&mut self, at: f64, device: &str, state: State) -> Option<f64> {
+        let cases = &mut self.cases;
+        let case = cases.iter_mut().find(|case| case.device.name() == device)?;
+        if state != State::Raised {
+            return None;
+        }
+        let after = at - case.owed.pop_front()?;
+        if case.verdict.detected_after_s.is_some() {
+            case.verdict.cloud_after_s.get_or_insert(after);
+        }
+        Some(after)
+    }
+
+    /// Whether an anomaly has not arrived in the cloud yet.
+    pub fn is_owed(&self) -> bool {
+        self.cases.iter().any(|case| !case.owed.is_empty())
+    }
+
     /// What became of it all by `at`, when the run ended.
     pub fn summary(&self, at: f64) -> Summary {
         let verdict = |case: &Case| {
             let mut verdict = case.verdict.clone();
             let first = case.schedule.first_s;
             verdict.injected_s = (at >= first).then_some(first);
+            verdict.not_in_cloud = case.owed.len();
             verdict
         };
         let machines: Vec<Verdict> = self.cases.iter().map(verdict).collect();
@@ -197,6 +231,9 @@ impl Case {
         // An anomaly first heard of as ongoing was raised unheard.
         let raised = state != State::Cleared;
         let new = raised && !self.raised;
+        if state == State::Raised {
+            self.owed.push_back(at);
+        }
         self.raised = raised;
         if !new {
             return;

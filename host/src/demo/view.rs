@@ -12,7 +12,7 @@ use super::scenario::{Summary, Verdict};
 
 /// Values in a sparkline, and lines of news.
 const SPARK_MAX: usize = 24;
-const NEWS_MAX: usize = 10;
+const NEWS_MAX: usize = 12;
 
 /// Seconds from one value of a sparkline to the next.
 const SPARK_EVERY_S: f64 = 0.5;
@@ -125,7 +125,11 @@ impl View {
                     row.answered = true
                 });
             }
-            Event::Notice { .. } | Event::Audit { .. } | Event::System { .. } => {}
+            Event::Notice { .. }
+            | Event::Audit { .. }
+            | Event::Cloud { .. }
+            | Event::Uplink { .. }
+            | Event::System { .. } => {}
         }
     }
 
@@ -139,7 +143,7 @@ impl View {
         }
         lines.push(String::new());
         lines.extend(self.news.iter().cloned());
-        lines.resize(6 + NEWS_MAX, String::new());
+        lines.resize(3 + Device::ALL.len() + NEWS_MAX, String::new());
         let cut = |line: String| line.chars().take(WIDTH).collect();
         lines.into_iter().map(cut).collect()
     }
@@ -233,6 +237,18 @@ fn news(event: &Event) -> Option<String> {
             _ if reason.is_empty() => format!("{device}: {decision}"),
             _ => format!("{device}: {decision}, {reason}"),
         },
+        Event::Cloud {
+            device,
+            state: State::Raised,
+            kind,
+            after_s,
+        } => match after_s {
+            Some(after) => format!("{device}: {kind} in the cloud after {:.0} ms", after * 1e3),
+            None => format!("{device}: {kind} in the cloud"),
+        },
+        // That all is well is no news there.
+        Event::Cloud { .. } => return None,
+        Event::Uplink { text } => format!("uplink: {text}"),
         Event::System { topic, text } => {
             let (kind, of) = topic.strip_prefix("$selvedge/")?.split_once('/')?;
             match kind {
@@ -257,7 +273,7 @@ pub(super) fn summary_lines(summary: &Summary) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.extend(summary.machines.iter().map(verdict_line));
     let end = if summary.passed {
-        "every fault detected, answered and its effect seen; no false alarm"
+        "every fault detected, answered, its effect seen and in the cloud; no false alarm"
     } else {
         "not everything went as it should"
     };
@@ -279,8 +295,14 @@ fn verdict_line(verdict: &Verdict) -> String {
     } else {
         " (not confirmed)"
     };
+    let cloud = match verdict.cloud_after_s {
+        Some(after) if verdict.not_in_cloud == 0 => {
+            format!("in the cloud after {:.0} ms", after * 1e3)
+        }
+        _ => "not in the cloud".to_owned(),
+    };
     format!(
-        "{:8} {injected}: {}, {}{confirmed}, {}; false alarms {}",
+        "{:8} {injected}: {}, {cloud}, {}{confirmed}, {}; false alarms {}",
         verdict.device,
         seconds("detected", verdict.detected_after_s),
         seconds("answered", verdict.answered_after_s),
@@ -341,7 +363,7 @@ mod tests {
         for part in ["pump-1", "6.1 m/s2", "score 0.99", "! bearing-wear"] {
             assert!(screen[2].contains(part), "{part} not in {}", screen[2]);
         }
-        assert_eq!(screen[6], "   1.5 s  pump-1: bearing-wear raised");
+        assert_eq!(screen[7], "   1.5 s  pump-1: bearing-wear raised");
 
         let cleared = Event::Anomaly {
             device: device(),

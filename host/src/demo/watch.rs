@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::cloud::{Arrivals, Cloud};
 use super::device::Device;
 use super::event::Event;
 use super::scenario::{Judge, Summary};
@@ -33,6 +34,9 @@ pub const WATCHED: [&str; 7] = [
     "$selvedge/#",
 ];
 
+/// How long an anomaly may be on its way to the cloud when the time is over.
+const CLOUD_MAX: Duration = Duration::from_secs(5);
+
 /// How long the line may take until every machine has been read.
 const READY_MAX: Duration = Duration::from_secs(30);
 
@@ -42,40 +46,67 @@ const BATCH_MAX: usize = 256;
 /// Seconds between two telemetry or score events of a device in JSON.
 const JSON_EVERY_S: f64 = 1.0;
 
+/// Where a run is watched.
+#[derive(Debug)]
+pub struct Sources {
+    /// The gateway's bus.
+    pub bus: Inbox,
+    /// What the gateway sends on.
+    pub cloud: Cloud,
+}
+
 /// Watches until the run's duration is over, `stop` says so, or the line does
 /// not get ready.
 ///
 /// # Errors
 /// `out` cannot be written.
 pub async fn watch(
-    inbox: &mut Inbox,
+    sources: &mut Sources,
     director: &Director,
     options: &Options,
     stop: CancellationToken,
     out: &mut impl Write,
 ) -> io::Result<Summary> {
     let mut screen = Screen::new(options, out);
-    let mut run = Run::new(director);
+    let Sources { bus, cloud } = sources;
+    let mut run = Run::new(director, Arrivals::new(cloud));
+    let mut is_late = false;
     let mut end = Instant::now() + READY_MAX;
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let watched = loop {
         tokio::select! {
+            // What arrived in the cloud has been on the bus before.
+            biased;
             () = stop.cancelled() => break Ok(()),
-            () = sleep_until(end), if run.armed.is_none() || options.duration.is_some() => break Ok(()),
+            () = sleep_until(end), if run.armed.is_none() || options.duration.is_some() => {
+                if is_late || !run.judge.is_owed() {
+                    break Ok(());
+                }
+                is_late = true;
+                end += CLOUD_MAX;
+            }
             _ = frames.tick() => {
                 if let Err(error) = screen.draw(&run.view, run.now()) {
                     break Err(error);
                 }
             }
-            () = inbox.receive(BATCH_MAX, &mut batch) => {
+            () = bus.receive(BATCH_MAX, &mut batch) => {
                 let armed = run.armed;
                 if let Err(error) = run.take(&mut batch, &mut screen) {
                     break Err(error);
                 }
                 if let (None, Some(now), Some(duration)) = (armed, run.armed, options.duration) {
                     end = now + duration;
+                }
+            }
+            arrived = run.arrivals.next() => {
+                if let Err(error) = run.arrived(arrived, &mut screen) {
+                    break Err(error);
+                }
+                if is_late && !run.judge.is_owed() {
+                    break Ok(());
                 }
             }
         }
@@ -89,6 +120,7 @@ pub async fn watch(
 /// What is known so far.
 struct Run<'a> {
     director: &'a Director,
+    arrivals: Arrivals<'a>,
     judge: Judge,
     view: View,
     /// Machines not read yet.
@@ -97,9 +129,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(director: &'a Director) -> Self {
+    fn new(director: &'a Director, arrivals: Arrivals<'a>) -> Self {
         Self {
             director,
+            arrivals,
             judge: Judge::new(director.plan()),
             view: View::default(),
             awaited: Device::ALL.into(),
@@ -119,7 +152,9 @@ impl<'a> Run<'a> {
         screen: &mut Screen<'_, W>,
     ) -> io::Result<()> {
         for message in batch.drain(..) {
-            let Some(event) = Event::read(&message) else {
+            let event = Event::read(&message);
+            self.arrivals.sent(message.topic.as_str(), event.as_ref());
+            let Some(event) = event else {
                 continue;
             };
             self.arm(&event);
@@ -130,6 +165,29 @@ impl<'a> Run<'a> {
                 let line = self.view.tell(at, &effect);
                 screen.effect(at, &effect, &line)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes in what arrived in the cloud.
+    fn arrived<W: Write>(
+        &mut self,
+        events: Vec<Event>,
+        screen: &mut Screen<'_, W>,
+    ) -> io::Result<()> {
+        let at = self.now();
+        for mut event in events {
+            if let Event::Cloud {
+                device,
+                state,
+                after_s,
+                ..
+            } = &mut event
+            {
+                *after_s = self.judge.arrived(at, device, *state);
+            }
+            let line = self.view.see(at, &event);
+            screen.event(at, &event, line)?;
         }
         Ok(())
     }

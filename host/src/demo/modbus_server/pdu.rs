@@ -292,7 +292,7 @@ mod tests {
         check(
             oven,
             &[43, 14, 4, 1],
-            b"\x2b\x0e\x04\x81\x00\x00\x01\x01\x06oven-1",
+            b"\x2b\x0e\x04\x81\x00\x00\x01\x01\x04oven",
         );
     }
 

@@ -2,23 +2,33 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{WATCHED, watch};
+use super::{Sources, WATCHED, watch};
 use crate::bus::{Bus, BusLimits, Inbox, InboxLimits, Message, Party};
-use crate::demo::{Machines, Options};
+use crate::demo::{Cloud, Machines, Options};
 use crate::names::TopicFilter;
 use crate::spec::Overflow;
+
+const LIMITS: InboxLimits = InboxLimits {
+    messages_max: 64,
+    bytes_max: 1 << 20,
+    overflow: Overflow::DropOldest,
+    answers: false,
+};
 
 fn line() -> (Party, Inbox) {
     let party = Bus::new(BusLimits::default()).host_party();
     let filters: Vec<TopicFilter> = WATCHED.iter().map(|text| text.parse().unwrap()).collect();
-    let limits = InboxLimits {
-        messages_max: 64,
-        bytes_max: 1 << 20,
-        overflow: Overflow::DropOldest,
-        answers: false,
-    };
-    let inbox = party.subscribe(&filters, limits).unwrap();
+    let inbox = party.subscribe(&filters, LIMITS).unwrap();
     (party, inbox)
+}
+
+/// A cloud that is a bus, and where it and `bus` are watched.
+fn with_cloud(bus: Inbox) -> (Party, Sources) {
+    let party = Bus::new(BusLimits::default()).host_party();
+    let filter = "selvedge/demo/#".parse().unwrap();
+    let inbox = party.subscribe(&[filter], LIMITS).unwrap();
+    let cloud = Cloud::StandIn(inbox);
+    (party, Sources { bus, cloud })
 }
 
 fn say(party: &Party, topic: &str, payload: &'static str) {
@@ -30,8 +40,9 @@ fn say(party: &Party, topic: &str, payload: &'static str) {
 /// What is shown of a run that is stopped after the first alarm.
 async fn shown(options: Options) -> (bool, String) {
     let machines = Machines::start(&options).await.unwrap();
-    let (party, mut inbox) = line();
-    for device in ["pump-1", "press-1", "oven-1"] {
+    let (party, bus) = line();
+    let (cloud, mut sources) = with_cloud(bus);
+    for device in ["pump-1", "press-1", "oven-1", "pump-2"] {
         say(
             &party,
             &format!("telemetry/plant/{device}"),
@@ -40,16 +51,23 @@ async fn shown(options: Options) -> (bool, String) {
     }
     let raised = r#"{"state":"raised","kind":"bearing-wear"}"#;
     say(&party, "anomaly/plant/pump-1", raised);
+    say(&cloud, "selvedge/demo/anomaly/plant/pump-1", raised);
+    say(
+        &cloud,
+        "selvedge/demo/notice/plant/pump-1",
+        r#"{"text":"news"}"#,
+    );
     let stop = CancellationToken::new();
     let mut out = Vec::new();
     let director = machines.director();
-    let follow = watch(&mut inbox, &director, &options, stop.clone(), &mut out);
+    let follow = watch(&mut sources, &director, &options, stop.clone(), &mut out);
     let (summary, ()) = tokio::join!(follow, async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         stop.cancel();
     });
     let summary = summary.unwrap();
     assert_eq!(summary.machines[0].false_alarms, 1);
+    assert_eq!(summary.machines[0].not_in_cloud, 0);
     (summary.passed, String::from_utf8(out).unwrap())
 }
 
@@ -59,6 +77,10 @@ async fn without_a_terminal_news_are_lines_and_the_summary_comes_last() {
     assert!(!passed);
     assert!(
         text.contains("0.0 s  pump-1: bearing-wear raised\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("pump-1: bearing-wear in the cloud after 0 ms\n"),
         "{text}"
     );
     assert!(
@@ -85,11 +107,21 @@ async fn in_json_every_line_is_an_object_and_the_last_one_the_summary() {
         .collect();
     assert_eq!(
         names,
-        ["telemetry", "telemetry", "telemetry", "anomaly", "summary"]
+        [
+            "telemetry",
+            "telemetry",
+            "telemetry",
+            "telemetry",
+            "anomaly",
+            "cloud",
+            "summary"
+        ]
     );
-    assert_eq!(events[4]["machines"][0]["device"], "pump-1");
+    assert_eq!(events[6]["machines"][0]["device"], "pump-1");
+    assert_eq!(events[5]["state"], "raised");
+    assert!(events[5]["after_s"].as_f64().unwrap() >= 0.0);
     assert_eq!(events[0]["readings"]["vibration"], 1.0);
-    assert_eq!(events[4]["passed"], false);
+    assert_eq!(events[6]["passed"], false);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,10 +139,11 @@ async fn a_terminal_gets_its_cursor_back() {
 async fn a_line_that_never_gets_ready_fails_in_time() {
     let options = Options::default();
     let machines = Machines::start(&options).await.unwrap();
-    let (_party, mut inbox) = line();
+    let (_party, bus) = line();
+    let (_cloud, mut sources) = with_cloud(bus);
     let (director, mut out) = (machines.director(), Vec::new());
     let stop = CancellationToken::new();
-    let summary = watch(&mut inbox, &director, &options, stop, &mut out)
+    let summary = watch(&mut sources, &director, &options, stop, &mut out)
         .await
         .unwrap();
     assert!(!summary.passed);
