@@ -2,6 +2,7 @@
 
 mod far_end;
 mod flow;
+mod gateways;
 mod hostile;
 mod kills;
 mod mosquitto;

@@ -147,6 +147,12 @@ impl Gateway {
 
     /// Starts it, after a kill at the same address, and waits until it serves.
     pub(crate) async fn start_again(&mut self) {
+        self.spawn();
+        self.listening().await;
+    }
+
+    /// Starts it, and does not wait.
+    pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs");
         self.log_begin = self.log().len();
         let log = fs_err::File::options();
@@ -160,6 +166,10 @@ impl Gateway {
             .kill_on_drop(true)
             .spawn();
         self.child = Some(child.unwrap());
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn listening(&mut self) {
         let ready = if self.setup.broker.contains("plain") {
             2
         } else {

@@ -39,8 +39,12 @@ impl Client {
     /// A connection on which nothing has been said.
     pub(crate) async fn silent(target: &Target, version: Version) -> Self {
         let stream = timeout(DEADLINE, target.dial()).await;
+        Self::on(stream.expect("a connection in time"), version)
+    }
+
+    fn on(stream: Box<dyn Stream>, version: Version) -> Self {
         Self {
-            stream: stream.expect("a connection in time"),
+            stream,
             version,
             buffer: Vec::new(),
             waiting: VecDeque::new(),
@@ -63,7 +67,16 @@ impl Client {
         target: &Target,
         connect: &Connect,
     ) -> Result<Self, Option<u8>> {
-        let mut client = Self::silent(target, connect.version).await;
+        let stream = timeout(DEADLINE, target.dial()).await;
+        Self::open(stream.expect("a connection in time"), connect).await
+    }
+
+    /// As [`try_connect`](Self::try_connect), over a connection that stands.
+    pub(crate) async fn open(
+        stream: Box<dyn Stream>,
+        connect: &Connect,
+    ) -> Result<Self, Option<u8>> {
+        let mut client = Self::on(stream, connect.version);
         client.send(&connect.bytes()).await;
         match client.next().await {
             Some(Packet::Connected {

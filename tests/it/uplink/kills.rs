@@ -19,7 +19,7 @@ use super::far_end::{Came, FarEnd, Reply};
 use crate::process::DEADLINE;
 
 /// Says with which numbers to begin; otherwise the clock does.
-const SEED: &str = "SELVEDGE_KILLS_SEED";
+pub(super) const SEED: &str = "SELVEDGE_KILLS_SEED";
 
 const PAIRS: u64 = 4;
 /// Of each pair, host and far end together.
@@ -30,10 +30,10 @@ const WINDOW: usize = 50;
 
 /// Random enough numbers (xorshift64).
 #[derive(Clone)]
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
