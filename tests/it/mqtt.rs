@@ -4,6 +4,7 @@ mod admission;
 pub(crate) mod certificates;
 mod clients;
 mod conformance;
+mod durable;
 pub(crate) mod gateway;
 mod hostile;
 pub(crate) mod mosquitto;

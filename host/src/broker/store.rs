@@ -155,10 +155,12 @@ impl Store {
 
     /// What was removed is removed now.
     pub(super) async fn flush(&self) {
-        if self.0.has_removals()
-            && let Err(error) = self.set(Vec::new()).await
-        {
-            warn!(error = error.code(), "sessions' messages not removed");
+        if !self.0.has_removals() {
+            return;
+        }
+        let work = Arc::clone(&self.0);
+        if spawn_blocking(move || work.clear()).await.is_err() {
+            warn!("sessions' messages not removed");
         }
     }
 

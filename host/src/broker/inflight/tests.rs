@@ -72,7 +72,7 @@ fn a_message_is_settled_as_soon_as_the_device_has_it() {
     assert!(matches!(inflight.received(id(2), false), Answer::Again));
     assert!(matches!(inflight.refused(id(2)), Answer::Unknown));
     assert!(matches!(inflight.completed(id(2)), Answer::Done(_)));
-    assert!(inflight.iter().len() == 0);
+    assert_eq!(inflight.len(), 0);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::storage::{Bucket, Log};
 /// Entries of requests that are written together, and removals at once.
 const TOGETHER_MAX: usize = 4_096;
 
+/// A record and what it is to be; None: it goes.
+pub(super) type Change = (String, Option<Vec<u8>>);
+
 /// Who is to be told what came of it.
 pub(super) type Sender = oneshot::Sender<Result<Answer, StoreError>>;
 
@@ -22,7 +25,7 @@ pub(super) type Sender = oneshot::Sender<Result<Answer, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Append(Vec<Bytes>, Sender),
-    Set(Vec<(String, Option<Vec<u8>>)>, Sender),
+    Set(Vec<Change>, Sender),
 }
 
 /// What was written.
@@ -97,12 +100,9 @@ impl Work {
                 return;
             }
             let requests = std::mem::take(&mut line.requests);
-            let removals = std::mem::take(&mut line.removals);
             drop(line);
             self.write(requests);
-            // After what was written: an entry that takes another's place is there
-            // before the other goes.
-            self.clear(removals);
+            self.clear();
         }
     }
 
@@ -159,7 +159,7 @@ impl Work {
         }
     }
 
-    fn set(&self, requests: Vec<(Vec<(String, Option<Vec<u8>>)>, Sender)>) {
+    fn set(&self, requests: Vec<(Vec<Change>, Sender)>) {
         let all: Vec<_> = requests
             .iter()
             .flat_map(|(records, _)| records)
@@ -189,7 +189,9 @@ impl Work {
         }
     }
 
-    fn clear(&self, removals: Vec<Number>) {
+    /// Removes what is to be removed.
+    pub(super) fn clear(&self) {
+        let removals = std::mem::take(&mut self.line.lock().removals);
         for some in removals.chunks(TOGETHER_MAX) {
             let some: Vec<_> = some.iter().map(|number| (LANE, *number)).collect();
             if let Err(error) = self.messages.remove(&some) {
