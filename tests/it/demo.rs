@@ -59,10 +59,20 @@ async fn anomalies_go_to_a_real_account_instead_if_there_is_one() {
         ["--key", text(&key)],
         ["--ca", text(&ca)],
     ];
+    let mut tap = selvedge(&["tap", "selvedge/demo/#", "--host"]);
+    let mut tap = Process::start(tap.arg(site.path("api.sock")));
     passes(&data, &arguments.concat(), 40.0).await;
-    // It was this account, and no stand-in beside it.
-    let seen = site.ask(&["metrics"]).await;
-    assert!(seen.contains("selvedge_mqtt"), "{seen}");
+    tap.signal("INT").await;
+    let seen = tap.end().await.stdout;
+    for (device, fault) in FAULTS {
+        let topic = format!("selvedge/demo/anomaly/plant/{device}");
+        let raised = |line: &str| {
+            [&topic, fault, "raised"]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        assert!(seen.lines().any(raised), "no {device} in {seen}");
+    }
 }
 
 /// Runs the demo, in which all must go well.
