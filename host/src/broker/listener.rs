@@ -37,6 +37,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 const COMPLAIN_EACH: Duration = Duration::from_secs(10);
 /// For a client to be told why its connection ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Longer than any connection takes to end once it was told: its will is given a
+/// second, and its last words half of one.
+const CUT_AFTER: Duration = Duration::from_secs(3);
 /// Connections that end beside those that are counted.
 const ENDING_MAX: u32 = 256;
 
@@ -217,8 +220,9 @@ impl Listener {
         let shared = Arc::clone(&self.guard.shared);
         let cut = async {
             end.token().cancelled().await;
-            // Whatever serves it has been told; this is for who does not listen.
-            sleep(FAREWELL_MAX).await;
+            // Whatever serves it has been told, and ends by itself: this is for what
+            // nobody thought of.
+            sleep(CUT_AFTER).await;
         };
         match &self.way {
             Way::Plain(_) => {

@@ -189,9 +189,36 @@ impl Owner {
         &self.line
     }
 
-    /// Lets go. `session` goes to whoever came next, if there is anyone.
+    /// Lets go. `session` goes to whoever came next; if nobody waits for it any more,
+    /// it is kept.
     pub(super) fn release(self, session: Option<Box<Session>>) {
-        self.leave(line::Left::Session(session));
+        let (session, again) = match session {
+            Some(session) if session.outlasts() => (Some(session), self.again()),
+            session => (session, None),
+        };
+        match (session, again) {
+            (Some(session), Some((sessions, owner))) => {
+                sessions.keep(session, owner, Left::default());
+            }
+            (session, _) => self.leave(line::Left::Session(session)),
+        }
+    }
+
+    /// The right to the session anew, if nobody came for it.
+    fn again(&self) -> Option<(Sessions, Self)> {
+        let sessions = self.sessions.upgrade()?;
+        let mut owners = sessions.owners.lock();
+        let own = owners.get_mut(&self.key);
+        let own = own.filter(|own| Arc::ptr_eq(own, &self.line))?;
+        let line = Arc::new(Line::default());
+        *own = Arc::clone(&line);
+        drop(owners);
+        let owner = Self {
+            sessions: Arc::downgrade(&sessions),
+            key: self.key.clone(),
+            line,
+        };
+        Some((Sessions(sessions), owner))
     }
 
     fn leave(&self, left: line::Left) {

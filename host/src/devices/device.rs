@@ -58,8 +58,9 @@ pub struct Quota {
     pub queue_messages_max: NonZeroU32,
     /// Their bytes.
     pub queue_bytes_max: NonZeroU64,
-    /// Messages a second, averaged over a second. What is beyond waits in the
-    /// device: its connection is not read meanwhile.
+    /// Messages a second, averaged over a second; each topic filter subscribed or
+    /// unsubscribed counts as one. What is beyond waits in the device: its connection
+    /// is not read meanwhile.
     pub publish_per_second_max: NonZeroU32,
     /// Bytes of messages a second, likewise.
     pub publish_bytes_per_second_max: NonZeroU64,

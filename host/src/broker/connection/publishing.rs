@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Counts a message against the device's rate.
+    /// Counts a message, or what costs as much, against the device's rate.
     pub(super) fn spend(&mut self, bytes: u64) {
         if let Some(wait) = self.place.spend(bytes) {
             self.read_from = Some(Instant::now() + wait);
@@ -227,34 +227,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Ended::fault(Reason::RECEIVE_MAX_EXCEEDED, code));
         }
         Ok(())
-    }
-
-    /// Whether a QoS 2 message was taken in already; then it is answered again.
-    fn is_known(&mut self, id: PacketId, dup: bool) -> Result<bool, Ended> {
-        if self.owed.has(id) {
-            // Its answer comes by itself.
-            return Ok(true);
-        }
-        let unsettled = &mut self.session.unsettled;
-        if let Some(place) = unsettled.iter().position(|(own, ..)| *own == id) {
-            let (id, reason, settled) = unsettled.swap_remove(place);
-            if dup {
-                self.owe(Answer {
-                    id,
-                    qos: Qos::ExactlyOnce,
-                    reason,
-                    settled: Some(settled),
-                    topic: None,
-                    since: Instant::now(),
-                })?;
-                return Ok(true);
-            }
-        }
-        if self.session.received.look(id, dup) == Arrival::New {
-            return Ok(false);
-        }
-        self.send(&Packet::PubRec(ack(id, Reason::SUCCESS)))?;
-        Ok(true)
     }
 
     /// A message went through or was refused.
@@ -372,17 +344,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Some(Box::pin(async move {
             store.set(vec![(record.key(), Some(record.encode()))]).await
         }))
-    }
-
-    /// PUBREL.
-    pub(super) fn release(&mut self, id: PacketId) -> Result<(), Ended> {
-        let known = self.session.received.release(id);
-        let reason = if known {
-            Reason::SUCCESS
-        } else {
-            Reason::PACKET_ID_NOT_FOUND
-        };
-        self.send(&Packet::PubComp(ack(id, reason)))
     }
 }
 

@@ -14,6 +14,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let id = subscribe.subscription_id;
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         for subscription in subscribe.subscriptions {
+            // Each may lead every kept value here.
+            self.spend(0);
             let Subscription {
                 filter,
                 qos,
@@ -76,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe) -> Result<(), Ended> {
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
+            self.spend(0);
             reasons.push(match filter {
                 Err(_) => Reason::FILTER_INVALID,
                 Ok(filter) if self.session.unsubscribe(filter) => Reason::SUCCESS,

@@ -7,6 +7,7 @@ mod exactly_once;
 mod hostile;
 mod idle;
 mod lasting;
+mod leftovers;
 mod settling;
 mod subscriptions;
 mod taking_over;

@@ -117,6 +117,7 @@ impl Session {
         self.suspend().await;
         self.shrink();
         let known = self.lasting.as_ref().and_then(|lasting| lasting.ended);
+        let known = known.filter(|ended| ended.is_known());
         let ended = known.unwrap_or_else(Ended::now);
         if known.is_none()
             && let Err(error) = self.write(Some(ended)).await

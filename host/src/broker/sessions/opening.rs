@@ -13,12 +13,15 @@ use crate::broker::config::BrokerConfig;
 use crate::broker::inflight::{Received, Sent, Stage};
 use crate::broker::metrics::Counters;
 use crate::broker::session::{Origins, Session, Stored};
-use crate::broker::store::{Kind, Loaded, Store, StoreError};
+use crate::broker::store::{Ended, Kind, Loaded, Store, StoreError};
 use crate::bus::{Bus, Grant, Kept};
 use crate::devices::Devices;
 use crate::names::Qos;
 use crate::storage::Storage;
 use crate::supervisor::TaskGroup;
+
+/// Sessions that end, beside those that are kept.
+const ENDING_MAX: u32 = 256;
 
 /// What sessions need.
 pub(in crate::broker) struct Opening<'a> {
@@ -43,7 +46,7 @@ impl Sessions {
             counters: opening.counters,
             owners: Mutex::default(),
             seats: Arc::new(Seats::new(kept_max)),
-            away: TaskGroup::new(kept_max),
+            away: TaskGroup::new(kept_max.saturating_add(ENDING_MAX)),
             stop: CancellationToken::new(),
             found: Mutex::default(),
         }));
@@ -61,9 +64,7 @@ impl Sessions {
         let record = &loaded.record;
         let (device, client_id) = (record.device.clone(), Arc::<str>::from(&*record.client_id));
         let Ok(known) = devices.find(&device) else {
-            // It may come back, and its session with it, at another start.
-            warn!(%device, client_id = &*client_id, "session left alone: its device may not come in");
-            return;
+            return self.leave_alone(loaded);
         };
         let grant = Grant {
             publish: known.publish.clone(),
@@ -103,6 +104,33 @@ impl Sessions {
         };
         let session = fill(session, loaded);
         self.0.found.lock().push((session, owner));
+    }
+}
+
+impl Sessions {
+    /// A session whose device may not come in: until it is over the device may come
+    /// back, and its session with it, at another start.
+    fn leave_alone(&self, loaded: Loaded) {
+        let Loaded {
+            mut record,
+            waiting,
+        } = loaded;
+        let (store, key) = (&self.0.store, record.key());
+        let (device, client_id) = (record.device.clone(), record.client_id.clone());
+        // Written soon; if not, there is another start.
+        match record.ended {
+            Some(ended) if ended.is_over(record.expiry_s) => {
+                info!(%device, client_id, "session over");
+                store.remove(waiting.into_iter().map(|(number, _)| number));
+                drop(store.set(vec![(key, None)]));
+            }
+            Some(_) => warn!(%device, client_id, "session left alone: its device may not come in"),
+            None => {
+                warn!(%device, client_id, "session left alone: its device may not come in");
+                record.ended = Some(Ended::now());
+                drop(store.set(vec![(key, Some(record.encode()))]));
+            }
+        }
     }
 }
 

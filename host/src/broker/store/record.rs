@@ -27,6 +27,9 @@ pub(in crate::broker) struct Record {
     pub(in crate::broker) received: Vec<PacketId>,
 }
 
+/// The year 2024: a clock that shows less was not set.
+const CLOCK_MIN_S: u64 = 1_704_067_200;
+
 /// When a device went away, in seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -38,9 +41,23 @@ impl Ended {
         Self(since.map_or(0, |since| since.as_secs()))
     }
 
-    /// Seconds since then; 0 if the clock was set back.
+    /// Seconds since then; 0 if the clock was set back, or not set then.
     pub(in crate::broker) fn elapsed_s(self) -> u64 {
-        Self::now().0.saturating_sub(self.0)
+        if self.is_known() {
+            Self::now().0.saturating_sub(self.0)
+        } else {
+            0
+        }
+    }
+
+    /// False: the clock was not set, and how long ago it was nobody knows.
+    pub(in crate::broker) fn is_known(self) -> bool {
+        self.0 >= CLOCK_MIN_S
+    }
+
+    /// Whether what is kept for `expiry_s` is kept no longer.
+    pub(in crate::broker) fn is_over(self, expiry_s: u32) -> bool {
+        expiry_s != u32::MAX && self.elapsed_s() >= expiry_s.into()
     }
 }
 
@@ -72,4 +89,20 @@ pub(in crate::broker) fn key(device: &PartyName, client_id: &str) -> String {
         write!(key, "{byte:02x}").expect("writing to text does not fail");
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLOCK_MIN_S, Ended};
+
+    #[test]
+    fn a_clock_that_was_not_set_makes_nothing_old() {
+        let unset = Ended(3_600);
+        assert_eq!((unset.is_known(), unset.elapsed_s()), (false, 0));
+        assert!(!unset.is_over(1));
+        let old = Ended(CLOCK_MIN_S);
+        assert!(old.is_known() && old.is_over(60) && !old.is_over(u32::MAX));
+        assert!(!Ended::now().is_over(60));
+        assert_eq!(Ended(u64::MAX).elapsed_s(), 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! Writes for all sessions, one after the other, as many together as there are.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -160,11 +161,12 @@ impl Work {
     }
 
     fn set(&self, requests: Vec<(Vec<Change>, Sender)>) {
-        let all: Vec<_> = requests
-            .iter()
-            .flat_map(|(records, _)| records)
-            .map(|(key, value)| (key.as_str(), value.as_deref()))
-            .collect();
+        // Each record once: who asks again and again must not wear out the disk.
+        let mut last = HashMap::new();
+        for (key, value) in requests.iter().flat_map(|(records, _)| records) {
+            last.insert(key.as_str(), value.as_deref());
+        }
+        let all: Vec<_> = last.into_iter().collect();
         let done = if all.is_empty() {
             Ok(())
         } else {

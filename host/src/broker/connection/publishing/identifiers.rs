@@ -1,12 +1,15 @@
-//! Identifiers of QoS 2 messages, which are on the disk before PUBREC if the
+//! Identifiers of QoS 2 messages, from PUBLISH to PUBREL: so long as one is known,
+//! its message is not taken in again. They are on the disk before PUBREC if the
 //! session lasts.
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Connection, Ended};
+use super::{Answer, Connection, Ended, ack};
+use crate::broker::inflight::Arrival;
 use crate::broker::store::StoreError;
-use crate::mqtt::Reason;
+use crate::mqtt::{Packet, PacketId, Reason};
 use crate::names::Qos;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -46,5 +49,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.answer(answer)?;
         }
         Ok(())
+    }
+
+    /// Whether a QoS 2 message was taken in already; then it is answered again.
+    pub(super) fn is_known(&mut self, id: PacketId, dup: bool) -> Result<bool, Ended> {
+        if self.owed.has(id) {
+            // Its answer comes by itself.
+            return Ok(true);
+        }
+        let unsettled = &mut self.session.unsettled;
+        if let Some(place) = unsettled.iter().position(|(own, ..)| *own == id) {
+            let (id, reason, settled) = unsettled.swap_remove(place);
+            if dup {
+                self.owe(Answer {
+                    id,
+                    qos: Qos::ExactlyOnce,
+                    reason,
+                    settled: Some(settled),
+                    topic: None,
+                    since: Instant::now(),
+                })?;
+                return Ok(true);
+            }
+        }
+        if self.session.received.look(id, dup) == Arrival::New {
+            return Ok(false);
+        }
+        self.send(&Packet::PubRec(ack(id, Reason::SUCCESS)))?;
+        Ok(true)
+    }
+
+    /// PUBREL.
+    pub(in crate::broker::connection) fn release(&mut self, id: PacketId) -> Result<(), Ended> {
+        let known = self.session.received.release(id);
+        let reason = if known {
+            Reason::SUCCESS
+        } else {
+            Reason::PACKET_ID_NOT_FOUND
+        };
+        self.send(&Packet::PubComp(ack(id, reason)))
     }
 }
