@@ -1,6 +1,7 @@
 //! MQTT, spoken to the real broker and to other people's.
 
 mod admission;
+mod authorizer;
 pub(crate) mod certificates;
 mod clients;
 mod conformance;

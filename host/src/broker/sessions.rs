@@ -87,7 +87,6 @@ impl Sessions {
     }
 
     /// Sessions, connected or kept.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.owners.lock().len()
     }

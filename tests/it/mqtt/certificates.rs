@@ -123,6 +123,11 @@ pub(crate) fn client(authority: &str, pair: &Pair) -> Arc<ClientConfig> {
     Arc::new(client_of(authority, Some(pair), &[&TLS12, &TLS13]))
 }
 
+/// A client that believes `authority` and shows nothing.
+pub(crate) fn without_certificate(authority: &str) -> Arc<ClientConfig> {
+    Arc::new(client_of(authority, None, &[&TLS12, &TLS13]))
+}
+
 /// A client that believes `authority`, shows `pair` or nothing, and speaks these
 /// versions.
 pub(crate) fn client_of(
