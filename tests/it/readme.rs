@@ -2,6 +2,7 @@
 
 mod heals;
 mod journey;
+mod settings;
 
 use std::path::Path;
 use std::time::Duration;
