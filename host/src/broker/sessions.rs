@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(super) use self::claim::{Claim, ClaimError, Claimed};
 pub(super) use self::line::Line;
@@ -28,9 +28,10 @@ use super::config::{SessionConfig, SessionOverflow};
 use super::metrics::Counters;
 use super::policy;
 use super::session::Session;
-use super::session::away::{self, Left};
+use super::session::away::{self, Kept, Left};
 use super::store::{self, Store, StoreError};
-use crate::bus::Bus;
+use crate::bus::{Bus, Grant};
+use crate::devices::{Devices, NotAdmitted};
 use crate::mqtt::Reason;
 use crate::names::PartyName;
 use crate::spec::Overflow;
@@ -49,6 +50,7 @@ pub(super) struct Sessions(Arc<Inner>);
 struct Inner {
     bus: Bus,
     store: Store,
+    devices: Devices,
     config: SessionConfig,
     counters: Arc<Counters>,
     owners: Mutex<HashMap<Key, Arc<Line>>>,
@@ -77,10 +79,11 @@ pub(super) struct Owner {
 }
 
 impl Sessions {
-    /// Ends the connections of a device whose registration changed or went.
+    /// Ends the connections of a device whose registration changed or went; of the
+    /// sessions that it may have no longer also those that are kept.
     pub(super) fn disconnect_device(&self, device: &PartyName, reason: Reason) {
         for (key, line) in &*self.0.owners.lock() {
-            if key.device == *device && line.is_connected() {
+            if key.device == *device && line.has_session() {
                 line.tell(reason);
             }
         }
@@ -128,17 +131,69 @@ impl Sessions {
     /// Keeps a session whose device is away, until somebody comes for it.
     pub(super) fn keep(&self, session: Box<Session>, owner: Owner, left: Left) {
         let sessions = self.clone();
-        let keeping = away::keep(session, owner, left, self.0.stop.clone());
-        let task = async move {
-            if let Some((session, owner)) = keeping.await {
-                sessions.forget(session).await;
-                owner.release(None);
-            }
-        };
+        let told = owner.line().set_connected(false);
+        let task = async move { sessions.look_after((session, owner, left), told).await };
         // There are at least as many tasks as lasting sessions.
         if self.0.away.start(task).is_err() {
             warn!("session lost: too many are kept");
         }
+    }
+
+    /// Keeps a session for as long as its device may have it.
+    async fn look_after(&self, mut kept: (Box<Session>, Owner, Left), mut told: Option<Reason>) {
+        loop {
+            let (session, _, left) = &mut kept;
+            if !self.may_stay(session, told.is_some()).await {
+                info!(device = %session.device.name, client_id = &*session.client_id, "session ended: its device may not come in");
+                if let Some(will) = left.will.take() {
+                    will.publish(&session.party).await;
+                }
+                if let Some(shelf) = left.shelf.take() {
+                    shelf.clear(session).await;
+                }
+                let (session, owner, _) = kept;
+                self.forget(session).await;
+                return owner.release(None);
+            }
+            let (session, owner, left) = kept;
+            match away::keep(session, owner, left, self.0.stop.clone()).await {
+                Kept::Passed => return,
+                Kept::Over(session, owner) => {
+                    self.forget(session).await;
+                    return owner.release(None);
+                }
+                Kept::Told(session, owner, left) => {
+                    told = owner.line().set_connected(false);
+                    kept = (session, owner, left);
+                }
+            }
+        }
+    }
+
+    /// Whether the device may still come in. If so, and it `changed`, the session goes
+    /// on with what the device may do now.
+    async fn may_stay(&self, session: &mut Session, changed: bool) -> bool {
+        let device = match self.0.devices.find(&session.device.name) {
+            Ok(device) => device,
+            // It may be one that the authorizer knows.
+            Err(NotAdmitted::UnknownDevice(_)) => return !changed,
+            Err(_) => return false,
+        };
+        if !changed || device.may_the_same_as(&session.device) {
+            return true;
+        }
+        let grant = Grant {
+            publish: device.publish.clone(),
+            subscribe: device.subscribe.clone(),
+        };
+        let party = self.0.seats.party(&device.name, &grant);
+        let party = party.unwrap_or_else(|| session.party.clone());
+        session.go_on_as(device, party);
+        let ended = session.lasting.as_ref().and_then(|lasting| lasting.ended);
+        if let Err(error) = session.write(ended).await {
+            warn!(device = %session.device.name, error = error.code(), "session not written");
+        }
+        true
     }
 
     /// Ends a session for good: also on the disk.

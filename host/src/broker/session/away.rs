@@ -14,6 +14,7 @@ use crate::broker::inflight::Stage;
 use crate::broker::sessions::Owner;
 use crate::broker::store::{Ended, StoreError};
 use crate::broker::will::Will;
+use crate::mqtt::Reason;
 
 /// Messages written at once.
 const TOGETHER_MAX: usize = 256;
@@ -30,15 +31,23 @@ pub(in crate::broker) struct Left {
     pub(in crate::broker) shelf: Option<Box<Shelf>>,
 }
 
-/// Keeps a session until it is over: then it is returned, to be removed. None:
-/// somebody else has it now, or the host stops.
+/// What became of a session that was kept.
+pub(in crate::broker) enum Kept {
+    /// Somebody else has it now, or the host stops.
+    Passed,
+    /// It is over, and to be removed.
+    Over(Box<Session>, Owner),
+    /// What its device may do has changed, and what is not done yet is left.
+    Told(Box<Session>, Owner, Left),
+}
+
+/// Keeps a session until it is over, or something else happens to it.
 pub(in crate::broker) async fn keep(
     mut session: Box<Session>,
     owner: Owner,
     left: Left,
     stop: CancellationToken,
-) -> Option<(Box<Session>, Owner)> {
-    owner.line().set_connected(false);
+) -> Kept {
     if let Some(shelf) = left.shelf {
         shelf.clear(&mut session).await;
     }
@@ -48,8 +57,8 @@ pub(in crate::broker) async fn keep(
         due.publish(&session.party).await;
     }
     let mut will = will.map(|will| (Instant::now() + will.delay, will));
-    if owner.line().told().is_some() {
-        return taken(session, owner, will);
+    if let Some(told) = owner.line().told() {
+        return heard(told, session, owner, will);
     }
     let ends = session.begin_absence().await;
     let mut retry = None;
@@ -61,13 +70,13 @@ pub(in crate::broker) async fn keep(
         let reads = retry.is_none();
         tokio::select! {
             biased;
-            _ = poll_fn(|context| owner.line().poll_told(context)) => {
-                return taken(session, owner, will);
+            told = poll_fn(|context| owner.line().poll_told(context)) => {
+                return heard(told, session, owner, will);
             }
             () = stop.cancelled() => {
                 session.store_all().await;
                 owner.release(None);
-                return None;
+                return Kept::Passed;
             }
             () = sleep_until(wait) => {
                 if let Some((_, will)) = will.take() {
@@ -75,7 +84,7 @@ pub(in crate::broker) async fn keep(
                 }
                 if !due {
                     debug!(device = %session.device.name, "session over");
-                    return Some((session, owner));
+                    return Kept::Over(session, owner);
                 }
             }
             () = ready(&session), if reads => {
@@ -92,16 +101,24 @@ fn retry_at() -> Instant {
     Instant::now() + Duration::from_millis(RETRY_MS)
 }
 
-/// A connection came for it.
-fn taken(
+/// A connection came for it, or its device may do something else.
+fn heard(
+    told: Reason,
     mut session: Box<Session>,
     owner: Owner,
     will: Option<(Instant, Will)>,
-) -> Option<(Box<Session>, Owner)> {
+) -> Kept {
+    if told != Reason::SESSION_TAKEN_OVER {
+        let will = will.map(|(at, mut will)| {
+            will.delay = at.saturating_duration_since(Instant::now());
+            will
+        });
+        return Kept::Told(session, owner, Left { will, shelf: None });
+    }
     session.will = will.map(|(_, will)| Box::new(will));
     debug!(device = %session.device.name, "session handed over");
     owner.release(Some(session));
-    None
+    Kept::Passed
 }
 
 async fn ready(session: &Session) {

@@ -24,7 +24,8 @@ pub(in crate::broker) struct Line {
 
 #[derive(Debug, Default)]
 struct State {
-    connected: bool,
+    /// None: the owner is neither a connection yet, nor keeps the session.
+    connected: Option<bool>,
     left: Option<Left>,
     gone: bool,
 }
@@ -72,20 +73,27 @@ impl Line {
     }
 
     /// Whether the owner is a connection.
+    #[cfg(test)]
     pub(in crate::broker) fn is_connected(&self) -> bool {
-        self.state.lock().connected
+        self.state.lock().connected == Some(true)
     }
 
-    /// False: the owner is no connection any more, and what connections were told
-    /// does not concern it.
-    pub(in crate::broker) fn set_connected(&self, connected: bool) {
-        if !connected
-            && let Some(told) = self.told()
-            && told != Reason::SESSION_TAKEN_OVER
-        {
+    /// Whether the owner has the session: as a connection, or to keep it.
+    pub(in crate::broker) fn has_session(&self) -> bool {
+        self.state.lock().connected.is_some()
+    }
+
+    /// False: the owner is no connection any more, and is free again to be told
+    /// something. What it was told so far, if nobody came for the session.
+    pub(in crate::broker) fn set_connected(&self, connected: bool) -> Option<Reason> {
+        self.state.lock().connected = Some(connected);
+        let told = self
+            .told()
+            .filter(|told| *told != Reason::SESSION_TAKEN_OVER)?;
+        if !connected {
             self.replace(told.0, NOTHING);
         }
-        self.state.lock().connected = connected;
+        Some(told)
     }
 
     /// Whoever comes next finds this; only the first word counts.

@@ -42,6 +42,7 @@ impl Sessions {
         let sessions = Self(Arc::new(Inner {
             bus: opening.bus,
             store,
+            devices: opening.devices.clone(),
             config: opening.config.sessions.clone(),
             counters: opening.counters,
             owners: Mutex::default(),

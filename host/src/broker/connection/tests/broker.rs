@@ -22,7 +22,7 @@ use crate::broker::sessions::{Opening, Sessions};
 use crate::broker::shared::{Peer, Shared};
 use crate::bus::{Bus, BusLimits, Grant, Inbox, InboxLimits, Party};
 use crate::devices::{Devices, Quota, Rules};
-use crate::mqtt::{Connect, Version};
+use crate::mqtt::{Connect, Reason, Version};
 use crate::names::TopicFilter;
 use crate::spec::Overflow;
 use crate::storage::Storage;
@@ -185,6 +185,24 @@ impl Broker {
     pub(super) fn add_device(&self, name: &str) {
         write_device(&self.directory, name);
         self.shared.devices.reload().unwrap();
+    }
+
+    /// Gives a device other rights, or removes it, and says so as the broker does.
+    pub(super) fn change_device(&self, name: &str, text: Option<&str>) {
+        let path = self.directory.join(format!("devices/{name}.toml"));
+        let reason = match text {
+            Some(text) => {
+                fs_err::write(path, text).unwrap();
+                Reason::ADMINISTRATIVE_ACTION
+            }
+            None => {
+                fs_err::remove_file(path).unwrap();
+                Reason::NOT_AUTHORIZED
+            }
+        };
+        self.shared.devices.reload().unwrap();
+        let sessions = &self.shared.sessions;
+        sessions.disconnect_device(&name.parse().unwrap(), reason);
     }
 
     /// Someone else on the bus, who may do anything.

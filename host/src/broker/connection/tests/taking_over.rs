@@ -1,8 +1,8 @@
 //! Two connections that want the same session.
 
 use super::broker::{Broker, directory};
-use super::client::{connect, lasting, subscription};
-use crate::mqtt::{Reason, Version};
+use super::client::{connect, lasting, publish, subscription};
+use crate::mqtt::{Packet, Reason, Version};
 use crate::names::Qos;
 
 #[tokio::test]
@@ -13,8 +13,7 @@ async fn the_newcomer_gets_the_session_and_the_old_connection_is_told() {
     old.subscribe(vec![subscription("a/#", Qos::AtLeastOnce)])
         .await;
     let mut one = broker.client("one", Version::V5).await;
-    one.publish(super::client::publish("a/x", "1", Qos::AtLeastOnce, 1))
-        .await;
+    one.publish(publish("a/x", "1", Qos::AtLeastOnce, 1)).await;
     let first = old.message().await;
     let (mut new, present) = broker.connect("two", lasting("two", Version::V5)).await;
     assert!(present);
@@ -85,7 +84,7 @@ async fn a_device_that_changed_is_told_and_its_session_stays() {
         .sessions
         .disconnect_device(&two_name, Reason::ADMINISTRATIVE_ACTION);
     assert_eq!(two.ended().await, Some(Reason::ADMINISTRATIVE_ACTION));
-    // Whoever is away is left alone.
+    // Whoever may do the same is left alone.
     broker
         .shared
         .sessions
@@ -95,5 +94,69 @@ async fn a_device_that_changed_is_told_and_its_session_stays() {
     let (mut two, present) = broker.connect("two", lasting("two", Version::V5)).await;
     assert!(present);
     assert_eq!(two.message_acked().await, "1");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_device_that_may_not_come_in_end_for_good() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let mut one = broker.client("one", Version::V5).await;
+    for is_away in [true, false] {
+        let (mut two, present) = broker.connect("two", lasting("two", Version::V5)).await;
+        assert!(!present);
+        two.subscribe(vec![subscription("a/#", Qos::AtLeastOnce)])
+            .await;
+        if is_away {
+            two.disconnect().await;
+            broker
+                .until(|broker| broker.shared.sessions.is_away("two"))
+                .await;
+            one.publish_acked("a/x", "1").await;
+            assert_eq!(broker.shared.sessions.stored_messages(), 1);
+            broker.change_device("two", None);
+        } else {
+            broker.change_device("two", None);
+            assert_eq!(two.ended().await, Some(Reason::NOT_AUTHORIZED));
+        }
+        broker
+            .until(|broker| broker.shared.sessions.len() == 1)
+            .await;
+        broker
+            .until(|broker| broker.shared.sessions.stored_messages() == 0)
+            .await;
+        broker.add_device("two");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_collects_no_longer_what_its_device_may_not_have() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let (mut two, _) = broker.connect("two", lasting("two", Version::V5)).await;
+    for filter in ["a/x", "a/y"] {
+        two.subscribe(vec![subscription(filter, Qos::AtLeastOnce)])
+            .await;
+    }
+    two.disconnect().await;
+    broker
+        .until(|broker| broker.shared.sessions.is_away("two"))
+        .await;
+    let mut one = broker.client("one", Version::V5).await;
+    broker.change_device("two", Some("publish = []\nsubscribe = [\"a/y\"]\n"));
+    let stored = |broker: &Broker| broker.shared.sessions.stored_messages();
+    // Once it was told, nothing of the one topic comes any more.
+    let mut nobody = None;
+    while nobody != Some(Reason::NO_MATCHING_SUBSCRIBERS) {
+        one.publish(publish("a/x", "1", Qos::AtLeastOnce, 1)).await;
+        let Packet::PubAck(ack) = one.packet().await else {
+            panic!("no acknowledgement");
+        };
+        nobody = Some(ack.reason);
+    }
+    let before = stored(&broker);
+    one.publish_acked("a/y", "2").await;
+    assert_eq!(stored(&broker), before + 1);
     broker.stop().await;
 }
