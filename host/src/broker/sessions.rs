@@ -164,7 +164,7 @@ impl Sessions {
                 }
                 Kept::Told(session, owner, left) => {
                     told = owner.line().set_connected(false);
-                    kept = (session, owner, left);
+                    kept = (session, owner, *left);
                 }
             }
         }

@@ -38,7 +38,7 @@ pub(in crate::broker) enum Kept {
     /// It is over, and to be removed.
     Over(Box<Session>, Owner),
     /// What its device may do has changed, and what is not done yet is left.
-    Told(Box<Session>, Owner, Left),
+    Told(Box<Session>, Owner, Box<Left>),
 }
 
 /// Keeps a session until it is over, or something else happens to it.
@@ -113,7 +113,7 @@ fn heard(
             will.delay = at.saturating_duration_since(Instant::now());
             will
         });
-        return Kept::Told(session, owner, Left { will, shelf: None });
+        return Kept::Told(session, owner, Box::new(Left { will, shelf: None }));
     }
     session.will = will.map(|(_, will)| Box::new(will));
     debug!(device = %session.device.name, "session handed over");
