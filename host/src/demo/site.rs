@@ -5,6 +5,7 @@
 //! real account.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use super::client::{self, ClientError, Credentials};
@@ -17,6 +18,7 @@ use super::uplink::{self, Account, CLIENT_ID, UplinkError};
 use crate::bus::{InboxLimits, SubscribeError};
 use crate::config::HostConfig;
 use crate::uplink::Uplinks;
+use crate::uplink::config::UplinkConfig;
 
 /// Where the responder wants to be answered: see the deployment.
 const REPLIES: &str = "reply/responder";
@@ -53,26 +55,14 @@ impl Site {
     ) -> Result<Self, SiteError> {
         let folder = Folder::begin(directory)?;
         let gateway = folder.gateway();
-        let authority = client::authority(&gateway, "Selvedge demo site");
-        let authority = authority.map_err(ClientError::from)?;
-        let name = device.name();
-        let party = name.parse().expect("devices have names of parties");
-        let telemetry = format!("telemetry/plant/{name}");
-        let commands = format!("command/plant/{name}/+");
-        let topics: [&[&str]; 2] = [&[&telemetry, REPLIES], &[&commands]];
-        let machine = client::register(&gateway, &authority, &party, topics)?;
-        let (uplink, stand_in) = match account {
-            Some(account) => (account.uplink(&folder)?, None),
-            None => {
-                let client = CLIENT_ID.parse().expect("this is a name of a party");
-                let below = format!("{PREFIX}#");
-                let topics: [&[&str]; 2] = [&[&below], &[]];
-                let (stand_in, shown) = StandIn::start(&folder.cloud(), &client, topics)?;
-                let endpoint = stand_in.address().to_string();
-                let uplink = uplink::to_stand_in(endpoint, &shown, &folder)?;
-                (uplink, Some(stand_in))
-            }
-        };
+        // Both wait for the disk most of the time.
+        let (machine, far) = std::thread::scope(|scope| {
+            let machine = scope.spawn(|| register(&gateway, device));
+            let far = far_end(&folder, account);
+            let machine = machine.join();
+            (machine.unwrap_or_else(|panic| resume_unwind(panic)), far)
+        });
+        let (machine, (uplink, stand_in)) = (machine?, far?);
         let config = HostConfig {
             data_directory: gateway,
             broker: Some(stand_in::loopback()),
@@ -122,4 +112,32 @@ impl Site {
             stand_in.shut_down().await;
         }
     }
+}
+
+/// Makes the site's authority, and lets `device` in with the topics it needs.
+fn register(gateway: &Path, device: Device) -> Result<Credentials, ClientError> {
+    let authority = client::authority(gateway, "Selvedge demo site")?;
+    let name = device.name();
+    let party = name.parse().expect("devices have names of parties");
+    let telemetry = format!("telemetry/plant/{name}");
+    let commands = format!("command/plant/{name}/+");
+    let topics: [&[&str]; 2] = [&[&telemetry, REPLIES], &[&commands]];
+    client::register(gateway, &authority, &party, topics)
+}
+
+/// The uplink to `account`, or to a stand-in that begins to serve.
+fn far_end(
+    folder: &Folder,
+    account: Option<&Account>,
+) -> Result<(UplinkConfig, Option<StandIn>), SiteError> {
+    if let Some(account) = account {
+        return Ok((account.uplink(folder)?, None));
+    }
+    let client = CLIENT_ID.parse().expect("this is a name of a party");
+    let below = format!("{PREFIX}#");
+    let topics: [&[&str]; 2] = [&[&below], &[]];
+    let (stand_in, shown) = StandIn::start(&folder.cloud(), &client, topics)?;
+    let endpoint = stand_in.address().to_string();
+    let uplink = uplink::to_stand_in(endpoint, &shown, folder)?;
+    Ok((uplink, Some(stand_in)))
 }
