@@ -8,7 +8,7 @@ use crate::retention::RetentionStatus;
 /// A counter of the broker: its name there and here, and what it is.
 type OfBroker = (&'static str, &'static str, &'static str);
 
-const OF_BROKER: [OfBroker; 15] = [
+const OF_BROKER: [OfBroker; 16] = [
     (
         "accepted_total",
         "accepted_connections_total",
@@ -63,6 +63,11 @@ const OF_BROKER: [OfBroker; 15] = [
         "not_granted_total",
         "not_granted_messages_total",
         "Messages of devices that they may not publish",
+    ),
+    (
+        "unhandled_total",
+        "unhandled_messages_total",
+        "Messages of devices that were not handled in time",
     ),
     (
         "unsent_total",
