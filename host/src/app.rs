@@ -6,6 +6,7 @@
 mod authorizer;
 pub(crate) mod cloud;
 mod mqtt;
+mod store;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -250,7 +251,7 @@ impl App {
     pub async fn resume(&self) -> Result<(), JournalError> {
         self.mqtt.start_first(&self.supervisor);
         self.deployments.resume().await?;
-        self.watch_trust();
+        self.watch();
         self.mqtt.start_last(&self.supervisor);
         Ok(())
     }
@@ -259,7 +260,7 @@ impl App {
     pub async fn begin_afresh(&self) -> Result<(), JournalError> {
         self.mqtt.start_first(&self.supervisor);
         self.deployments.begin_afresh().await?;
-        self.watch_trust();
+        self.watch();
         self.mqtt.start_last(&self.supervisor);
         Ok(())
     }
@@ -277,10 +278,13 @@ impl App {
         }
     }
 
-    fn watch_trust(&self) {
-        if let Some(refresh) = self.refresh
-            && self.watching.set(()).is_ok()
-        {
+    /// Begins to look after what changes or fails by itself, once.
+    fn watch(&self) {
+        if self.watching.set(()).is_err() {
+            return;
+        }
+        self.supervisor.start(store::watch(&self.storage));
+        if let Some(refresh) = self.refresh {
             let unit = watch_trust(&self.deployments, refresh);
             self.supervisor.start(unit);
         }

@@ -12,11 +12,12 @@ mod log;
 
 use std::collections::HashMap;
 use std::fs::Permissions;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
 pub use bucket::{Bucket, BucketError, KEY_BYTES_MAX};
@@ -31,6 +32,10 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of logs that are kept in memory until they are written out: most entries
 /// go before.
 const LOGS_MEMORY_BYTES_MAX: u64 = 8 << 20;
+
+/// What is written to find out whether the disk takes anything.
+const TRIAL_FILE: &str = "trial";
+const TRIAL_BYTES: usize = 256 << 10;
 
 /// What is used of each bucket that somebody has open.
 type InUse = Mutex<HashMap<String, Weak<Mutex<u64>>>>;
@@ -169,6 +174,24 @@ impl Storage {
     /// What it takes on the disk, if that can be told.
     pub fn disk_bytes(&self) -> Option<u64> {
         self.database.disk_space().ok()
+    }
+
+    /// Whether nothing is written any more until the store is opened anew: so it is
+    /// after any write that failed. May wait for a write of somebody else.
+    pub fn is_lost(&self) -> bool {
+        self.database.persist(PersistMode::Buffer).is_err()
+    }
+
+    /// Whether the disk takes as much as a store needs to go on: writes a file beside
+    /// it, and removes it.
+    pub fn try_disk(&self) -> std::io::Result<()> {
+        let path = self.directory.join(TRIAL_FILE);
+        let mut file = fs_err::File::create(&path)?;
+        let written = file.write_all(&[0; TRIAL_BYTES]);
+        let written = written.and_then(|()| file.sync_all());
+        drop(file);
+        fs_err::remove_file(path)?;
+        written
     }
 
     /// This device's own secret, made on first use.

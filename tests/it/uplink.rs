@@ -2,6 +2,7 @@
 
 mod far_end;
 mod flow;
+mod full;
 mod gateways;
 mod hostile;
 mod kills;

@@ -4,7 +4,9 @@
 //! It is killed by its id when dropped; its folder, with its data and its log,
 //! outlasts [`kill`](Gateway::kill) and [`start_again`](Gateway::start_again).
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::certificates::{self, Authority, Pair};
+use super::small_disk::SmallDisk;
 use super::target::Target;
 use crate::process::{DEADLINE, selvedge, text};
 
@@ -46,6 +49,8 @@ pub(crate) struct Gateway {
     /// Where it listens without, if it does.
     pub(crate) plain: Option<SocketAddr>,
     folder: TempDir,
+    /// The process whose mounts it sees, if those are not the test's.
+    mounts: Option<u32>,
     /// Bytes of the log that earlier runs wrote.
     log_begin: usize,
 }
@@ -71,6 +76,7 @@ impl Gateway {
             address: ([127, 0, 0, 1], 0).into(),
             plain: None,
             folder: tempfile::tempdir().unwrap(),
+            mounts: None,
             log_begin: 0,
         };
         gateway.serve_as(&gateway.authority.issue("gateway"));
@@ -119,6 +125,11 @@ impl Gateway {
         fs_err::write(self.path("gateway.pem"), &pair.certificate).unwrap();
     }
 
+    /// From now on its data directory is on `disk`, with what is in it.
+    pub(crate) fn live_on(&mut self, disk: &SmallDisk) {
+        self.mounts = Some(disk.holder());
+    }
+
     /// `selvedge run` of this gateway.
     pub(crate) fn command(&self) -> Command {
         let host = self.path("host.toml");
@@ -127,6 +138,14 @@ impl Gateway {
             None => vec!["run"],
         };
         arguments.extend(["--host-config", text(&host)]);
+        if let Some(mounts) = self.mounts {
+            let mut command = Command::new("nsenter");
+            command.args(["--target", &mounts.to_string()]);
+            command.args(["--user", "--preserve-credentials", "--mount", "--"]);
+            command.arg(env!("CARGO_BIN_EXE_selvedge"));
+            command.args(arguments).env_remove("SELVEDGE_LOG");
+            return command;
+        }
         let Some(max) = self.setup.open_files_max else {
             return selvedge(&arguments);
         };
@@ -143,6 +162,30 @@ impl Gateway {
         let mut command = selvedge(arguments);
         command.args(["--socket", text(&socket)]);
         command
+    }
+
+    /// What the management API answers to a GET.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let attempt = || -> std::io::Result<String> {
+            let mut stream = UnixStream::connect(self.path("api.sock"))?;
+            write!(stream, "GET {path} HTTP/1.0\r\nhost: selvedge\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = attempt().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{answer}");
+        body.to_owned()
+    }
+
+    /// Waits until it ends by itself; how.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let ended = timeout(DEADLINE, child.wait()).await;
+        let log = || self.log();
+        let ended = ended.unwrap_or_else(|_| panic!("it does not end:\n{}", log()));
+        ended.unwrap().code()
     }
 
     /// Starts it, after a kill at the same address, and waits until it serves.
@@ -170,11 +213,10 @@ impl Gateway {
 
     /// Waits until it serves.
     pub(crate) async fn listening(&mut self) {
-        let ready = if self.setup.broker.contains("plain") {
-            2
-        } else {
-            1
-        };
+        // An uplink may be plain, too.
+        let own = self.setup.broker.split("[uplinks").next();
+        let is_plain = own.is_some_and(|own| own.contains("plain"));
+        let ready = if is_plain { 2 } else { 1 };
         let lines = self
             .logged(ready, |line| line["message"] == "broker listening")
             .await;
