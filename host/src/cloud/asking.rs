@@ -56,7 +56,7 @@ impl Tokens {
 
 /// Zero if the system has no randomness to give; then tokens are merely unique
 /// within the process.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
 

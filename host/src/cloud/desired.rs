@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::asking::random;
 use super::jobs::record::Outcome;
 use super::jobs::wire::Status;
 use super::order::{Deploy, Order, OrderError};
@@ -26,6 +27,10 @@ const SHORT_CHARS: usize = 19;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Tried {
     key: String,
+    /// Tells this try from an earlier one of the same: what is made in its name is
+    /// looked for by it.
+    #[serde(default)]
+    try_id: String,
     /// What is being tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     order: Option<Order>,
@@ -102,6 +107,7 @@ impl Desired {
         };
         let tried = Tried {
             key,
+            try_id: format!("{:016x}", random()),
             order,
             outcome,
         };
@@ -146,7 +152,7 @@ impl Desired {
 
     fn task(&self, tried: &Tried, again: bool) -> Option<Task> {
         let short: String = tried.key.chars().take(SHORT_CHARS).collect();
-        let by = format!("cloud shadow {short}");
+        let by = format!("cloud shadow {short} {}", tried.try_id);
         let order = tried.order.clone()?;
         Some(Task { by, order, again })
     }
@@ -240,6 +246,23 @@ mod tests {
             desired.is(Some(one)).unwrap().is_some(),
             "it is desired anew"
         );
+    }
+
+    #[test]
+    fn what_is_desired_again_after_another_is_another_try_and_the_same_one_after_a_crash() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Storage::open(directory.path()).unwrap();
+        let mut desired = Desired::open(&storage, true).unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for text in ["a = 1", "a = 2", "a = 1"] {
+            let task = desired.is(Some(json!({"document": text}))).unwrap();
+            let task = task.unwrap();
+            let again = Desired::open(&storage, true).unwrap().unfinished();
+            assert_eq!(again.unwrap().by, task.by);
+            // By its name the first deployment of a document would pass for the last.
+            assert!(names.insert(task.by), "{text}");
+            desired.ended(Outcome::failed("x", "because")).unwrap();
+        }
     }
 
     #[test]
