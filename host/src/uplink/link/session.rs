@@ -7,6 +7,8 @@
 mod packets;
 mod sending;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
@@ -46,6 +48,9 @@ const PACKET_BYTES_MAX: u32 = 1 << 20;
 const READ_BYTES: usize = 16 << 10;
 /// Bytes that wait to be written before more is encoded.
 const WRITE_BYTES: usize = 64 << 10;
+/// Bytes that may wait to be written: beyond what is encoded at once, these are
+/// acknowledgements, which a target that reads none of them has no right to.
+const OUTPUT_BYTES_MAX: usize = 2 << 20;
 /// User properties of one message of the target.
 const USER_PROPERTIES_MAX: usize = 64;
 /// Questions unanswered at once.
@@ -210,13 +215,16 @@ impl<'a> Session<'a> {
         loop {
             self.settle()?;
             let wake = self.fill()?;
+            if self.output.len() > OUTPUT_BYTES_MAX {
+                return Err(LinkError::Protocol("it goes on sending and reads nothing"));
+            }
             self.read_ahead();
             self.remove_gone();
             let now = Instant::now();
             let due = self.due(now)?;
             let wake = wake.map_or(due, |wake| wake.min(due));
             let writes = !self.output.is_empty() || self.unflushed;
-            let may_ask = self.asks.len() < ASKS_MAX;
+            let may_ask = self.asks.len() < ASKS_MAX && self.output.len() < WRITE_BYTES;
             tokio::select! {
                 read = read(&mut self.reader, &mut self.input) => {
                     read?;

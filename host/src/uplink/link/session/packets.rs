@@ -39,6 +39,7 @@ impl Session<'_> {
                     };
                     self.shared.counters.dropped("invalid-from-target", 1);
                     if let Some(id) = packet_id {
+                        self.check_room()?;
                         self.unsettled.push_back((id, done(), reason));
                     }
                 }
@@ -134,8 +135,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Notes what is to be acknowledged when it is done with.
-    fn expect(&mut self, id: PacketId, at_once: bool) -> Result<Option<Arc<Ticket>>, LinkError> {
+    /// Fails if the target has as many messages unacknowledged as it may.
+    fn check_room(&self) -> Result<(), LinkError> {
         let max = match self.version {
             Version::V5 => usize::from(UNSETTLED_MAX),
             Version::V311 => UNSETTLED_V311_MAX,
@@ -145,6 +146,12 @@ impl Session<'_> {
                 "more unacknowledged messages than it may have",
             ));
         }
+        Ok(())
+    }
+
+    /// Notes what is to be acknowledged when it is done with.
+    fn expect(&mut self, id: PacketId, at_once: bool) -> Result<Option<Arc<Ticket>>, LinkError> {
+        self.check_room()?;
         if at_once {
             self.unsettled.push_back((id, done(), Reason::SUCCESS));
             return Ok(None);

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::time::Instant;
+
+use super::{Flight, Hand, LinkError, Opened, Pace, Session};
+use crate::bus::{Bus, BusLimits};
+use crate::storage::Storage;
+use crate::uplink::Uplink;
+use crate::uplink::config::UplinkConfig;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How the connection ends to a target that says what `say` writes and reads nothing.
+async fn ended<F>(more: &str, pipe_bytes: usize, say: impl FnOnce(DuplexStream) -> F) -> LinkError
+where
+    F: Future<Output = ()>,
+{
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::open(directory.path()).unwrap();
+    let bus = Bus::new(BusLimits::default());
+    let text = format!("endpoint = \"127.0.0.1:1\"\nplain = true\n{more}");
+    let config: UplinkConfig = toml::from_str(&text).unwrap();
+    let name = "far".parse().unwrap();
+    let uplink = Uplink::build(&name, &config, &bus, &storage, &Arc::default()).unwrap();
+    let shared = &uplink.0;
+    let (near, far) = tokio::io::duplex(pipe_bytes);
+    let (hand, incoming) = Hand::new();
+    let (_asks, mut asked) = tokio::sync::mpsc::channel(1);
+    let (mut flight, mut pace) = (Flight::new(), Pace::new(&shared.limits));
+    let opened = Opened {
+        shared,
+        flight: &mut flight,
+        pace: &mut pace,
+        hand,
+    };
+    let work = async {
+        let mut session = Session::open(Box::new(near), opened).await.unwrap();
+        tokio::select! {
+            ended = session.run(&mut asked) => ended.unwrap_err(),
+            () = incoming.deliver(shared) => LinkError::Stopped,
+        }
+    };
+    let (error, ()) = tokio::join!(work, say(far));
+    error
+}
+
+async fn flood(mut far: DuplexStream, greeting: &[u8], publish: &[u8], count: usize) {
+    // The CONNECT, and nothing after it.
+    assert!(far.read(&mut [0; 256]).await.unwrap() > 0);
+    far.write_all(greeting).await.unwrap();
+    let start = Instant::now();
+    for _ in 0..count {
+        // It fails when we have hung up.
+        if far.write_all(publish).await.is_err() || start.elapsed() > DEADLINE {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_reads_nothing_does_not_fill_the_memory_with_acknowledgements() {
+    let publish = [0x32, 5, 0, 1, b'a', 0, 1].repeat(64);
+    let say = |far| async move { flood(far, &[0x20, 2, 0, 0], &publish, 16_384).await };
+    let error = ended("protocol = \"3.1.1\"", 512, say).await;
+    assert!(matches!(error, LinkError::Protocol(_)), "{error:?}");
+}
