@@ -212,6 +212,8 @@ impl<'a> Session<'a> {
     pub(super) async fn run(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Result<(), LinkError> {
         self.flight.news();
         self.resume_subscriptions().await?;
+        // What came together with the answer to the greeting.
+        self.take_all()?;
         loop {
             self.settle()?;
             let wake = self.fill()?;
@@ -228,9 +230,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 read = read(&mut self.reader, &mut self.input) => {
                     read?;
-                    while let Some(packet) = self.decode()? {
-                        self.take(packet)?;
-                    }
+                    self.take_all()?;
                 }
                 written = write(&mut self.writer, &mut self.output, &mut self.unflushed), if writes => {
                     written?;

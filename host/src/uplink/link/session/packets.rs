@@ -48,7 +48,15 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn take(&mut self, packet: Packet) -> Result<(), LinkError> {
+    /// Takes every packet that has arrived.
+    pub(super) fn take_all(&mut self) -> Result<(), LinkError> {
+        while let Some(packet) = self.decode()? {
+            self.take(packet)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, packet: Packet) -> Result<(), LinkError> {
         match packet {
             Packet::Publish(publish) => self.came(publish),
             Packet::PubAck(ack) => {

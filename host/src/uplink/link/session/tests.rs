@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Flight, Hand, LinkError, Opened, Pace, Session};
 use crate::bus::{Bus, BusLimits};
@@ -65,4 +65,27 @@ async fn a_target_that_reads_nothing_does_not_fill_the_memory_with_acknowledgeme
     let say = |far| async move { flood(far, &[0x20, 2, 0, 0], &publish, 16_384).await };
     let error = ended("protocol = \"3.1.1\"", 512, say).await;
     assert!(matches!(error, LinkError::Protocol(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn messages_that_cannot_be_handed_on_count_as_unacknowledged_too() {
+    let publish = [0x32, 8, 0, 2, b'a', b'+', 0, 1, 0, b'x'].repeat(200);
+    let say = |far| async move { flood(far, &[0x20, 3, 0, 0, 0], &publish, 1).await };
+    let error = ended("", 1 << 16, say).await;
+    assert!(matches!(error, LinkError::Protocol(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_comes_together_with_the_greeting_is_taken_at_once() {
+    let said = [0x20, 3, 0, 0, 0, 0x32, 6, 0, 1, b'a', 0, 7, 0];
+    let say = |mut far: DuplexStream| async move {
+        assert!(far.read(&mut [0; 256]).await.unwrap() > 0);
+        far.write_all(&said).await.unwrap();
+        let mut heard = [0; 4];
+        let answer = timeout(DEADLINE, far.read_exact(&mut heard)).await;
+        answer.expect("it is acknowledged").unwrap();
+        assert_eq!(heard, [0x40, 2, 0, 7]);
+    };
+    let error = ended("", 1 << 16, say).await;
+    assert!(matches!(error, LinkError::Closed), "{error:?}");
 }
