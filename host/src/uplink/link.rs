@@ -35,6 +35,9 @@ use crate::supervisor::{UnitContext, UnitResult};
 /// How long a connection that is ended by us may take to say so.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+/// Bytes of what is told of a failure.
+const TOLD_BYTES_MAX: usize = 500;
+
 /// How fast the target takes messages, over all connections.
 #[derive(Debug)]
 struct Pace {
@@ -102,6 +105,14 @@ pub(super) async fn run(shared: Arc<Shared>, context: UnitContext) -> UnitResult
     disconnected(&shared);
     shared.counters.enter(LinkState::Stopped);
     Ok(())
+}
+
+/// What is told of a failure; much of it may be what the other side said, such as
+/// all names in its certificate.
+fn told(failure: &LinkError) -> String {
+    let mut text = ErrorChain(failure).to_string();
+    text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
+    text
 }
 
 fn disconnected(shared: &Shared) {
@@ -193,7 +204,7 @@ impl Link {
 
     /// Tells what went wrong; how long to wait.
     fn failed(&mut self, shared: &Shared, failure: &LinkError) -> Duration {
-        let text = ErrorChain(failure).to_string();
+        let text = told(failure);
         let (uplink, code) = (&shared.name, failure.code());
         shared.counters.failed(code, text.clone());
         if failure.is_taken_over() {
@@ -207,5 +218,20 @@ impl Link {
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         warn!(%uplink, error = text, code, delay_ms, "uplink not connected");
         delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{LinkError, TOLD_BYTES_MAX, told};
+
+    #[test]
+    fn little_is_told_of_what_the_target_says_at_length() {
+        let names = io::Error::other("ü.example, ".repeat(5_000));
+        let text = told(&LinkError::Tls(names));
+        assert!(text.starts_with("cannot speak TLS with the target: ü.example"));
+        assert!(text.len() <= TOLD_BYTES_MAX);
     }
 }
