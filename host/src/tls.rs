@@ -11,7 +11,7 @@ mod identity;
 mod reload;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::error::Error;
 

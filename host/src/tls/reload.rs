@@ -15,20 +15,32 @@ use crate::error_chain::ErrorChain;
 #[derive(Debug)]
 pub struct Server {
     settings: ServerSettings,
-    /// When the files were changed that were looked at last.
-    seen: Mutex<[Stamp; 4]>,
+    seen: Mutex<Seen>,
     terms: ArcSwap<Terms>,
+}
+
+/// What was found when the files were looked at last.
+#[derive(Debug)]
+struct Seen {
+    /// When they were changed.
+    stamps: [Stamp; 4],
+    /// They could not be read. That may pass without any of them changing: what is
+    /// revoked in them must not wait for that.
+    unread: bool,
 }
 
 impl Server {
     /// Reads the files.
     pub fn open(settings: ServerSettings) -> Result<Self, TlsError> {
         // Before they are read: what changes meanwhile is read again.
-        let seen = settings.stamps();
+        let stamps = settings.stamps();
         let terms = settings.terms()?;
         Ok(Self {
             settings,
-            seen: Mutex::new(seen),
+            seen: Mutex::new(Seen {
+                stamps,
+                unread: false,
+            }),
             terms: ArcSwap::from_pointee(terms),
         })
     }
@@ -42,17 +54,24 @@ impl Server {
     /// other terms now. What cannot be used changes nothing. Blocks.
     pub fn look(&self) -> bool {
         let mut seen = self.seen.lock();
-        let now = self.settings.stamps();
-        if now == *seen {
+        let stamps = self.settings.stamps();
+        let changed = stamps != seen.stamps;
+        if !changed && !seen.unread {
             return false;
         }
-        *seen = now;
-        match self.settings.terms() {
+        let terms = self.settings.terms();
+        *seen = Seen {
+            stamps,
+            unread: matches!(terms, Err(TlsError::Read(_))),
+        };
+        match terms {
             Ok(terms) => {
                 self.terms.store(Arc::new(terms));
                 info!("certificates read again");
                 true
             }
+            // Said once.
+            Err(_) if !changed => false,
             Err(error) => {
                 let (code, error) = (error.code(), ErrorChain(&error).to_string());
                 warn!(

@@ -8,6 +8,35 @@ use rcgen::{
 
 use super::{Clients, Fingerprint, Identity, Server, ServerSettings, TlsError, is_cipher_suite};
 
+/// Files that a process of [`alone_with_few_files`] may open.
+const FEW: usize = 128;
+
+/// Whether this is the process in which `test` runs alone and may open few files;
+/// if not, it has run there.
+pub(crate) fn alone_with_few_files(test: &str) -> bool {
+    const ALONE: &str = "SELVEDGE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut shell = std::process::Command::new("sh");
+    shell.args([
+        "-c",
+        &format!("ulimit -n {FEW} && exec \"$0\" --exact {test}"),
+    ]);
+    let ran = shell.arg(std::env::current_exe().unwrap()).env(ALONE, "1");
+    assert!(ran.status().unwrap().success());
+    false
+}
+
+/// All files that may be opened, but for `left`.
+pub(crate) fn open_files(left: usize) -> Vec<fs_err::File> {
+    let files = (0..FEW).map_while(|_| fs_err::File::open("/dev/null").ok());
+    let mut files: Vec<_> = files.collect();
+    assert!(files.len() < FEW);
+    files.truncate(files.len() - left);
+    files
+}
+
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Authority {
@@ -120,6 +149,28 @@ fn a_certificate_counts_until_a_list_that_is_read_later_names_it() {
     assert!(server.look());
     assert!(server.terms().accept(&chain).is_err());
     assert!(server.terms().accept(&[]).is_err());
+}
+
+#[test]
+fn a_list_that_could_not_be_read_for_want_of_files_is_read_when_there_are_some() {
+    let own = "a_list_that_could_not_be_read_for_want_of_files_is_read_when_there_are_some";
+    if !alone_with_few_files(&format!("tls::tests::{own}")) {
+        return;
+    }
+    let (folder, site) = (tempfile::tempdir().unwrap(), authority("site"));
+    let settings = settings(folder.path(), &site);
+    let crl = settings.crl.clone().unwrap();
+    let server = Server::open(settings).unwrap();
+    let (certificate, _) = issue(&site, "pump", Vec::new());
+    let chain = [certificate.der().clone()];
+    fs_err::write(&crl, list(&site, &[0x00ab_cdef])).unwrap();
+    let files = open_files(0);
+    assert!(!server.look());
+    server.terms().accept(&chain).unwrap();
+    drop(files);
+    assert!(server.look());
+    assert!(server.terms().accept(&chain).is_err());
+    assert!(!server.look());
 }
 
 #[test]
