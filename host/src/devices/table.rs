@@ -42,6 +42,9 @@ struct Entry {
     file: Arc<DeviceFile>,
     registered: Arc<Registered>,
     fault: Option<Fault>,
+    /// The fault is that it could not be looked at or read, which may pass without a
+    /// change: the stamp is that of the file as it was before.
+    unread: bool,
 }
 
 /// What changes when a file does.
@@ -180,10 +183,22 @@ impl Entry {
             reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
             Fault::new(path, error.code(), reason)
         };
-        let stamp = Stamp::of(path).map_err(|error| fault(error.into()))?;
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let stamp = match (Stamp::of(path), old) {
+            (Ok(stamp), _) => stamp,
+            (Err(error), Some(old)) if !gone(&error) => {
+                return Ok(Self {
+                    fault: Some(fault(error.into())),
+                    unread: true,
+                    ..old.clone()
+                });
+            }
+            (Err(error), _) => return Err(fault(error.into())),
+        };
         let same = old.filter(|old| old.stamp == stamp);
         if let Some(same) = same
             && same.fault.is_some()
+            && !same.unread
         {
             return Ok(same.clone());
         }
@@ -201,9 +216,14 @@ impl Entry {
                 registered: Arc::new(Registered::new(device, &file)),
                 file,
                 fault: None,
+                unread: false,
             }),
             (Err(error), Some(old)) => Ok(Self {
-                stamp,
+                stamp: match error {
+                    FileError::Io(_) => old.stamp,
+                    _ => stamp,
+                },
+                unread: matches!(error, FileError::Io(_)),
                 fault: Some(fault(error)),
                 ..old.clone()
             }),

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::{ClassConfig, DeviceFile, Devices, Quota, Retiring, Revoked, Rules, Standing};
 use crate::names::{PartyName, TopicFilter};
 use crate::supervisor::Supervisor;
+use crate::tls::tests::{alone_with_few_files, open_files};
 use crate::tls::{Fingerprint, Identity};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -223,6 +224,52 @@ fn a_file_that_cannot_be_used_leaves_the_device_as_it_was_and_is_named() {
     assert!(changes.has_changed().unwrap());
     let codes: Vec<_> = devices.faults().iter().map(|fault| fault.code).collect();
     assert_eq!(codes, ["device-name-invalid", "device-file-unreadable"]);
+}
+
+#[test]
+fn a_revocation_that_could_not_be_read_for_want_of_files_counts_when_there_are_some() {
+    let own = "a_revocation_that_could_not_be_read_for_want_of_files_counts_when_there_are_some";
+    if !alone_with_few_files(&format!("devices::tests::{own}")) {
+        return;
+    }
+    let site = Site::new(&[("oven", ""), ("press", "")]);
+    let devices = site.open();
+    site.write("oven", "disabled = true");
+    // Enough for looking into the folder, not for a file in it.
+    let files = open_files(1);
+    devices.reload().unwrap();
+    devices.find(&name("oven")).unwrap();
+    assert_eq!(devices.faults()[0].code, "device-file-unreadable");
+    drop(files);
+    devices.reload().unwrap();
+    assert_eq!(
+        devices.find(&name("oven")).unwrap_err().code(),
+        "device-disabled"
+    );
+    assert!(devices.faults().is_empty());
+}
+
+#[test]
+fn a_folder_in_place_of_a_file_leaves_the_device_as_it_was() {
+    let site = Site::new(&[("oven", "")]);
+    let devices = site.open();
+    let path = site.path().join("devices/oven.toml");
+    let aside = site.path().join("aside");
+    fs_err::rename(&path, &aside).unwrap();
+    fs_err::create_dir(&path).unwrap();
+    devices.reload().unwrap();
+    devices.find(&name("oven")).unwrap();
+    assert_eq!(devices.faults().len(), 1);
+    fs_err::remove_dir(&path).unwrap();
+    fs_err::rename(&aside, &path).unwrap();
+    devices.reload().unwrap();
+    assert!(devices.faults().is_empty());
+    fs_err::remove_file(&path).unwrap();
+    devices.reload().unwrap();
+    assert_eq!(
+        devices.find(&name("oven")).unwrap_err().code(),
+        "unknown-device"
+    );
 }
 
 #[test]
