@@ -209,6 +209,10 @@ impl Jobs {
             }),
             ("VersionMismatch" | "InvalidStateTransition" | TERMINAL, Some(state)) => {
                 self.stands(&state);
+                if of_end && !state.status.is_final() {
+                    // It is told again, each time by way of the disk: not at once.
+                    self.pause.fail(now);
+                }
             }
             (TERMINAL, None) if of_describe => self.is_over(),
             ("VersionMismatch", None) => self.check(),

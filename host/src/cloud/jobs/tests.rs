@@ -232,6 +232,23 @@ fn an_end_that_the_cloud_does_not_confirm_is_asked_about_and_told_again() {
 }
 
 #[test]
+fn an_end_that_the_cloud_refuses_again_and_again_is_not_told_as_fast_as_it_refuses() {
+    let now = Instant::now();
+    let mut jobs = jobs(now);
+    start(&mut jobs, now, &json!({"operation": "x"}));
+    let sent = jobs.poll(now).unwrap();
+    jobs.queued(now);
+    let token = body(&sent)["clientToken"].clone();
+    let state = json!({"status": "IN_PROGRESS", "versionNumber": 9});
+    let said = json!({"code": "VersionMismatch", "clientToken": token, "executionState": state});
+    say(&mut jobs, &not_updated(), &said, now);
+    assert_eq!(jobs.poll(now), None);
+    let later = jobs.due(now).unwrap();
+    assert!(later >= now + Duration::from_secs(1));
+    assert!(jobs.poll(later).unwrap().durable);
+}
+
+#[test]
 fn what_is_cancelled_is_undone_and_what_timed_out_is_left_to_end() {
     for (status, undone) in [("CANCELED", true), ("REMOVED", true), ("TIMED_OUT", false)] {
         let now = Instant::now();
