@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 
 use crate::cloud::name::ThingName;
 
-/// Bytes of a file that is read back.
-const BYTES_MAX: u64 = 256 << 10;
+/// Bytes of a file that is read back: whatever an answer of the cloud becomes when
+/// it is written again, numbers in full.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// Where things are kept.
 #[derive(Clone, Debug)]
@@ -105,7 +106,7 @@ impl Files {
     /// Puts what was got into its places.
     pub fn install(&self, key: &str, certificate: &str, thing: &Thing) -> io::Result<()> {
         write(&self.key, key.as_bytes())?;
-        write(&self.beside("thing"), &serde_json::to_vec_pretty(thing)?)?;
+        write(&self.beside("thing"), &serde_json::to_vec(thing)?)?;
         write(&self.certificate, certificate.as_bytes())?;
         remove(&self.beside("pending"))
     }

@@ -223,3 +223,19 @@ async fn who_is_busy_or_silent_is_asked_again_and_not_for_ever() {
         .unwrap_err();
     assert_eq!(error.code(), "claim-away");
 }
+
+#[test]
+fn whatever_configuration_the_cloud_gives_a_thing_it_is_the_thing_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    // As much as an answer may have, of what grows most when it is written again.
+    let numbers = vec!["1e15"; 25_000].join(",");
+    let configuration = serde_json::from_str(&format!("{{\"a\":[{numbers}]}}")).unwrap();
+    let thing = Thing {
+        thing: "gw".parse().unwrap(),
+        certificate: "id".to_owned(),
+        configuration,
+    };
+    files.install("key", "certificate", &thing).unwrap();
+    assert_eq!(files.thing().unwrap(), Some(thing));
+}
