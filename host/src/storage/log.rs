@@ -33,8 +33,10 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 1 << 20;
 /// What an entry takes on the disk beside its own bytes.
 const ENTRY_BYTES: u64 = 64;
 
-/// Entries removed in one step when many are.
+/// Entries removed in one step when many are, and about how many bytes of them are
+/// read for that.
 const REMOVED_AT_ONCE: usize = 1_024;
+const REMOVED_BYTES: usize = 4 << 20;
 
 /// What keys begin with: an entry's, and that of a log's next number.
 const ENTRY: &[u8] = b"e\0";
@@ -284,7 +286,7 @@ impl Log {
     pub fn drop_oldest(&self, lane: Lane, bytes: u64) -> Result<u64, LogError> {
         let (mut freed, mut count) = (0, 0);
         while freed < bytes {
-            let oldest = self.read(lane, None, REMOVED_AT_ONCE, usize::MAX)?;
+            let oldest = self.read(lane, None, REMOVED_AT_ONCE, REMOVED_BYTES)?;
             let mut going = Vec::new();
             for (number, entry) in &oldest {
                 if freed >= bytes {
