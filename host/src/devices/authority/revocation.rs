@@ -14,9 +14,11 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::certificate::{hex, moment};
 use super::records::Record;
-use super::{Authority, AuthorityError, FILE_BYTES_MAX, Held};
+use super::{Authority, AuthorityError, Held};
 use crate::devices::disk::{self, PUBLIC};
 
+/// Bytes of a list, with every record on it.
+const LIST_BYTES_MAX: u64 = 16 << 20;
 /// How long a list is good for.
 const LIFE: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// A list that ends sooner is signed again.
@@ -37,14 +39,16 @@ impl Authority {
             return Ok(true);
         };
         let records = self.records()?;
-        let revoked = records.iter().filter(|record| is_revoked(record, now));
+        let revoked = records
+            .iter()
+            .filter(|record| is_revoked(record, now, Some(&list)));
         let revoked: BTreeSet<_> = revoked.map(|record| record.serial.clone()).collect();
         Ok(list.next_update.duration_since(now) < LEFT_MIN || list.serials != revoked)
     }
 
     /// The list, if there is one that can be read.
     pub(super) fn list(&self) -> Option<List> {
-        let bytes = disk::read(&self.files.crl, FILE_BYTES_MAX).ok()?;
+        let bytes = disk::read(&self.files.crl, LIST_BYTES_MAX).ok()?;
         let der = CertificateRevocationListDer::from_pem_slice(&bytes).ok()?;
         let (_, list) = CertificateRevocationList::from_der(&der).ok()?;
         let revoked = list.iter_revoked_certificates();
@@ -60,8 +64,11 @@ impl Held<'_> {
     /// Writes the list of what is revoked now.
     pub(super) fn sign_list(&self, now: Timestamp) -> Result<(), AuthorityError> {
         let records = self.authority.records()?;
-        let revoked = records.iter().filter(|record| is_revoked(record, now));
-        let number = self.authority.list().map_or(0, |list| {
+        let last = self.authority.list();
+        let revoked = records
+            .iter()
+            .filter(|record| is_revoked(record, now, last.as_ref()));
+        let number = last.as_ref().map_or(0, |list| {
             let last = list.number.iter().rev().take(8).rev();
             last.fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
         });
@@ -83,9 +90,11 @@ impl Held<'_> {
     }
 }
 
-fn is_revoked(record: &Record, now: Timestamp) -> bool {
+/// What the last list says stays revoked, also if the clock was set back since.
+fn is_revoked(record: &Record, now: Timestamp, last: Option<&List>) -> bool {
+    let listed = || last.is_some_and(|last| last.serials.contains(&record.serial));
     let revoked = record.revoked.as_ref();
-    revoked.is_some_and(|revoked| revoked.at <= now)
+    revoked.is_some_and(|revoked| revoked.at <= now || listed())
 }
 
 fn entry(record: &Record) -> Result<RevokedCertParams, AuthorityError> {

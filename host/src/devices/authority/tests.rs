@@ -61,6 +61,22 @@ fn an_authority_is_made_once_and_its_keys_are_its_own() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_takes_nothing_from_the_list() {
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::create(data.path(), &new()).unwrap();
+    let device = oven();
+    let key = RequestKey::New(KeyType::default());
+    let issued = authority.issue(&request(&device, key)).unwrap();
+    let now = Timestamp::now();
+    authority
+        .revoke(&device, now, "keyCompromise", |_| true)
+        .unwrap();
+    let before = now - SignedDuration::from_hours(24 * 365);
+    authority.keep(before).unwrap();
+    assert!(authority.list().unwrap().serials.contains(&issued.serial));
+}
+
+#[test]
 fn the_gateways_certificate_has_all_its_names_and_is_renewed_in_time() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::create(data.path(), &new()).unwrap();
