@@ -83,6 +83,7 @@ impl Mqtt {
             quota: broker.quota.clone(),
         };
         let devices = Devices::open(&config.data_directory, rules)?;
+        Authority::catch_up(&config.data_directory);
         let files = AuthorityFiles::in_directory(&config.data_directory);
         let authorizer = broker.authorizer.as_ref().map(|plugin| {
             let asked = PluginAuthorizer::new(deployments.clone(), plugin.clone());

@@ -61,6 +61,8 @@ pub enum AuthorityError {
     Name(String),
     #[error("the certificate would end in a year that it cannot say")]
     Time,
+    #[error("the authority ended at {0}")]
+    Ended(Timestamp),
     #[error("there is no randomness")]
     Random(#[source] io::Error),
 }
@@ -75,6 +77,7 @@ impl AuthorityError {
             Self::File { .. } => "ca-file-invalid",
             Self::Key(_) | Self::Random(_) => "ca-key",
             Self::Certificate(_) | Self::Time => "ca-certificate",
+            Self::Ended(_) => "ca-ended",
             Self::Request(_) => "csr-invalid",
             Self::List(_) => "ca-crl",
             Self::Name(_) => "ca-name-invalid",
@@ -177,7 +180,7 @@ impl Authority {
         let (folder, files) = (&authority.folder, &authority.files);
         disk::folder(&folder.join(records::FOLDER))?;
         let lock = authority.lock()?;
-        if files.ca.exists() || authority.key_file().exists() {
+        if files.ca.exists() || authority.key_file().exists() && !authority.is_unfinished()? {
             return Err(AuthorityError::Exists(folder.clone()));
         }
         machine::check(&new.server_names)?;
@@ -188,7 +191,7 @@ impl Authority {
                 (certificate.clone(), certificate, key)
             }
         };
-        disk::create(&authority.key_file(), key.as_bytes(), PRIVATE)?;
+        disk::replace(&authority.key_file(), key.as_bytes(), PRIVATE)?;
         disk::replace(&files.chain, chain.as_bytes(), PUBLIC)?;
         // Last: with it, the authority is there.
         disk::create(&files.ca, ca.as_bytes(), PUBLIC)?;
@@ -288,9 +291,14 @@ impl Authority {
     }
 
     /// Does what is due: a new list of what is revoked, a new certificate for the
-    /// gateway. Whether there was anything.
+    /// gateway. Whether there was anything. Of an authority that has ended nothing
+    /// is.
     pub fn keep(&self, now: Timestamp) -> Result<bool, AuthorityError> {
         let mut did = false;
+        let end = self.not_after()?;
+        if end <= now {
+            return Err(AuthorityError::Ended(end));
+        }
         if self.list_is_due(now)? {
             self.hold()?.sign_list(now)?;
             did = true;
@@ -308,13 +316,22 @@ impl Authority {
             return Ok(true);
         }
         let certificate = first_certificate(path)?;
-        let left = certificate::not_after(path, &certificate)?.duration_since(now);
+        let end = certificate::not_after(path, &certificate)?;
         let due = SignedDuration::from_hours(24 * i64::from(SERVER_DAYS) / 3);
+        // Another one would end no later than what vouches for it either.
+        let ends = end.duration_since(now) < due && end < self.not_after()?;
         let names = machine::names(&self.folder)?;
         let missing = names
             .iter()
             .any(|name| !certificate::names(&certificate, name));
-        Ok(left < due || missing)
+        Ok(ends || missing)
+    }
+
+    /// Whether the key that is there without its certificate was left by a creation
+    /// that did not come to its end: then it has signed nothing.
+    fn is_unfinished(&self) -> Result<bool, AuthorityError> {
+        let files = [&self.files.crl, &self.files.server_certificate];
+        Ok(files.iter().all(|file| !file.exists()) && self.records()?.is_empty())
     }
 
     fn key_file(&self) -> PathBuf {

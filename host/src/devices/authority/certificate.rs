@@ -85,6 +85,9 @@ impl Held<'_> {
         // No certificate outlives what vouches for it.
         let path = &self.authority.files.ca;
         let end = not_after(path, &CertificateDer::from(self.certificate.as_slice()))?;
+        if end <= now {
+            return Err(AuthorityError::Ended(end));
+        }
         params.not_after = params.not_after.min(moment(end)?);
         let not_after = Timestamp::from_second(params.not_after.unix_timestamp());
         let not_after = not_after.map_err(|_| AuthorityError::Time)?;

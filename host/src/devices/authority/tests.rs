@@ -61,6 +61,54 @@ fn an_authority_is_made_once_and_its_keys_are_its_own() {
 }
 
 #[test]
+fn an_authority_whose_making_was_cut_short_is_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let authority = Authority::create(data, &new()).unwrap();
+    let ca = data.join("ca");
+    // As it is when the host is killed after the key.
+    for file in ["ca.crt", "server.crt", "server.key", "crl.pem"] {
+        fs_err::remove_file(ca.join(file)).unwrap();
+    }
+    let key = fs_err::read(ca.join("ca.key")).unwrap();
+    Authority::create(data, &new()).unwrap();
+    assert_ne!(fs_err::read(ca.join("ca.key")).unwrap(), key);
+    // After the certificate it is there, and what is missing is due.
+    fs_err::remove_file(ca.join("server.crt")).unwrap();
+    fs_err::remove_file(ca.join("crl.pem")).unwrap();
+    assert!(authority.keep(Timestamp::now()).unwrap());
+    assert!(ca.join("server.crt").exists() && ca.join("crl.pem").exists());
+    // One that has signed something is not lost because its certificate is.
+    fs_err::remove_file(ca.join("ca.crt")).unwrap();
+    let exists = Authority::create(data, &new()).unwrap_err();
+    assert!(matches!(exists, AuthorityError::Exists(_)));
+}
+
+#[test]
+fn near_the_end_of_an_authority_nothing_is_renewed_again_and_again() {
+    let data = tempfile::tempdir().unwrap();
+    let short = NewAuthority { days: 40, ..new() };
+    let authority = Authority::create(data.path(), &short).unwrap();
+    assert!(!authority.keep(Timestamp::now()).unwrap());
+    let after = Timestamp::now() + SignedDuration::from_hours(24 * 41);
+    let ended = authority.keep(after).unwrap_err();
+    assert_eq!(ended.code(), "ca-ended");
+}
+
+#[test]
+fn an_authority_that_has_ended_vouches_for_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::create(data.path(), &new()).unwrap();
+    let after = Timestamp::now() + SignedDuration::from_hours(24 * 3651);
+    let held = authority.hold().unwrap();
+    let device = oven();
+    let subject = super::Subject::Device(&device);
+    let key = RequestKey::New(KeyType::default());
+    let ended = held.certify(subject, key, 30, after).unwrap_err();
+    assert_eq!(ended.code(), "ca-ended");
+}
+
+#[test]
 fn a_clock_that_is_set_back_takes_nothing_from_the_list() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::create(data.path(), &new()).unwrap();

@@ -1,6 +1,6 @@
 //! What keeps the authority's files current while the host runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +28,13 @@ const POLICY: RestartPolicy = RestartPolicy {
 };
 
 impl Authority {
+    /// Does at once what is due, before the files are needed: they may lack what a
+    /// creation that was cut short did not come to, or have ended while the host did
+    /// not run. Blocks.
+    pub fn catch_up(data_directory: &Path) {
+        keep(data_directory, false);
+    }
+
     /// What keeps the authority in `data_directory` current, once there is one.
     pub fn unit(data_directory: &Path) -> Unit {
         let data_directory = data_directory.to_owned();
@@ -38,7 +45,7 @@ impl Authority {
                 for look in 0_u32.. {
                     let (data, warns) =
                         (data_directory.clone(), look % LOOKS_BETWEEN_WARNINGS == 0);
-                    spawn_blocking(move || keep(data, warns)).await?;
+                    spawn_blocking(move || keep(&data, warns)).await?;
                     tokio::select! {
                         () = context.stop.cancelled() => break,
                         () = sleep(LOOK) => {}
@@ -50,9 +57,9 @@ impl Authority {
     }
 }
 
-fn keep(data_directory: PathBuf, warns: bool) {
+fn keep(data_directory: &Path, warns: bool) {
     let now = Timestamp::now();
-    let kept = Authority::open(&data_directory).and_then(|authority| {
+    let kept = Authority::open(data_directory).and_then(|authority| {
         if authority.keep(now)? {
             info!("certificates of the site kept current");
         }
