@@ -30,6 +30,7 @@ pub(crate) struct SmallDisk {
 
 impl SmallDisk {
     /// A disk for `folder/data`; none if this user may not make namespaces.
+    #[expect(clippy::print_stdout, reason = "a test that does nothing says so")]
     pub(crate) async fn mount(folder: &Path, kib: u32) -> Option<Self> {
         let mut command = Command::new("unshare");
         command.args(["-rm", "true"]).stderr(Stdio::null());
