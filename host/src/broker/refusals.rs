@@ -1,9 +1,8 @@
-//! Tells of those who were not let in: counted by reason, and logged so that a
-//! crowd of them does not fill the log.
+//! Tells of those who come, go and were not let in: refusals counted by reason, and
+//! all logged so that a crowd of them does not fill the log.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -12,10 +11,11 @@ use tracing::warn;
 use super::admission::Refused;
 use crate::error_chain::ErrorChain;
 
-/// Lines in a row; after that one each [`LINE_EACH`].
+/// Lines in a row about refusals; after that one each second.
 const LINES_MAX: u32 = 20;
-/// How often there is room for one more line.
-const LINE_EACH: Duration = Duration::from_secs(1);
+/// Of those who come and go: a site that starts is told of as a whole.
+const VISITS_MAX: u32 = 4_000;
+const VISITS_PER_SECOND: u32 = 10;
 /// Bytes of a client id in a line.
 const SHOWN_BYTES_MAX: usize = 64;
 
@@ -23,32 +23,56 @@ const SHOWN_BYTES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// As many as there are codes.
     counts: BTreeMap<&'static str, u64>,
     lines: Lines,
+    visits: Lines,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            counts: BTreeMap::new(),
+            lines: Lines::new(LINES_MAX, 1),
+            visits: Lines::new(VISITS_MAX, VISITS_PER_SECOND),
+        }
+    }
 }
 
 /// Room for lines of the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lines {
+    max: u32,
+    per_second: u32,
     used: u32,
     since: Option<Instant>,
     left_out: u64,
 }
 
 impl Lines {
+    fn new(max: u32, per_second: u32) -> Self {
+        Self {
+            max,
+            per_second,
+            used: 0,
+            since: None,
+            left_out: 0,
+        }
+    }
+
     /// Whether there is room for a line, and how many were left out before it.
     fn take(&mut self, now: Instant) -> Option<u64> {
         let since = *self.since.get_or_insert(now);
-        let passed = now.duration_since(since).as_secs() / LINE_EACH.as_secs();
+        let passed = now.duration_since(since).as_secs();
         let passed = u32::try_from(passed).unwrap_or(u32::MAX);
         if passed > 0 {
-            self.used = self.used.saturating_sub(passed);
+            let room = passed.saturating_mul(self.per_second);
+            self.used = self.used.saturating_sub(room);
             self.since = Some(now);
         }
-        if self.used >= LINES_MAX {
+        if self.used >= self.max {
             self.left_out += 1;
             return None;
         }
@@ -88,6 +112,13 @@ impl Refusals {
         }
     }
 
+    /// Whether there is room in the log for one who came or went, and how many were
+    /// left out before it, if any were.
+    pub(super) fn visit(&self) -> Option<Option<u64>> {
+        let left_out = self.0.lock().visits.take(Instant::now())?;
+        Some((left_out > 0).then_some(left_out))
+    }
+
     /// How many there were, by reason.
     pub(super) fn list(&self) -> Vec<(&'static str, u64)> {
         let state = self.0.lock();
@@ -116,11 +147,13 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Instant, LINES_MAX, Lines};
+    use std::time::Duration;
+
+    use super::{Instant, LINES_MAX, Lines};
 
     #[test]
     fn a_crowd_is_told_of_in_few_lines_and_the_rest_is_counted() {
-        let (mut lines, start) = (Lines::default(), Instant::now());
+        let (mut lines, start) = (Lines::new(LINES_MAX, 1), Instant::now());
         for _ in 0..LINES_MAX {
             assert_eq!(lines.take(start), Some(0));
         }

@@ -250,8 +250,10 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let Claimed { session, owner, .. } = accepted.claimed;
     owner.line().set_connected(true);
-    let (device, client_id) = (&session.device.name, &*session.client_id);
-    info!(%device, client_id, address = %peer.address, "device connected");
+    if let Some(left_out) = shared.refusals.visit() {
+        let (device, client_id) = (&session.device.name, &*session.client_id);
+        info!(%device, client_id, address = %peer.address, left_out, "device connected");
+    }
     shared.counters.connected_total.add(1);
     let mut connection = Box::new(Connection {
         wire,

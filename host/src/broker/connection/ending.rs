@@ -10,7 +10,9 @@ use tracing::info;
 
 use super::wire::Wire;
 use super::{Connection, Ended};
+use crate::broker::session::Session;
 use crate::broker::session::away::Left;
+use crate::broker::shared::Peer;
 use crate::mqtt::{Disconnect, Packet, Reason, Version};
 
 /// How long the last bytes may take to go out.
@@ -32,7 +34,9 @@ where
         place,
         ..
     } = *connection;
-    log(&session.device.name, &session.client_id, &ended, &peer);
+    if let Some(left_out) = shared.refusals.visit() {
+        log(&session, &ended, &peer, left_out);
+    }
     match &ended {
         Ended::Told(Reason::SESSION_TAKEN_OVER) => shared.counters.taken_over_total.add(1),
         Ended::Fault { .. } => shared.counters.faults_total.add(1),
@@ -114,21 +118,19 @@ pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>)
     timeout(wait, last).await.ok();
 }
 
-fn log(
-    device: &crate::names::PartyName,
-    client_id: &str,
-    ended: &Ended,
-    peer: &crate::broker::shared::Peer,
-) {
+fn log(session: &Session, ended: &Ended, peer: &Peer, left_out: Option<u64>) {
+    let (device, client_id) = (&session.device.name, &*session.client_id);
     let address = peer.address;
     match ended {
-        Ended::Left { .. } => info!(%device, client_id, %address, "device disconnected"),
-        Ended::Lost => info!(%device, client_id, %address, "device lost"),
+        Ended::Left { .. } => {
+            info!(%device, client_id, %address, left_out, "device disconnected");
+        }
+        Ended::Lost => info!(%device, client_id, %address, left_out, "device lost"),
         Ended::Fault { reason, code } => {
-            info!(%device, client_id, %address, %reason, code, "device's connection ended");
+            info!(%device, client_id, %address, %reason, code, left_out, "device's connection ended");
         }
         Ended::Told(reason) => {
-            info!(%device, client_id, %address, %reason, "device's connection ended");
+            info!(%device, client_id, %address, %reason, left_out, "device's connection ended");
         }
     }
 }
