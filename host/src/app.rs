@@ -8,7 +8,7 @@ pub(crate) mod cloud;
 mod mqtt;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub enum BuildError {
     Retention(#[from] RetentionError),
     #[error("cannot tell what is deployed here")]
     Journal(#[from] JournalError),
+    #[error("uplink `{0}` has the name of a plugin that is deployed here: call it something else")]
+    UplinkIsPlugin(PartyName),
     #[error("cannot tell who the devices are")]
     Devices(#[from] DevicesError),
     #[error("cannot serve devices")]
@@ -184,6 +186,7 @@ impl App {
             },
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
+        reserve(config, &deployments, &bus)?;
         let outward = Outward {
             config,
             bus: &bus,
@@ -313,6 +316,20 @@ impl App {
         self.deployments.stop().await;
         self.supervisor.shut_down().await;
     }
+}
+
+/// Keeps the names of plugins and uplinks from devices, which may have come first.
+fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<(), BuildError> {
+    let active = deployments.active();
+    let plugins = active.iter().flat_map(|report| report.plugins.keys());
+    let mut names: BTreeSet<_> = plugins.map(PartyName::from).collect();
+    for uplink in config.uplinks.keys() {
+        if !names.insert(uplink.clone()) {
+            return Err(BuildError::UplinkIsPlugin(uplink.clone()));
+        }
+    }
+    bus.reserve(names);
+    Ok(())
 }
 
 /// What a deployment for this host is judged by.

@@ -25,9 +25,9 @@ mod router;
 mod status;
 mod unsaved;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use schemars::JsonSchema;
@@ -150,6 +150,8 @@ struct Shared {
     kept_changed: Notify,
     /// Receipts are settled no more.
     closing: Arc<AtomicBool>,
+    /// Names that guests do not get.
+    reserved: OnceLock<BTreeSet<PartyName>>,
 }
 
 impl Bus {
@@ -164,6 +166,7 @@ impl Bus {
             retained: Mutex::new(Retained::new(&limits)),
             kept_changed: Notify::new(),
             closing: Arc::default(),
+            reserved: OnceLock::new(),
             limits,
         }))
     }
@@ -187,6 +190,21 @@ impl Bus {
         let record = Arc::new(Record::new(name.clone()));
         parties.insert(name, Arc::clone(&record));
         Ok(Party::attached(Arc::clone(&self.0), record, grant))
+    }
+
+    /// Keeps names for those of the host, who come later: guests do not get them.
+    /// Only the first call counts.
+    pub fn reserve(&self, names: BTreeSet<PartyName>) {
+        self.0.reserved.get_or_init(|| names);
+    }
+
+    /// Lets a party in that is none of the host's: it gets no reserved name.
+    pub fn attach_guest(&self, name: PartyName, grant: Grant) -> Result<Party, AttachError> {
+        let mut reserved = self.0.reserved.get().into_iter().flatten();
+        if reserved.any(|own| *own == name) {
+            return Err(AttachError::Reserved { name });
+        }
+        self.attach(name, grant)
     }
 
     /// The host itself: subscribes anything, and alone publishes under

@@ -309,6 +309,7 @@ impl HostConfig {
             message_bytes_max: self.bus.message_bytes_max.into(),
             shipped,
             plugin_directories: self.plugin_directories.clone(),
+            uplinks: self.uplinks.keys().cloned().collect(),
         }
     }
 

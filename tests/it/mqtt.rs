@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 mod hostile;
 pub(crate) mod mosquitto;
 mod mutated;
+mod names;
 mod ours;
 pub(crate) mod raw;
 pub(crate) mod small_disk;

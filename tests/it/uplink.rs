@@ -7,4 +7,6 @@ mod gateways;
 mod hostile;
 mod kills;
 mod mosquitto;
+mod seen;
+mod slow;
 mod world;

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::admission::Refused;
+use super::sessions::ClaimError;
 use crate::error_chain::ErrorChain;
+use crate::names::PartyName;
 
 /// Lines in a row about refusals; after that one each second.
 const LINES_MAX: u32 = 20;
@@ -98,6 +100,20 @@ impl Refusals {
         if let Some(left_out) = self.count(code) {
             warn!(%address, code, reason, left_out, "connection refused");
         }
+    }
+
+    /// A device that was let in, and for which there is no session.
+    pub(super) fn not_served(
+        &self,
+        error: &ClaimError,
+        (device, address): (&PartyName, SocketAddr),
+    ) {
+        let code = error.code();
+        let Some(left_out) = self.count(code) else {
+            return;
+        };
+        let reason = ErrorChain(error).to_string();
+        warn!(%device, %address, code, reason, left_out, "device refused");
     }
 
     /// Somebody who was in and may be no longer.

@@ -7,6 +7,8 @@ use crate::names::{PartyName, Topic, TopicFilter};
 pub enum AttachError {
     #[error("party `{name}` is already on the bus")]
     Taken { name: PartyName },
+    #[error("`{name}` is the name of a plugin or an uplink of this host")]
+    Reserved { name: PartyName },
     #[error("the bus has its {max} parties")]
     TooMany { max: u32 },
 }
@@ -16,6 +18,7 @@ impl AttachError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Taken { .. } => "party-taken",
+            Self::Reserved { .. } => "party-reserved",
             Self::TooMany { .. } => "parties-exhausted",
         }
     }

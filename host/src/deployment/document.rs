@@ -28,14 +28,14 @@ mod rules;
 pub(crate) mod shape;
 pub(crate) mod suggest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, PartyName, PluginName};
 use crate::spec::{BackendKind, Grants, Limits, Models, Target};
 
 use self::ceilings::Ceilings;
@@ -134,6 +134,8 @@ pub struct Site {
     pub shipped: BTreeMap<PluginName, Digest>,
     /// Where components are looked for after the folder of the document.
     pub plugin_directories: Vec<PathBuf>,
+    /// Names on the bus that the host's uplinks have.
+    pub uplinks: BTreeSet<PartyName>,
 }
 
 /// The text that a document was read from, and where its parts are in it.

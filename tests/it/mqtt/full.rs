@@ -2,7 +2,7 @@
 //! and what needs no disk goes on.
 
 use super::gateway::{Gateway, Setup};
-use super::raw::{Client, Connect, Packet, Publish, Version};
+use super::raw::{Client, Connect, Packet, Publish, Version, packet};
 use super::small_disk::SmallDisk;
 
 /// Room on the disk.
@@ -79,9 +79,10 @@ async fn nothing_that_a_full_disk_did_not_take_is_acknowledged_and_the_rest_goes
     let healthy = gateway.ask(&["health"]).status().await.unwrap();
     assert!(!healthy.success(), "health says nothing");
     // Nobody is promised what cannot be kept.
-    let (target, lasting) = (gateway.target("late"), Connect::kept(Version::V5, "late"));
-    let refused = Client::try_connect(&target, &lasting).await;
-    assert!(refused.is_err_and(|code| code.is_some()));
+    let mut late = connect("late", Connect::kept(Version::V5, "late")).await;
+    let subscribe = packet::subscribe(Version::V5, 1, &[("kept/#", 1)], &Vec::new());
+    late.send(&subscribe).await;
+    assert_eq!(late.closed().await, Some(0x83));
 
     disk.free();
     assert_eq!(gateway.ended().await, Some(1));

@@ -160,7 +160,7 @@ impl Gateway {
     pub(crate) fn ask(&self, arguments: &[&str]) -> Command {
         let socket = self.path("api.sock");
         let mut command = selvedge(arguments);
-        command.args(["--socket", text(&socket)]);
+        command.args(["--host", text(&socket)]);
         command
     }
 

@@ -180,7 +180,13 @@ async fn check(
         by: peer.connect_by,
     };
     let claimed = shared.sessions.claim(claim).await;
-    let mut claimed = claimed.map_err(|error| Refused::new(error.reason(), error.code()))?;
+    let mut claimed = claimed.map_err(|error| {
+        shared.counters.refused_total.add(1);
+        let who = (&admitted.device.name, peer.address);
+        shared.refusals.not_served(&error, who);
+        let reason = error.reason();
+        Refused { reason, code: None }
+    })?;
     let origin = claimed.session.origin;
     let will = connect.will.as_ref();
     let will = will.map(|will| Will::new((**will).clone(), origin));

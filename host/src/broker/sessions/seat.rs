@@ -63,7 +63,7 @@ impl Seats {
                 attached.as_granted(grant)
             }
             None => {
-                let party = bus.attach(device.name.clone(), grant.clone())?;
+                let party = bus.attach_guest(device.name.clone(), grant.clone())?;
                 let attached = Attached {
                     party: party.clone(),
                     grant: grant.clone(),

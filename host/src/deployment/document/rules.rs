@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use crate::names::{Digest, ModelName, PluginName};
+use crate::names::{Digest, ModelName, PartyName, PluginName};
 use crate::spec::{Grants, Limits};
 
 use super::component_source::{ComponentSource, FilePath};
@@ -95,6 +95,13 @@ impl<'a, 's> Rules<'a, 's> {
             let at = format!("plugins.{plugin}");
             let kind = FaultKind::Invalid(format!(
                 "plugin `{plugin}` exceeds the host's ceiling of {ceiling} plugins"
+            ));
+            self.faults.push(self.places.nearest(&at), kind);
+        }
+        if self.site.uplinks.contains(&PartyName::from(plugin)) {
+            let at = format!("plugins.{plugin}");
+            let kind = FaultKind::Invalid(format!(
+                "plugin `{plugin}` has the name of an uplink of the host"
             ));
             self.faults.push(self.places.nearest(&at), kind);
         }

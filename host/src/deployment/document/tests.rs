@@ -19,6 +19,7 @@ fn check(text: impl Into<Vec<u8>>) -> Result<Checked<Document>, Faults> {
         message_bytes_max: 1 << 20,
         shipped: BTreeMap::from([("modbus".parse().unwrap(), Digest::of(b"modbus"))]),
         plugin_directories: Vec::new(),
+        uplinks: ["cloud".parse().unwrap()].into(),
     };
     Document::check(&Arc::new(source), &site)
 }
@@ -243,4 +244,14 @@ proptest! {
     fn a_document_cut_short_is_read_or_refused(end in 0..GOOD.len()) {
         assert_placed(&GOOD.as_bytes()[..end]);
     }
+}
+
+#[test]
+fn a_plugin_does_not_have_the_name_of_an_uplink() {
+    let text = GOOD.replace("plugins.modbus", "plugins.cloud");
+    let told = refused(text);
+    assert!(
+        told.contains("plugin `cloud` has the name of an uplink of the host"),
+        "{told}"
+    );
 }

@@ -36,6 +36,7 @@ impl Deployed {
             message_bytes_max: 1 << 20,
             shipped: shipped.into(),
             plugin_directories: Vec::new(),
+            uplinks: ["cloud".parse().unwrap()].into(),
         };
         let document = Document::check(&Arc::new(source), &site).unwrap().value;
         let needs = |name: &PluginName| (name.clone(), needs("0.1.0", &[], &[]));

@@ -2,7 +2,7 @@
 //! knowing the host: the same checks as `selvedge check`, but for ceilings and
 //! for which plugins are shipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,6 +107,7 @@ fn any_site() -> Site {
         message_bytes_max: 0,
         shipped: BTreeMap::new(),
         plugin_directories: Vec::new(),
+        uplinks: BTreeSet::new(),
     }
 }
 
