@@ -22,11 +22,13 @@ mod subscribing;
 mod waiting;
 mod wire;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::pin;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::aliases::{Incoming, Outgoing};
@@ -93,19 +95,63 @@ impl From<DecodeError> for Ended {
     }
 }
 
-/// Serves one client until it or its connection ends, or `stop`: then it is told
-/// that the server shuts down, which takes no longer than a second.
-pub(super) async fn serve<S>(stream: S, peer: Peer, shared: Arc<Shared>, stop: CancellationToken)
+/// One client's connection, until it ends.
+pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// For a client to be told why its connection ends.
+pub(super) const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Longer than any connection takes to end once it was told: its will is given a
+/// second, and its last words half of one. For what nobody thought of.
+const CUT_AFTER: Duration = Duration::from_secs(3);
+
+/// Lets one client in, and returns what serves it until it or its connection ends,
+/// or `stop`: then it is told that the server shuts down, which takes no longer
+/// than [`FAREWELL_MAX`]. None: it did not get in, and was told so.
+pub(super) async fn accept<S>(
+    stream: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) -> Option<Serving>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Boxed: what it takes to connect and to end is not kept while nothing happens.
-    let connected = Box::pin(connect::accept(stream, peer, shared, &stop)).await;
-    let Some(mut connection) = connected else {
-        return;
+    let connected = tokio::select! {
+        connected = connect::accept(stream, peer, shared, &stop) => connected?,
+        () = cut(&stop) => return None,
     };
-    let ended = connection.run(&stop).await;
-    Box::pin(ending::end(connection, ended)).await;
+    Some(Box::pin(serve(connected, stop)))
+}
+
+/// What is kept while nothing happens is this future and its connection; what it
+/// takes to end comes when it ends.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function keeps room for its arguments twice"
+)]
+fn serve<S>(
+    mut connection: Box<Connection<S>>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    async move {
+        let ended = connection.run(&stop).await;
+        let ending = async move {
+            tokio::select! {
+                () = ending::end(connection, ended) => {}
+                () = cut(&stop) => {}
+            }
+        };
+        Box::pin(ending).await;
+    }
+}
+
+/// Done when whoever is told to end has had its time.
+async fn cut(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(CUT_AFTER).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {

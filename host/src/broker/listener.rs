@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use self::handshake::Shaken;
 use super::clients::{Clients, NoRoom};
 use super::config::PlainConfig;
-use super::connection;
+use super::connection::{self, FAREWELL_MAX, Serving};
 use super::shared::{Peer, Shared};
 use super::{BrokerError, policy};
 use crate::names::PartyName;
@@ -35,11 +35,6 @@ const BACKLOG: u32 = 1_024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines of the log about that.
 const COMPLAIN_EACH: Duration = Duration::from_secs(10);
-/// For a client to be told why its connection ends.
-const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// Longer than any connection takes to end once it was told: its will is given a
-/// second, and its last words half of one.
-const CUT_AFTER: Duration = Duration::from_secs(3);
 /// Connections that end beside those that are counted.
 const ENDING_MAX: u32 = 256;
 
@@ -210,40 +205,36 @@ impl Listener {
         }
     }
 
-    /// Sees one connection through.
-    async fn attend(self: Arc<Self>, stream: TcpStream, peer: Peer) {
+    /// Sees one connection through. Not an async function: its task would keep room
+    /// for all that it takes to come in as long as the connection lasts.
+    fn attend(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: Peer,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let coming_in = Box::pin(self.let_in(stream, peer));
+        async move {
+            if let Some(serving) = coming_in.await {
+                serving.await;
+            }
+        }
+    }
+
+    /// From the first byte to the answer to CONNECT.
+    async fn let_in(self: Arc<Self>, stream: TcpStream, peer: Peer) -> Option<Serving> {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(address = %peer.address, error = %error, "connection lost");
-            return;
+            return None;
         }
-        let end = Arc::clone(peer.ticket.end());
+        let stop = peer.ticket.end().token().clone();
         let shared = Arc::clone(&self.guard.shared);
-        let cut = async {
-            end.token().cancelled().await;
-            // Whatever serves it has been told, and ends by itself: this is for what
-            // nobody thought of.
-            sleep(CUT_AFTER).await;
-        };
         match &self.way {
-            Way::Plain(_) => {
-                let serve = connection::serve(stream, peer, shared, end.token().clone());
-                tokio::select! {
-                    () = serve => {}
-                    () = cut => {}
-                }
-            }
+            Way::Plain(_) => connection::accept(stream, peer, shared, stop).await,
             Way::Secure(server) => {
-                // Apart, so that what the handshake needs is given back after it.
-                let shaken = Box::pin(self.guard.shake(stream, &peer, server)).await;
-                let Some(Shaken { stream, identity }) = shaken else {
-                    return;
-                };
+                let shaken = self.guard.shake(stream, &peer, server).await;
+                let Shaken { stream, identity } = shaken?;
                 let peer = Peer { identity, ..peer };
-                let serve = connection::serve(stream, peer, shared, end.token().clone());
-                tokio::select! {
-                    () = serve => {}
-                    () = cut => {}
-                }
+                connection::accept(stream, peer, shared, stop).await
             }
         }
     }

@@ -43,6 +43,10 @@ impl Subscriptions {
         match known {
             Some(known) => Some(std::mem::replace(known, new)),
             None => {
+                // Most devices have one.
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
                 self.0.push(new);
                 None
             }

@@ -39,8 +39,12 @@ pub(super) fn take() -> BytesMut {
 /// Gives a buffer back.
 pub(super) fn give(mut buffer: BytesMut) {
     buffer.clear();
+    // What was consumed counts again; capacity says only what is left behind it.
+    if !buffer.try_reclaim(NEW_BYTES) || buffer.capacity() > KEPT_BYTES_MAX {
+        return;
+    }
     WRITE.with_borrow_mut(|kept| {
-        if kept.len() < KEPT_MAX && (1..=KEPT_BYTES_MAX).contains(&buffer.capacity()) {
+        if kept.len() < KEPT_MAX {
             kept.push(buffer);
         }
     });

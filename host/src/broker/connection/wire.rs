@@ -78,8 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// The next packet of those that have come.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
+        let had = !self.input.is_empty();
         let next = self.decoder.decode(&mut self.input);
-        if self.input.is_empty() && self.input.capacity() > 0 {
+        // Read to its very end it has no capacity, and still its memory.
+        if self.input.is_empty() && had {
             buffers::give(std::mem::take(&mut self.input));
         }
         next
@@ -148,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Ready once everything is written.
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let had = !self.output.is_empty();
         while !self.output.is_empty() {
             let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.output))?;
             if count == 0 {
@@ -157,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.unflushed = true;
             self.stalled_since = None;
         }
-        if self.output.capacity() > 0 {
+        if had || self.output.capacity() > 0 {
             buffers::give(std::mem::take(&mut self.output));
         }
         if self.unflushed {

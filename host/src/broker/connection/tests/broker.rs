@@ -163,7 +163,12 @@ impl Broker {
     fn serve(&self, device: &str, stream: DuplexStream) {
         let peer = self.peer(device);
         let end = peer.ticket.end().token().clone();
-        let serving = connection::serve(stream, peer, Arc::clone(&self.shared), end);
+        let coming_in = connection::accept(stream, peer, Arc::clone(&self.shared), end);
+        let serving = async {
+            if let Some(serving) = coming_in.await {
+                serving.await;
+            }
+        };
         self.tasks.start(serving).unwrap();
     }
 

@@ -17,19 +17,10 @@ const SESSION_BYTES_MAX: usize = 512;
 async fn a_connection_is_small() {
     let directory = directory();
     let broker = Broker::start(directory.path());
-    let peer = broker.peer("one");
-    let serving = |stream| {
-        super::super::serve::<TcpStream>(
-            stream,
-            peer,
-            std::sync::Arc::clone(&broker.shared),
-            CancellationToken::new(),
-        )
-    };
-    fn size<F>(_: &impl FnOnce(TcpStream) -> F) -> usize {
+    fn size<F>(_: &impl FnOnce(Box<Connection<TcpStream>>, CancellationToken) -> F) -> usize {
         size_of::<F>()
     }
-    let task = size(&serving);
+    let task = size(&super::super::serve::<TcpStream>);
     let connection = size_of::<Connection<TcpStream>>();
     assert!(
         task + connection <= TASK_BYTES_MAX,
@@ -37,7 +28,6 @@ async fn a_connection_is_small() {
     );
     let session = size_of::<Session>();
     assert!(session <= SESSION_BYTES_MAX, "{session}");
-    drop(serving);
     broker.client("one", Version::V5).await.disconnect().await;
     broker.stop().await;
 }
