@@ -165,7 +165,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Instant, LINES_MAX, Lines};
+    use super::{Instant, LINES_MAX, Lines, VISITS_MAX};
 
     #[test]
     fn a_crowd_is_told_of_in_few_lines_and_the_rest_is_counted() {
@@ -181,5 +181,22 @@ mod tests {
         assert_eq!(lines.take(later), None);
         let much_later = later + Duration::from_secs(3_600);
         assert_eq!(lines.take(much_later), Some(1));
+    }
+
+    #[test]
+    fn those_who_come_and_go_leave_room_for_refusals() {
+        let refusals = super::Refusals::default();
+        assert_eq!(refusals.visit(), Some(None));
+        for _ in 0..=VISITS_MAX {
+            refusals.visit();
+        }
+        assert_eq!(refusals.count("any"), Some(0));
+        let (mut lines, start) = (Lines::new(10, 5), Instant::now());
+        for _ in 0..11 {
+            lines.take(start);
+        }
+        let later = start + Duration::from_secs(1);
+        let told: Vec<_> = (0..6).map(|_| lines.take(later)).collect();
+        assert_eq!(told, [Some(1), Some(0), Some(0), Some(0), Some(0), None]);
     }
 }
