@@ -164,16 +164,18 @@ impl Gateway {
         command
     }
 
+    /// As [`get`](Self::get), whatever the answer is, with its head.
+    pub(crate) fn try_get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(self.path("api.sock"))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nhost: selvedge\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
     /// What the management API answers to a GET.
     pub(crate) fn get(&self, path: &str) -> String {
-        let attempt = || -> std::io::Result<String> {
-            let mut stream = UnixStream::connect(self.path("api.sock"))?;
-            write!(stream, "GET {path} HTTP/1.0\r\nhost: selvedge\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let answer = attempt().unwrap();
+        let answer = self.try_get(path).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(" 200 "), "{answer}");
         body.to_owned()

@@ -100,6 +100,22 @@ impl Pair {
     }
 }
 
+impl Drop for Pair {
+    #[expect(clippy::print_stdout, reason = "shown if the test fails")]
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (name, host) in [("edge", &self.edge), ("cloud", &self.cloud)] {
+            let log = host.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(40)..];
+            println!("{name}:\n{}", last.join("\n"));
+            println!("{:?}", host.try_get("/v1/uplinks"));
+        }
+    }
+}
+
 async fn pair(own: u64, seed: u64) -> Tally {
     let mut random = Random(seed | 1);
     let mut tally = Tally::default();
