@@ -43,6 +43,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Flight {
     lanes: [Ahead; PRIORITIES as usize],
+    /// Something came since it was last asked what is to be read.
+    heard: bool,
     sent: VecDeque<Sent>,
     last_id: u16,
     /// To be removed from the queue.
@@ -106,6 +108,7 @@ impl Flight {
     pub(super) fn new() -> Self {
         Self {
             lanes: Default::default(),
+            heard: false,
             sent: VecDeque::new(),
             last_id: 0,
             gone: Vec::new(),
@@ -133,8 +136,9 @@ impl Flight {
         self.paused_until
     }
 
-    /// Which lanes are to be read, and from where.
-    pub(super) fn wanting(&self) -> Vec<(Lane, Option<u64>)> {
+    /// Which lanes are to be read, and from where. Not asked while they are read.
+    pub(super) fn wanting(&mut self) -> Vec<(Lane, Option<u64>)> {
+        self.heard = false;
         let lanes = (0..PRIORITIES).zip(&self.lanes);
         lanes
             .filter(|(_, ahead)| !ahead.drained && ahead.entries.len() < LOW)
@@ -144,6 +148,7 @@ impl Flight {
 
     /// There may be more in every lane.
     pub(super) fn news(&mut self) {
+        self.heard = true;
         for ahead in &mut self.lanes {
             ahead.drained = false;
         }
@@ -154,7 +159,8 @@ impl Flight {
         let Some(ahead) = self.lanes.get_mut(usize::from(lane)) else {
             return 0;
         };
-        ahead.drained = entries.is_empty();
+        // What came while it was read may not have been seen.
+        ahead.drained = entries.is_empty() && !self.heard;
         let mut unreadable = 0;
         for (number, bytes) in entries {
             ahead.after = Some(number);

@@ -341,8 +341,11 @@ impl<'a> Session<'a> {
     }
 
     fn read_ahead(&mut self) {
+        if self.loading.is_some() {
+            return;
+        }
         let wanting = self.flight.wanting();
-        if self.loading.is_some() || wanting.is_empty() {
+        if wanting.is_empty() {
             return;
         }
         let shared = Arc::clone(self.shared);

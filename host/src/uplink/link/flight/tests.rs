@@ -112,3 +112,23 @@ fn what_the_target_has_no_room_for_goes_again_and_what_it_refuses_is_given_up() 
     assert_eq!(numbers(&send(&mut flight, 2)), [1]);
     assert_eq!(flight.take_gone(), [(0, 0)]);
 }
+
+#[test]
+fn what_comes_while_a_lane_is_read_is_looked_for_again() {
+    let mut flight = flight(&[]);
+    assert!(flight.wanting().is_empty());
+    flight.news();
+    let reading = flight.wanting();
+    assert_eq!(reading.len(), 8);
+    // It is put in after its lane was looked at.
+    flight.news();
+    for (lane, _) in reading {
+        flight.load(lane, Vec::new());
+    }
+    let reading = flight.wanting();
+    assert_eq!(reading.len(), 8, "it is not forgotten");
+    for (lane, _) in reading {
+        flight.load(lane, Vec::new());
+    }
+    assert!(flight.wanting().is_empty(), "and that is all");
+}
