@@ -234,6 +234,28 @@ impl Gateway {
         self.write_host_config(&self.address.to_string());
     }
 
+    /// As [`listening`](Self::listening), however often somebody else has its port
+    /// as it starts: while it was away, a connection of another test may have got it.
+    pub(crate) async fn listening_again(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let child = self.child.as_mut().expect("it was started");
+            if child.try_wait().unwrap().is_none() {
+                let mut lines = self.lines().into_iter();
+                if lines.any(|line| line["message"] == "broker listening") {
+                    return;
+                }
+            } else {
+                let own = self.log().split_off(self.log_begin);
+                assert!(own.contains("in use"), "it ended:\n{own}");
+                self.child = None;
+                self.spawn();
+            }
+            assert!(begun.elapsed() < DEADLINE, "not listening:\n{}", self.log());
+            sleep(LOOK_EACH).await;
+        }
+    }
+
     fn log_path(&self) -> PathBuf {
         self.path("gateway.log")
     }
