@@ -2,10 +2,12 @@
 //! load: each line is ours, `raw` is mosquitto's.
 //!
 //! All that is measured crosses the loopback interface; the load and the brokers
-//! share the machine's cores. Messages are of 1 KiB.
+//! share the machine's cores. Messages are of 1 KiB, but those of the uplink.
 
 mod brokers;
 mod load;
+mod outward;
+mod through;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ const CASES: &[Case] = &[
             qos: 0,
             messages: 200_000,
             pace: None,
+            taken_at: load::TOPIC,
         },
         paced: false,
     },
@@ -53,6 +56,7 @@ const CASES: &[Case] = &[
             qos: 1,
             messages: 100_000,
             pace: None,
+            taken_at: load::TOPIC,
         },
         paced: false,
     },
@@ -64,6 +68,7 @@ const CASES: &[Case] = &[
             qos: 1,
             messages: 2_000,
             pace: None,
+            taken_at: load::TOPIC,
         },
         paced: false,
     },
@@ -75,12 +80,13 @@ const CASES: &[Case] = &[
             qos: 1,
             messages: 8_000,
             pace: Some(2_000),
+            taken_at: load::TOPIC,
         },
         paced: true,
     },
 ];
 
-pub(crate) fn measure(_: &Guests) -> Outcome<Vec<Row>> {
+pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
     all_cores()?.block_on(async {
         let mut rows = Vec::new();
         for tls in [false, true] {
@@ -90,6 +96,8 @@ pub(crate) fn measure(_: &Guests) -> Outcome<Vec<Row>> {
             rows.push(idle(tls).await?);
         }
         rows.push(connects().await?);
+        rows.extend(through::measure(guests).await?);
+        rows.extend(outward::measure().await?);
         Ok(rows)
     })
 }

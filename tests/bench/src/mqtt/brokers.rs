@@ -51,7 +51,7 @@ pub(super) struct Broker {
     plain: SocketAddr,
     tls: SocketAddr,
     connector: TlsConnector,
-    directory: tempfile::TempDir,
+    directory: Option<tempfile::TempDir>,
 }
 
 /// How to get to it.
@@ -61,7 +61,20 @@ pub(super) struct Dial {
     connector: Option<TlsConnector>,
 }
 
+/// What a host is made with beyond its broker.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// More of its configuration.
+    pub(super) config: String,
+    /// What it runs, in development mode, and the component that is for.
+    pub(super) deployment: Option<(String, PathBuf)>,
+}
+
 impl Dial {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(super) async fn stream(&self) -> Outcome<Stream> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
@@ -77,29 +90,53 @@ impl Dial {
 
 impl Broker {
     pub(super) fn start(kind: Kind) -> Outcome<Self> {
-        let directory = tempfile::tempdir()?;
+        match kind {
+            Kind::Host => Self::host(&Host::default()),
+            Kind::Mosquitto => Self::begin(folder()?, "mosquitto", mosquitto),
+        }
+    }
+
+    pub(super) fn host(extra: &Host) -> Outcome<Self> {
+        Self::host_again(folder()?, extra)
+    }
+
+    /// With the data of another that has ended.
+    pub(super) fn host_again(directory: tempfile::TempDir, extra: &Host) -> Outcome<Self> {
+        Self::begin(directory, "the host", |folder, plain, tls| {
+            host(folder, (plain, tls), extra)
+        })
+    }
+
+    /// Ends it at once, and returns what it left.
+    pub(super) fn end(mut self) -> Outcome<tempfile::TempDir> {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        Ok(self.directory.take().ok_or("its data is gone")?)
+    }
+
+    fn begin(
+        directory: tempfile::TempDir,
+        what: &str,
+        start: impl FnOnce(&Path, SocketAddr, SocketAddr) -> Outcome<Child>,
+    ) -> Outcome<Self> {
         let folder = directory.path();
-        certificates(folder)?;
         let connector = connector(folder)?;
         let (plain, tls) = (free()?, free()?);
-        let child = match kind {
-            Kind::Host => host(folder, plain, tls)?,
-            Kind::Mosquitto => mosquitto(folder, plain, tls)?,
-        };
+        let log = folder.join("log");
+        let child = start(folder, plain, tls)?;
         let begun = Instant::now();
         let broker = Self {
             child,
             plain,
             tls,
             connector,
-            directory,
+            directory: Some(directory),
         };
-        let folder = broker.directory.path();
         for address in [plain, tls] {
             while std::net::TcpStream::connect(address).is_err() {
                 if begun.elapsed() > LISTENING_MAX {
-                    let log = fs_err::read_to_string(folder.join("log"))?;
-                    return Err(format!("{kind:?} does not listen on {address}: {log}").into());
+                    let log = fs_err::read_to_string(log)?;
+                    return Err(format!("{what} does not listen on {address}: {log}").into());
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -133,12 +170,19 @@ impl Drop for Broker {
     }
 }
 
+/// Certificates, and a place for all else.
+fn folder() -> Outcome<tempfile::TempDir> {
+    let directory = tempfile::tempdir()?;
+    certificates(directory.path())?;
+    Ok(directory)
+}
+
 /// A port that was free a moment ago.
-fn free() -> Outcome<SocketAddr> {
+pub(super) fn free() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn host(folder: &Path, plain: SocketAddr, tls: SocketAddr) -> Outcome<Child> {
+fn host(folder: &Path, (plain, tls): (SocketAddr, SocketAddr), extra: &Host) -> Outcome<Child> {
     let data = folder.join("data");
     fs_err::create_dir_all(data.join("devices"))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -150,12 +194,25 @@ fn host(folder: &Path, plain: SocketAddr, tls: SocketAddr) -> Outcome<Child> {
          [broker]\nlisten = \"{tls}\"\n\
          plain = {{ listen = \"{plain}\", device = \"bench\" }}\n\
          [broker.tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\nclient_ca = \"ca.crt\"\n\
-         [broker.limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n"
+         [broker.limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n{}",
+        extra.config
     );
     let file = folder.join("host.toml");
     fs_err::write(&file, config)?;
     let mut command = Command::new(binary()?);
-    command.arg("run").arg("--host-config").arg(&file);
+    match &extra.deployment {
+        Some((deployment, component)) => {
+            let name = component.file_name().ok_or("a component without a name")?;
+            fs_err::copy(component, folder.join(name))?;
+            let file = folder.join("deployment.toml");
+            fs_err::write(&file, deployment)?;
+            command.arg("dev").arg(file);
+        }
+        None => {
+            command.arg("run");
+        }
+    }
+    command.arg("--host-config").arg(&file);
     logged(command, folder)
 }
 

@@ -20,7 +20,7 @@ const PAYLOAD_BYTES: usize = 1024;
 const WINDOW: usize = 20;
 /// Without any progress for so long, what is missing is lost.
 const QUIET: Duration = Duration::from_secs(5);
-const TOPIC: &str = "bench/load";
+pub(super) const TOPIC: &str = "bench/load";
 
 /// What a load is.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Load {
     pub(super) messages: usize,
     /// Messages a second, of all together; None: as fast as it goes.
     pub(super) pace: Option<u32>,
+    /// Where they come out.
+    pub(super) taken_at: &'static str,
 }
 
 /// What became of it.
@@ -62,7 +64,7 @@ pub(super) async fn carry(dial: &Dial, load: Load) -> Outcome<Carried> {
     for number in 0..load.subscribers {
         let mut stream = dial.stream().await?;
         let id = format!("bench-s{number}");
-        begin(&mut stream, &id, Some((TOPIC, load.qos))).await?;
+        begin(&mut stream, &id, Some((load.taken_at, load.qos))).await?;
         subscribers.spawn(subscribe(stream, Arc::clone(&arrived), base));
     }
     let each = load.messages / load.publishers;
