@@ -63,7 +63,7 @@ impl Shared {
         Ok(())
     }
 
-    /// As [`Inbox::extend`].
+    /// As [`super::Inbox::extend`].
     pub(super) fn extend(
         &self,
         mailbox: &Arc<Mailbox>,
@@ -104,7 +104,7 @@ impl Shared {
         Ok(())
     }
 
-    /// As [`Inbox::narrow`]: how many filters are left, if it was one of them.
+    /// As [`super::Inbox::narrow`]: how many filters are left, if it was one of them.
     pub(super) fn narrow(&self, mailbox: &Arc<Mailbox>, filter: &TopicFilter) -> Option<usize> {
         // Held throughout: see `Party::attempt`.
         let retained = self.retained.lock();
