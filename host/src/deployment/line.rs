@@ -59,7 +59,12 @@ pub enum LineError {
     #[error("plugin `{plugin}` was asked to make place and did not return")]
     Deaf { plugin: PluginName },
     #[error("plugin `{plugin}` did not begin to work: {state}")]
-    NotReady { plugin: PluginName, state: String },
+    NotReady {
+        plugin: PluginName,
+        state: String,
+        /// It may have been at work before anybody looked.
+        failed: bool,
+    },
     #[error("it cannot be remembered of plugin `{plugin}`")]
     NotRemembered {
         plugin: PluginName,
@@ -77,6 +82,7 @@ impl LineError {
             Self::WarmUp { source, .. } => source.code(),
             Self::TakeOver { source, .. } => source.code(),
             Self::Deaf { .. } => "plugin-deaf",
+            Self::NotReady { failed: true, .. } => "plugin-failed",
             Self::NotReady { .. } => "plugin-not-ready",
             Self::NotRemembered { .. } => "journal-failed",
             Self::Unknown(_) => "no-such-plugin",
@@ -318,13 +324,16 @@ impl Line {
         let mut state = self.0.supervisor.start(occupant.unit());
         let settled = |state: &UnitState| !matches!(state, UnitState::Starting);
         let settled = timeout(READY_MAX, state.wait_for(settled)).await;
-        let state = match settled {
+        let (state, failed) = match settled {
             Ok(Ok(state)) if matches!(*state, UnitState::Running) => return Ok(()),
-            Ok(Ok(state)) => format!("{:?}", *state),
-            _ => "it is still starting".to_owned(),
+            Ok(Ok(state)) => (format!("{:?}", *state), true),
+            _ => ("it is still starting".to_owned(), false),
         };
-        let plugin = occupant.plugin().clone();
-        Err(LineError::NotReady { plugin, state })
+        Err(LineError::NotReady {
+            plugin: occupant.plugin().clone(),
+            state,
+            failed,
+        })
     }
 
     /// Stops the unit of a plugin between two batches; its instance stays.

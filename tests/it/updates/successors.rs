@@ -31,9 +31,7 @@ fn with_fault(guest: &str, label: &str, fault: &str, limits: &str) -> Line {
 fn assert_undone(host: &Host, report: &DeploymentReport, phase: Phase, code: &str) {
     assert_eq!(report.phase, phase, "{report:?}");
     let codes: Vec<_> = report.faults.iter().map(|fault| &*fault.code).collect();
-    // One that dies of its first message may be gone before it was seen at work.
-    let soon = code == "plugin-failed" && codes == ["plugin-not-ready"];
-    assert!(soon || codes == [code], "{code}: {report:?}");
+    assert_eq!(codes, [code], "{report:?}");
     let fault = &report.faults[0];
     assert_eq!(
         fault.plugin.as_ref().unwrap().as_str(),
