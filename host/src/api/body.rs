@@ -19,7 +19,7 @@ const WHOLE_MAX: Duration = Duration::from_secs(30);
 const RATE_BYTES_MIN: u64 = 64 << 10;
 /// Bytes of a refused body that are read so that the client, which may still be
 /// sending, gets to read why.
-const DRAIN_BYTES_MAX: usize = 1 << 20;
+const DRAIN_BYTES_MAX: usize = 8 << 20;
 /// How long that may take.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     stream: BodyDataStream,
     announced: Option<u64>,
+    /// Whether the client sends nothing before it is told to go on.
+    waits: bool,
     begun: Instant,
     taken: u64,
 }
@@ -39,6 +41,7 @@ impl Incoming {
         Self {
             stream: body.into_data_stream(),
             announced,
+            waits: headers.contains_key(header::EXPECT),
             begun: Instant::now(),
             taken: 0,
         }
@@ -46,6 +49,7 @@ impl Incoming {
 
     async fn next(&mut self, bytes_max: u64) -> Result<Option<Bytes>, Refusal> {
         if self.announced.is_some_and(|bytes| bytes > bytes_max) {
+            self.drain().await;
             return Err(Refusal::TooLarge { bytes_max });
         }
         let whole = WHOLE_MAX + Duration::from_secs(self.taken / RATE_BYTES_MIN);
@@ -57,6 +61,7 @@ impl Incoming {
         let bytes = bytes.map_err(|_| Refusal::BrokenOff)?;
         self.taken = self.taken.saturating_add(bytes.len() as u64);
         if self.taken > bytes_max {
+            self.drain().await;
             return Err(Refusal::TooLarge { bytes_max });
         }
         Ok(Some(bytes))
@@ -91,6 +96,9 @@ impl Incoming {
 
     /// Reads a little more of a body that nobody wants.
     pub(super) async fn drain(&mut self) {
+        if self.waits {
+            return;
+        }
         let read = async {
             let mut left = DRAIN_BYTES_MAX;
             while let Some(Ok(bytes)) = self.stream.next().await {

@@ -85,11 +85,8 @@ pub(super) async fn answer(route: &'static Route, api: Arc<Api>, request: Reques
         Ok(response) => response,
         Err(refusal) => {
             api.refusals.fetch_add(1, Ordering::Relaxed);
-            let expects = parts.headers.contains_key(header::EXPECT);
-            if let Some(body) = body
-                .as_mut()
-                .filter(|_| !expects && !refusal.ends_connection())
-            {
+            let unread = body.as_mut().filter(|_| !refusal.ends_connection());
+            if let Some(body) = unread {
                 body.drain().await;
             }
             refusal.into_response()
