@@ -29,7 +29,7 @@ use crate::deployment::submission::{Submission, SubmitError};
 use crate::deployment::{Deployer, FindPlugin, Shipped};
 use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
-use crate::inference::{InferenceLimits, ModelStore};
+use crate::inference::{Backends, InferenceLimits, ModelStore};
 use crate::names::{Digest, PartyName, PluginName};
 use crate::retention::{RetentionError, RetentionStatus};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
@@ -160,10 +160,11 @@ impl App {
         let mqtt = Mqtt::build(config, &storage, &bus)?;
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         let supervisor = Supervisor::new(grace, observer(bus.host_party()));
-        let models = ModelStore::new(InferenceLimits {
+        let limits = InferenceLimits {
             slots: config.inference.slots_max,
             ..InferenceLimits::default()
-        });
+        };
+        let models = ModelStore::with(limits, Backends::open(&config.inference));
         let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,

@@ -29,6 +29,7 @@ use crate::deployment::document::shape::Shape;
 use crate::deployment::document::source::Source;
 use crate::deployment::document::{Site, piece};
 use crate::discovery::config::DiscoveryConfig;
+use crate::inference::InferenceConfig;
 use crate::names::{Digest, PartyName, PluginName};
 use crate::trust::TrustConfig;
 use crate::uplink::config::UplinkConfig;
@@ -116,15 +117,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// What inference may take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct InferenceConfig {
-    /// Computations at once, over all plugins; each takes one core while it
-    /// lasts. Further ones wait.
-    pub slots_max: NonZeroU32,
-}
-
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
@@ -144,14 +136,6 @@ impl Default for HostConfig {
             uplinks: BTreeMap::new(),
             cloud: None,
             discovery: DiscoveryConfig::default(),
-        }
-    }
-}
-
-impl Default for InferenceConfig {
-    fn default() -> Self {
-        Self {
-            slots_max: nonzero!(NonZeroU32, 2),
         }
     }
 }
@@ -288,6 +272,7 @@ impl HostConfig {
             trust.within(folder);
         }
         self.registry.within(folder);
+        self.inference = self.inference.within(folder);
         self.api.within(folder);
         if let Some(broker) = &mut self.broker {
             broker.within(folder);

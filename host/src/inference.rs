@@ -11,6 +11,8 @@
 //! backend can be bounded in what it says it needs, not in what it does.
 
 mod backend;
+mod backends;
+pub mod config;
 mod errors;
 mod golden;
 mod inputs;
@@ -18,6 +20,7 @@ mod limits;
 mod model;
 mod model_set;
 mod run_stats;
+mod served;
 mod slots;
 mod store;
 mod tensor;
@@ -28,12 +31,18 @@ pub(crate) mod onnx_writer;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Control, Device, Dim, Graph, ModelSource, Port};
+pub use backend::{
+    Backend, BackendStatus, Cancels, Control, Device, Dim, Graph, Interface, ModelFormat,
+    ModelSource, Placement, Port, ProviderStatus, Unavailable,
+};
+pub use backends::Backends;
+pub use config::InferenceConfig;
 pub use errors::{LoadError, RunError};
 pub use golden::{Golden, GoldenError};
 pub use limits::InferenceLimits;
 pub use model::Model;
 pub use model_set::{ModelSet, ModelStatus};
 pub use run_stats::RunStatus;
+pub use served::{Outputs, RunObserver, RunRecord, Served};
 pub use store::ModelStore;
 pub use tensor::{Tensor, TensorError, TensorKind};

@@ -36,7 +36,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::names::{Digest, PartyName, PluginName};
-use crate::spec::{BackendKind, Grants, Limits, Models, Target};
+use crate::spec::{BackendChoice, Grants, Limits, Models, RunOptions, Target};
 
 use self::ceilings::Ceilings;
 use self::component_source::{ComponentSource, FilePath};
@@ -113,10 +113,13 @@ pub struct Model {
     pub golden: Option<FilePath>,
     /// The library that runs it.
     #[schemars(default)]
-    pub backend: BackendKind,
+    pub backend: BackendChoice,
     /// The processor it runs on.
     #[schemars(default)]
     pub target: Target,
+    /// How it is run.
+    #[schemars(default)]
+    pub run: RunOptions,
 }
 
 /// What a deployment is called: formed as the name of a plugin.

@@ -160,11 +160,12 @@ pub(super) fn model(document: &Document, model: &Model) -> Result<ModelSource, L
             Golden::parse(&from(path)?).map_err(LoadFault::Golden)
         });
     Ok(ModelSource {
-        bytes,
         digest,
         backend: model.backend,
         target: model.target,
-        golden: golden.transpose()?,
+        options: model.run,
+        golden: golden.transpose()?.into_iter().collect(),
+        ..ModelSource::onnx(bytes)
     })
 }
 

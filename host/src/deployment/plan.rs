@@ -22,7 +22,7 @@ use super::rights;
 use crate::inference::ModelSource;
 use crate::names::{Digest, ModelName, PluginName};
 use crate::runtime::component::{self, ComponentError};
-use crate::spec::{BackendKind, Target};
+use crate::spec::{BackendChoice, Target};
 
 pub use compare::compare;
 
@@ -60,7 +60,7 @@ pub struct ModelNeeds {
     /// SHA-256 of the file with the vector that it must reproduce.
     pub golden: Option<Digest>,
     /// The library that runs it.
-    pub backend: BackendKind,
+    pub backend: BackendChoice,
     /// Where it is to run.
     pub target: Target,
 }

@@ -4,35 +4,86 @@
 //! block beyond its [`Control`] where it can help it, and it may not serve a
 //! model on another device than it was told.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::errors::{LoadError, RunError};
 use super::golden::Golden;
 use super::limits::InferenceLimits;
 use super::tensor::{Tensor, TensorKind};
 use crate::names::Digest;
-use crate::spec::{BackendKind, Target};
+use crate::spec::{BackendChoice, BackendKind, RunOptions, Target};
+
+/// In what form a model is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelFormat {
+    /// Open Neural Network Exchange, one file.
+    #[default]
+    Onnx,
+    /// OpenVINO's intermediate representation: a description and its weights.
+    OpenvinoIr,
+}
 
 /// A model as it is handed in: verified, not yet loaded.
 #[derive(Clone, Debug)]
 pub struct ModelSource {
+    /// In what form it is written.
+    pub format: ModelFormat,
     /// The model file.
     pub bytes: Bytes,
+    /// The weights, for a format that keeps them apart.
+    pub weights: Option<Bytes>,
     /// SHA-256 of `bytes`; checked once more.
     pub digest: Digest,
     /// Which library runs it.
-    pub backend: BackendKind,
+    pub backend: BackendChoice,
     /// Where it may run.
     pub target: Target,
+    /// How it is run.
+    pub options: RunOptions,
     /// What it must compute to be taken into service.
-    pub golden: Option<Golden>,
+    pub golden: Vec<Golden>,
+    /// The inputs and outputs that it must have, if that was promised.
+    pub promised: Option<Interface>,
+    /// What its publisher says of it to plugins, `labels` and the like.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ModelSource {
+    /// An ONNX model of which nothing more is known.
+    pub fn onnx(bytes: Bytes) -> Self {
+        Self {
+            format: ModelFormat::Onnx,
+            digest: Digest::of(&bytes),
+            bytes,
+            weights: None,
+            backend: BackendChoice::Auto,
+            target: Target::Cpu,
+            options: RunOptions::default(),
+            golden: Vec::new(),
+            promised: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a model takes and gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Interface {
+    /// What it takes.
+    pub inputs: Vec<Port>,
+    /// What it gives.
+    pub outputs: Vec<Port>,
 }
 
 /// Where a model does run.
@@ -83,12 +134,125 @@ fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error
     serializer.serialize_str(text)
 }
 
+impl Interface {
+    /// Whether `found` is what was promised: the same names, kinds and ranks, and
+    /// where a size is promised, that size. Names of dimensions do not count.
+    pub(super) fn check(&self, found: &Self) -> Result<(), LoadError> {
+        let differs = |promised: &[Port], found: &[Port]| {
+            promised.len() != found.len()
+                || promised
+                    .iter()
+                    .any(|port| !found.iter().any(|found| port.is_met_by(found)))
+        };
+        let both = [
+            ("inputs", &self.inputs, &found.inputs),
+            ("outputs", &self.outputs, &found.outputs),
+        ];
+        for (which, promised, found) in both {
+            if differs(promised, found) {
+                let text = |ports: &[Port]| {
+                    let texts: Vec<_> = ports.iter().take(16).map(Port::to_string).collect();
+                    texts.join(", ")
+                };
+                let what = format!("{which} {} instead of {}", text(found), text(promised));
+                return Err(LoadError::NotAsPromised { what });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Port {
+    fn is_met_by(&self, found: &Self) -> bool {
+        let same = |(promised, found): (&Dim, &Dim)| match (promised, found) {
+            (Dim::Fixed(promised), Dim::Fixed(found)) => promised == found,
+            (Dim::Fixed(_), _) | (_, Dim::Fixed(_)) => false,
+            _ => true,
+        };
+        self.name == found.name
+            && self.kind == found.kind
+            && self.shape.len() == found.shape.len()
+            && self.shape.iter().zip(&found.shape).all(same)
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name: String = self.name.chars().take(64).collect();
+        let shape: Vec<_> = self.shape.iter().map(Dim::to_string).collect();
+        write!(f, "`{name}` {}[{}]", self.kind, shape.join(", "))
+    }
+}
+
+/// What computes a loaded model, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Placement {
+    /// On which kind of processor.
+    pub device: Device,
+    /// By which part of the backend: `cpu`, `cuda`, `tensorrt`, `openvino`.
+    pub provider: String,
+    /// Whether every operator runs there.
+    pub whole: bool,
+}
+
+/// What is told of a library, whether it can be used or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BackendStatus {
+    /// Which library.
+    pub backend: BackendKind,
+    /// Its version, as it says itself.
+    pub version: Option<String>,
+    /// The file it was loaded from.
+    #[schemars(with = "Option<String>")]
+    pub library: Option<PathBuf>,
+    /// The digest that the file had when it was loaded.
+    #[schemars(with = "Option<String>")]
+    pub digest: Option<Digest>,
+    /// The forms of models that it reads.
+    pub formats: Vec<ModelFormat>,
+    /// What it computes with, and why not with the rest.
+    pub providers: Vec<ProviderStatus>,
+    /// Why it is not used at all, if so.
+    pub unavailable: Option<Unavailable>,
+}
+
+/// What is told of one part of a library that computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProviderStatus {
+    /// `cpu`, `cuda`, `tensorrt`, `openvino`.
+    pub provider: String,
+    /// On which kind of processor.
+    pub device: Device,
+    /// Why it cannot be used, if so.
+    pub unavailable: Option<Unavailable>,
+}
+
+/// Why something cannot be used here, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unavailable {
+    /// A stable name: `not-configured`, `library-missing`, `library-too-old`, ….
+    pub code: String,
+    /// Why, with what the library or the system said.
+    pub reason: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
 /// A library that runs models.
 pub trait Backend: Send + Sync {
     fn kind(&self) -> BackendKind;
 
-    /// The devices it can use here and now.
+    /// The devices it may be asked to load models for: whether one really is
+    /// there may show at loading, as [`LoadError::NoDevice`].
     fn devices(&self) -> &[Device];
+
+    /// The forms of models that it reads.
+    fn formats(&self) -> &[ModelFormat] {
+        &[ModelFormat::Onnx]
+    }
+
+    /// What is told of it.
+    fn status(&self) -> BackendStatus;
 
     /// Loads a model to run on `device`, which is one of [`Self::devices`], and
     /// nowhere else.
@@ -106,34 +270,90 @@ pub trait Graph: Send + Sync {
 
     fn outputs(&self) -> &[Port];
 
+    /// What computes it.
+    fn placement(&self) -> Placement;
+
+    /// Runs at once that it gains from; further ones wait for each other.
+    fn concurrency(&self) -> usize {
+        usize::MAX
+    }
+
     /// Runs it on one tensor for each input, in the order of [`Self::inputs`]
     /// and already found to fit them; returns one for each output.
     fn run(&self, inputs: &[Tensor], control: &Control) -> Result<Vec<Tensor>, RunError>;
 }
 
 /// When a run has to stop.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Control {
     pub(super) deadline: Instant,
-    cancelled: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    cancelled: AtomicBool,
+    stop: Mutex<Option<Box<dyn FnMut() + Send>>>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cancelled = self.shared.cancelled.load(Ordering::Relaxed);
+        f.debug_struct("Control")
+            .field("deadline", &self.deadline)
+            .field("cancelled", &cancelled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// As long as it lives, what was given to [`Control::on_cancel`] may be called.
+#[derive(Debug)]
+#[must_use]
+pub struct Cancels<'a>(&'a Control);
+
+impl Drop for Cancels<'_> {
+    fn drop(&mut self) {
+        *self.0.shared.stop.lock() = None;
+    }
 }
 
 impl Control {
     pub(super) fn new(deadline: Instant) -> Self {
         Self {
             deadline,
-            cancelled: Arc::default(),
+            shared: Arc::default(),
         }
+    }
+
+    /// When it has to stop.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Nobody waits for the result any more.
     pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.shared.cancelled.store(true, Ordering::Release);
+        if let Some(stop) = self.shared.stop.lock().as_mut() {
+            stop();
+        }
+    }
+
+    /// For a backend that can be stopped from another thread: `stop` is called
+    /// there once the run has to stop, at once if it has to already; not after
+    /// what is returned was dropped. It must be quick.
+    pub fn on_cancel(&self, mut stop: impl FnMut() + Send + 'static) -> Cancels<'_> {
+        let mut slot = self.shared.stop.lock();
+        if self.shared.cancelled.load(Ordering::Acquire) {
+            stop();
+        }
+        *slot = Some(Box::new(stop));
+        drop(slot);
+        Cancels(self)
     }
 
     /// Fails once the run has to stop; to be asked between operators.
     pub fn check(&self) -> Result<(), RunError> {
-        if self.cancelled.load(Ordering::Relaxed) || Instant::now() >= self.deadline {
+        if self.shared.cancelled.load(Ordering::Acquire) || Instant::now() >= self.deadline {
             Err(RunError::Deadline)
         } else {
             Ok(())

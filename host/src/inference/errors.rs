@@ -24,11 +24,17 @@ pub enum LoadError {
     WrongDigest { expected: Digest, found: Digest },
     #[error("the backend `{backend:?}` is not built in")]
     NoBackend { backend: BackendKind },
+    #[error("no backend of this host reads it: {reasons}")]
+    NoBackendFor { reasons: String },
+    #[error("the backend `{backend:?}` cannot be used: {why}")]
+    BackendUnavailable { backend: BackendKind, why: String },
     #[error(
-        "the target `gpu` is not available: the backend `{backend:?}` has none here; \
+        "the target `gpu` is not available: {why}; \
          `gpu-preferred` would run on the cpu"
     )]
-    NoDevice { backend: BackendKind },
+    NoDevice { backend: BackendKind, why: String },
+    #[error("the model does not have the inputs and outputs that were promised: {what}")]
+    NotAsPromised { what: String },
     #[error("the model keeps tensor `{tensor}` in another file")]
     ExternalData { tensor: String },
     #[error("the model uses the custom operator `{domain}:{operator}`")]
@@ -57,6 +63,20 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether another backend might do better with the same model.
+    pub(super) fn is_of_backend(&self) -> bool {
+        matches!(
+            self,
+            Self::UnsupportedOperator { .. }
+                | Self::CustomOperator { .. }
+                | Self::UnsupportedKind { .. }
+                | Self::UnsupportedShape { .. }
+                | Self::Unbounded { .. }
+                | Self::NoDevice { .. }
+                | Self::BackendUnavailable { .. }
+        )
+    }
+
     /// A stable name for API replies, metrics and alerts. Never reworded.
     pub fn code(&self) -> &'static str {
         match self {
@@ -66,6 +86,9 @@ impl LoadError {
             Self::TooMuchMemory { .. } => "model-too-much-memory",
             Self::WrongDigest { .. } => "model-wrong-digest",
             Self::NoBackend { .. } => "model-backend-unavailable",
+            Self::NoBackendFor { .. } => "model-backend-none",
+            Self::BackendUnavailable { .. } => "model-backend-unusable",
+            Self::NotAsPromised { .. } => "model-not-as-promised",
             Self::NoDevice { .. } => "model-target-unavailable",
             Self::ExternalData { .. } => "model-external-data",
             Self::CustomOperator { .. } => "model-custom-operator",

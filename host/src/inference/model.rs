@@ -4,6 +4,7 @@
 //! another thread and back costs more (25 to 40 us). Any other holds one of a
 //! bounded number of slots on a thread of its own.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout_at;
 
-use super::backend::{Control, Device, Graph, ModelSource, Port};
+use super::backend::{Control, Device, Graph, Interface, ModelSource, Placement, Port};
 use super::errors::{LoadError, RunError, panic_message};
 use super::golden::Golden;
 use super::inputs::{arrange, smallest};
@@ -19,7 +20,7 @@ use super::run_stats::{RunStats, RunStatus};
 use super::slots::{Slots, pair};
 use super::tensor::Tensor;
 use crate::names::Digest;
-use crate::spec::{BackendKind, Target};
+use crate::spec::{BackendKind, RunOptions, Target};
 
 /// Runs expected to be shorter are made where they are asked for.
 const INLINE_MAX: Duration = Duration::from_micros(200);
@@ -33,7 +34,9 @@ pub struct Model {
     digest: Digest,
     backend: BackendKind,
     target: Target,
-    device: Device,
+    options: RunOptions,
+    placement: Placement,
+    metadata: BTreeMap<String, String>,
     loaded_at: SystemTime,
     run_time_max: Duration,
     slots: Arc<Slots>,
@@ -51,7 +54,7 @@ impl std::fmt::Debug for Model {
 
 /// What a [`Model`] is made from besides its graph.
 pub(super) struct Loaded {
-    pub(super) device: Device,
+    pub(super) backend: BackendKind,
     pub(super) run_time_max: Duration,
     pub(super) slots: Arc<Slots>,
 }
@@ -59,11 +62,13 @@ pub(super) struct Loaded {
 impl Model {
     pub(super) fn new(graph: Box<dyn Graph>, source: &ModelSource, loaded: Loaded) -> Self {
         Self {
+            placement: graph.placement(),
             graph,
             digest: source.digest,
-            backend: source.backend,
+            backend: loaded.backend,
             target: source.target,
-            device: loaded.device,
+            options: source.options,
+            metadata: source.metadata.clone(),
             loaded_at: SystemTime::now(),
             run_time_max: loaded.run_time_max,
             slots: loaded.slots,
@@ -87,12 +92,35 @@ impl Model {
 
     /// Where it does run.
     pub fn device(&self) -> Device {
-        self.device
+        self.placement.device
+    }
+
+    /// What computes it.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// How it is run.
+    pub fn options(&self) -> &RunOptions {
+        &self.options
+    }
+
+    /// What its publisher says of it.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// What it takes and gives.
+    pub fn interface(&self) -> Interface {
+        Interface {
+            inputs: self.inputs().to_vec(),
+            outputs: self.outputs().to_vec(),
+        }
     }
 
     /// Whether it runs somewhere less than was asked for.
     pub fn degraded(&self) -> bool {
-        self.target == Target::GpuPreferred && self.device == Device::Cpu
+        self.target == Target::GpuPreferred && self.device() == Device::Cpu
     }
 
     pub fn loaded_at(&self) -> SystemTime {
@@ -207,9 +235,18 @@ impl Model {
         self.byte_cost_ps.store(after, Ordering::Relaxed);
     }
 
-    /// Runs it a few times before anyone else does, on its golden vector if it
-    /// has one: does it compute what it must, and how long does that take?
-    pub(super) fn try_out(&self, golden: Option<&Golden>) -> Result<(), LoadError> {
+    /// Runs it a few times before anyone else does, on each of its golden vectors
+    /// if it has any: does it compute what it must, and how long does that take?
+    pub(super) fn try_out(&self, golden: &[Golden]) -> Result<(), LoadError> {
+        if golden.is_empty() {
+            return self.try_on(None);
+        }
+        golden
+            .iter()
+            .try_for_each(|golden| self.try_on(Some(golden)))
+    }
+
+    fn try_on(&self, golden: Option<&Golden>) -> Result<(), LoadError> {
         let failed = |source| LoadError::Trial { source };
         let given = match golden {
             Some(golden) => golden

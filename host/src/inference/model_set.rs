@@ -11,15 +11,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend::{Device, Port};
-use super::model::Model;
 use super::run_stats::RunStatus;
+use super::served::Served;
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendKind, Target};
 
 /// Models by name. Made by [`ModelStore::change`](super::ModelStore::change);
 /// the default is empty.
 #[derive(Clone, Debug, Default)]
-pub struct ModelSet(BTreeMap<ModelName, Arc<Model>>);
+pub struct ModelSet(BTreeMap<ModelName, Arc<Served>>);
 
 /// What is told of one model.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -35,6 +35,8 @@ pub struct ModelStatus {
     pub target: Target,
     /// Where it does run.
     pub device: Device,
+    /// By which part of the backend.
+    pub provider: String,
     /// It was to run on a graphics processor if there is one, and there is none.
     pub degraded: bool,
     /// Seconds since the Unix epoch.
@@ -52,7 +54,7 @@ impl ModelSet {
     /// name out. All others are the same models.
     pub(super) fn with(
         &self,
-        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Served>>)>,
     ) -> Self {
         let mut models = self.0.clone();
         for (name, model) in changes {
@@ -65,7 +67,7 @@ impl ModelSet {
     }
 
     /// The model of that name.
-    pub fn get(&self, name: &ModelName) -> Option<&Arc<Model>> {
+    pub fn get(&self, name: &ModelName) -> Option<&Arc<Served>> {
         self.0.get(name)
     }
 
@@ -76,7 +78,8 @@ impl ModelSet {
 
     /// How each of them fares, by name.
     pub fn status(&self) -> Vec<ModelStatus> {
-        let status = |(name, model): (&ModelName, &Arc<Model>)| {
+        let status = |(name, served): (&ModelName, &Arc<Served>)| {
+            let model = served.current();
             let since_epoch = model.loaded_at().duration_since(SystemTime::UNIX_EPOCH);
             ModelStatus {
                 model: name.clone(),
@@ -84,6 +87,7 @@ impl ModelSet {
                 backend: model.backend(),
                 target: model.target(),
                 device: model.device(),
+                provider: model.placement().provider.clone(),
                 degraded: model.degraded(),
                 loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
                 inputs: model.inputs().to_vec(),

@@ -8,41 +8,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::{Backend, Device, ModelSource};
+use super::backends::Backends;
 use super::errors::{LoadError, panic_message};
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
 use super::model_set::ModelSet;
+use super::served::Served;
 use super::slots::Slots;
-use super::tract::Tract;
 use crate::names::{Digest, ModelName};
-use crate::spec::Target;
+use crate::spec::{BackendChoice, Target};
 
 /// What all models of the host share.
 pub struct ModelStore {
     limits: InferenceLimits,
-    backends: Vec<Box<dyn Backend>>,
+    backends: Backends,
     slots: Arc<Slots>,
 }
 
 impl std::fmt::Debug for ModelStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let backends = self.backends.iter().map(|backend| backend.kind());
-        f.debug_list().entries(backends).finish()
+        f.debug_struct("ModelStore")
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
     }
 }
 
 impl ModelStore {
     /// A store with the backends that are built in.
     pub fn new(limits: InferenceLimits) -> Self {
-        Self::with_backends(limits, vec![Box::new(Tract)])
+        Self::with(limits, Backends::built_in())
     }
 
-    pub(super) fn with_backends(limits: InferenceLimits, backends: Vec<Box<dyn Backend>>) -> Self {
+    /// A store with the backends that this host has.
+    pub fn with(limits: InferenceLimits, backends: Backends) -> Self {
         Self {
             slots: Arc::new(Slots::new(&limits)),
             limits,
             backends,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_backends(limits: InferenceLimits, backends: Vec<Box<dyn Backend>>) -> Self {
+        Self::with(limits, Backends::of(backends))
+    }
+
+    /// What this host can run models with.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
     }
 
     /// The set after `before`: each change puts a model in, or takes the one of
@@ -56,6 +69,10 @@ impl ModelStore {
         before: &ModelSet,
         changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
     ) -> Result<Arc<ModelSet>, LoadError> {
+        let changes = changes.into_iter().map(|(name, model)| {
+            let served = model.map(|model| Arc::new(Served::new(name.clone(), model)));
+            (name, served)
+        });
         let set = before.with(changes);
         let max = self.limits.models_max.get();
         if set.names().len() > max {
@@ -82,22 +99,57 @@ impl ModelStore {
             let expected = source.digest;
             return Err(LoadError::WrongDigest { expected, found });
         }
-        let backend = source.backend;
-        let backend = self
-            .backends
-            .iter()
-            .find(|candidate| candidate.kind() == backend)
-            .ok_or(LoadError::NoBackend { backend })?;
-        let device = choose(source.target, backend.as_ref())?;
+        let mut refused = Vec::new();
+        for backend in self.backends.candidates(source)? {
+            match self.load_with(backend, source) {
+                Ok(model) => return Ok(model),
+                // Another may have the operators that one lacks.
+                Err(error) if source.backend == BackendChoice::Auto && error.is_of_backend() => {
+                    refused.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.pop().unwrap_or_else(|| LoadError::NoBackendFor {
+            reasons: "none is left".to_owned(),
+        }))
+    }
+
+    fn load_with(&self, backend: &dyn Backend, source: &ModelSource) -> Result<Model, LoadError> {
+        match source.target {
+            Target::Cpu => self.load_on(backend, source, Device::Cpu),
+            Target::Gpu => self.load_on(backend, source, Device::Gpu),
+            // The only one that may get less than it asks for.
+            Target::GpuPreferred => match self.load_on(backend, source, Device::Gpu) {
+                Err(LoadError::NoDevice { .. }) => self.load_on(backend, source, Device::Cpu),
+                loaded => loaded,
+            },
+        }
+    }
+
+    fn load_on(
+        &self,
+        backend: &dyn Backend,
+        source: &ModelSource,
+        device: Device,
+    ) -> Result<Model, LoadError> {
+        if !backend.devices().contains(&device) {
+            let kind = backend.kind();
+            let why = format!("the backend `{kind:?}` has none here");
+            return Err(LoadError::NoDevice { backend: kind, why });
+        }
         let loaded = Loaded {
-            device,
+            backend: backend.kind(),
             run_time_max: Duration::from_millis(self.limits.run_ms_max.get().into()),
             slots: Arc::clone(&self.slots),
         };
         let load = AssertUnwindSafe(|| {
             let graph = backend.load(source, device, &self.limits)?;
             let model = Model::new(graph, source, loaded);
-            model.try_out(source.golden.as_ref())?;
+            if let Some(promised) = &source.promised {
+                promised.check(&model.interface())?;
+            }
+            model.try_out(&source.golden)?;
             Ok(model)
         });
         catch_unwind(load).unwrap_or_else(|payload| {
@@ -105,19 +157,5 @@ impl ModelStore {
                 message: panic_message(payload.as_ref()),
             })
         })
-    }
-}
-
-/// The one place that decides where a model runs: only `gpu-preferred` may get
-/// less than it asks for.
-fn choose(target: Target, backend: &dyn Backend) -> Result<Device, LoadError> {
-    let has_gpu = backend.devices().contains(&Device::Gpu);
-    match target {
-        Target::Cpu => Ok(Device::Cpu),
-        Target::Gpu | Target::GpuPreferred if has_gpu => Ok(Device::Gpu),
-        Target::GpuPreferred => Ok(Device::Cpu),
-        Target::Gpu => Err(LoadError::NoDevice {
-            backend: backend.kind(),
-        }),
     }
 }

@@ -15,7 +15,7 @@ use super::{
     RunError, Tensor, TensorKind,
 };
 use crate::names::{Digest, ModelName};
-use crate::spec::{BackendKind, Target};
+use crate::spec::{BackendChoice, Target};
 
 fn name() -> ModelName {
     "model".parse().unwrap()
@@ -23,11 +23,8 @@ fn name() -> ModelName {
 
 fn source(bytes: Bytes) -> ModelSource {
     ModelSource {
-        digest: Digest::of(&bytes),
-        bytes,
-        backend: BackendKind::Tract,
-        target: Target::Cpu,
-        golden: None,
+        backend: BackendChoice::Tract,
+        ..ModelSource::onnx(bytes)
     }
 }
 
@@ -247,8 +244,12 @@ async fn another_set_leaves_the_one_before_as_it_is() {
     let new = store.change(&old, new).unwrap();
 
     let of_old = old.get(&name()).unwrap();
-    assert_ne!(new.get(&name()).unwrap().digest(), of_old.digest());
-    run(of_old, vec![("x", zeros(&[1]))]).await.unwrap();
+    let of_old = of_old.current();
+    assert_ne!(
+        new.get(&name()).unwrap().current().digest(),
+        of_old.digest()
+    );
+    run(&of_old, vec![("x", zeros(&[1]))]).await.unwrap();
     // What stays is not loaded again.
     let (before, after) = (old.get(&kept).unwrap(), new.get(&kept).unwrap());
     assert!(Arc::ptr_eq(before, after));
@@ -306,7 +307,7 @@ fn with_golden(expected: &str) -> Result<(), LoadError> {
             "outputs": [{expected}], "tolerance": 1e-3}}"#
     );
     let source = ModelSource {
-        golden: Some(Golden::parse(golden.as_bytes()).unwrap()),
+        golden: vec![Golden::parse(golden.as_bytes()).unwrap()],
         ..source(double(FLOAT, &["n"]))
     };
     store().prepare(&source).map(drop)

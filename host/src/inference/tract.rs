@@ -20,13 +20,19 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid, GenericFactoid, ShapeFactoi
 use self::convert::{from_tract, kind_of, to_tract};
 use self::footprint::Footprint;
 use self::vet::{Vetting, shown};
-use super::backend::{Backend, Control, Device, Dim, Graph, ModelSource, Port};
+use super::backend::{
+    Backend, BackendStatus, Control, Device, Dim, Graph, ModelSource, Placement, Port,
+    ProviderStatus,
+};
 use super::errors::{LoadError, RunError};
 use super::limits::InferenceLimits;
 use super::tensor::{RANK_MAX, Tensor};
 use crate::spec::BackendKind;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The version that is built in, as Cargo.toml pins it.
+const VERSION: &str = "0.23.9";
 
 /// Tract, for the processor only.
 #[derive(Debug)]
@@ -39,6 +45,22 @@ impl Backend for Tract {
 
     fn devices(&self) -> &[Device] {
         &[Device::Cpu]
+    }
+
+    fn status(&self) -> BackendStatus {
+        BackendStatus {
+            backend: BackendKind::Tract,
+            version: Some(VERSION.to_owned()),
+            library: None,
+            digest: None,
+            formats: self.formats().to_vec(),
+            providers: vec![ProviderStatus {
+                provider: "cpu".to_owned(),
+                device: Device::Cpu,
+                unavailable: None,
+            }],
+            unavailable: None,
+        }
     }
 
     fn load(
@@ -211,6 +233,14 @@ impl Graph for TractGraph {
 
     fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            device: Device::Cpu,
+            provider: "cpu".to_owned(),
+            whole: true,
+        }
     }
 
     fn run(&self, inputs: &[Tensor], control: &Control) -> Result<Vec<Tensor>, RunError> {

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use selvedge::bus::Message;
 use selvedge::demo::ASSETS;
 use selvedge::inference::{InferenceLimits, ModelSource, ModelStore, Tensor, TensorKind};
-use selvedge::names::Digest;
-use selvedge::spec::{BackendKind, Target};
+use selvedge::spec::BackendChoice;
 use serde_json::json;
 
 use crate::Outcome;
@@ -32,11 +31,8 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
         let directory = tempfile::tempdir()?;
         let mut world = World::new(directory.path(), 2)?;
         let source = ModelSource {
-            digest: Digest::of(&bytes),
-            bytes,
-            backend: BackendKind::Tract,
-            target: Target::Cpu,
-            golden: None,
+            backend: BackendChoice::Tract,
+            ..ModelSource::onnx(bytes)
         };
         let store = ModelStore::new(InferenceLimits::default());
         let model = store.prepare(&source)?;

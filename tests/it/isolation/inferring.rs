@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use selvedge::inference::{Dim, ModelSource, Port};
-use selvedge::names::Digest;
-use selvedge::spec::{BackendKind, Target};
+use selvedge::spec::BackendChoice;
 
 use crate::support::{Host, Plugin};
 
@@ -14,11 +13,8 @@ async fn load(host: &Host, name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/assets/press.onnx");
     let bytes = fs_err::read(file).unwrap();
     let source = ModelSource {
-        digest: Digest::of(&bytes),
-        bytes: bytes.into(),
-        backend: BackendKind::Tract,
-        target: Target::Cpu,
-        golden: None,
+        backend: BackendChoice::Tract,
+        ..ModelSource::onnx(bytes.into())
     };
     host.serve(name, source).await;
     let model = host.models().status().remove(0);

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::inference::{Model, Tensor, TensorError, TensorKind};
+use crate::inference::{Served, Tensor, TensorError, TensorKind};
 
 /// The resource `graph`: a model that is granted.
 #[derive(Debug)]
 pub struct Graph {
-    pub(super) model: Arc<Model>,
+    pub(super) model: Arc<Served>,
 }
 
 /// The resource `graph-execution-context`: the same, to be run.
 #[derive(Debug)]
 pub struct Context {
-    pub(super) model: Arc<Model>,
+    pub(super) model: Arc<Served>,
 }
 
 /// The resource `tensor`: well-formed, or the reason why it is not.

@@ -13,8 +13,7 @@ use super::bindings::wasi::nn::tensor::{HostTensor as _, TensorType};
 use super::{Context, Fallible, GuestTensor, NnCtx, NnLimits, NnView, QuotaError, link};
 use crate::inference::onnx_writer::autoencoder;
 use crate::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
-use crate::names::Digest;
-use crate::spec::{BackendKind, Target};
+use crate::spec::BackendChoice;
 
 struct Guest {
     ctx: NnCtx,
@@ -24,11 +23,8 @@ struct Guest {
 fn with(set: &ModelSet, name: &str, bytes: Bytes) -> Arc<ModelSet> {
     let store = ModelStore::new(InferenceLimits::default());
     let source = ModelSource {
-        digest: Digest::of(&bytes),
-        bytes,
-        backend: BackendKind::Tract,
-        target: Target::Cpu,
-        golden: None,
+        backend: BackendChoice::Tract,
+        ..ModelSource::onnx(bytes)
     };
     let model = store.prepare(&source).unwrap();
     let change = (name.parse().unwrap(), Some(model));

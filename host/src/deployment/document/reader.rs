@@ -92,6 +92,7 @@ impl<'a, 's> Reader<'a, 's> {
             let golden: Option<FilePath> = self.field(&mut fields, "golden");
             let backend = self.field(&mut fields, "backend").unwrap_or_default();
             let target = self.field(&mut fields, "target").unwrap_or_default();
+            let run = self.field(&mut fields, "run").unwrap_or_default();
             let Some(name) = name else { continue };
             declared.insert(name.clone());
             let at = format!("models.{name}");
@@ -106,6 +107,7 @@ impl<'a, 's> Reader<'a, 's> {
                 golden,
                 backend,
                 target,
+                run,
             };
             read.insert(name, model);
         }

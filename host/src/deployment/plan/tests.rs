@@ -11,7 +11,7 @@ use super::{Change, ModelNeeds, Needs, Plan, Side, compare};
 use crate::deployment::document::source::Source;
 use crate::deployment::document::{Document, Site, ceilings::Ceilings};
 use crate::names::{Digest, ModelName, PluginName};
-use crate::spec::{BackendKind, Target};
+use crate::spec::{BackendChoice, Target};
 
 /// A deployment with what its components and models say.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ fn model(file: &str) -> ModelNeeds {
     ModelNeeds {
         file: Digest::of(file.as_bytes()),
         golden: None,
-        backend: BackendKind::Tract,
+        backend: BackendChoice::Tract,
         target: Target::Cpu,
     }
 }

@@ -10,7 +10,9 @@ use super::{
     FLOAT, InferenceLimits, LoadError, Model, ModelSource, ModelStore, Onnx, RunError, Target,
     Tensor, load, source, zeros,
 };
-use crate::inference::{Backend, Control, Device, Dim, Graph, Port, TensorKind};
+use crate::inference::{
+    Backend, BackendStatus, Backends, Control, Device, Dim, Graph, Placement, Port, TensorKind,
+};
 use crate::spec::BackendKind;
 
 /// A library from outside that does what an input's first byte says.
@@ -32,10 +34,14 @@ impl Backend for Outside {
         self.devices
     }
 
+    fn status(&self) -> BackendStatus {
+        Backends::built_in().status().remove(0)
+    }
+
     fn load(
         &self,
         source: &ModelSource,
-        _: Device,
+        device: Device,
         _: &InferenceLimits,
     ) -> Result<Box<dyn Graph>, LoadError> {
         assert!(source.bytes != "panic", "not a model");
@@ -47,6 +53,7 @@ impl Backend for Outside {
         };
         Ok(Box::new(OutsideGraph {
             ports: vec![port],
+            device,
             go_on: Arc::clone(&self.go_on),
         }))
     }
@@ -54,6 +61,7 @@ impl Backend for Outside {
 
 struct OutsideGraph {
     ports: Vec<Port>,
+    device: Device,
     go_on: Arc<Mutex<Receiver<()>>>,
 }
 
@@ -64,6 +72,14 @@ impl Graph for OutsideGraph {
 
     fn outputs(&self) -> &[Port] {
         &self.ports
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            device: self.device,
+            provider: "cpu".to_owned(),
+            whole: true,
+        }
     }
 
     fn run(&self, inputs: &[Tensor], _: &Control) -> Result<Vec<Tensor>, RunError> {

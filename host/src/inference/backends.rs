@@ -1,0 +1,97 @@
+//! The libraries that this host can run models with, and why not with the rest.
+//!
+//! Native libraries are loaded once, when the host starts, from absolute paths
+//! and only with the digests that its configuration allows. One that cannot be
+//! used is a status and stops nothing but the models that need it.
+
+use super::backend::{Backend, BackendStatus, ModelSource};
+use super::config::InferenceConfig;
+use super::errors::LoadError;
+use super::tract::Tract;
+use crate::spec::{BackendChoice, BackendKind};
+
+/// The order in which `auto` chooses.
+const PREFERRED: [BackendKind; 3] = [
+    BackendKind::Onnxruntime,
+    BackendKind::Openvino,
+    BackendKind::Tract,
+];
+
+/// The libraries of this host.
+#[derive(Default)]
+pub struct Backends {
+    usable: Vec<Box<dyn Backend>>,
+    /// Those that are configured and cannot be used, and those that are not
+    /// configured.
+    unusable: Vec<BackendStatus>,
+}
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds = self.usable.iter().map(|backend| backend.kind());
+        f.debug_list().entries(kinds).finish()
+    }
+}
+
+impl Backends {
+    /// Those that need nothing installed.
+    pub fn built_in() -> Self {
+        Self::of(vec![Box::new(Tract)])
+    }
+
+    /// Those that are built in and those that `config` names. Loads libraries:
+    /// their initialisers run. To be called once in a process, before it serves.
+    pub fn open(config: &InferenceConfig) -> Self {
+        let _ = config;
+        Self::built_in()
+    }
+
+    pub(super) fn of(usable: Vec<Box<dyn Backend>>) -> Self {
+        Self {
+            usable,
+            unusable: Vec::new(),
+        }
+    }
+
+    /// What is told of each library.
+    pub fn status(&self) -> Vec<BackendStatus> {
+        let usable = self.usable.iter().map(|backend| backend.status());
+        usable.chain(self.unusable.iter().cloned()).collect()
+    }
+
+    /// Those that may run `source`, best first.
+    pub(super) fn candidates(&self, source: &ModelSource) -> Result<Vec<&dyn Backend>, LoadError> {
+        let asked: &[BackendKind] = match source.backend {
+            BackendChoice::Auto => &PREFERRED,
+            BackendChoice::Tract => &[BackendKind::Tract],
+            BackendChoice::Onnxruntime => &[BackendKind::Onnxruntime],
+            BackendChoice::Openvino => &[BackendKind::Openvino],
+        };
+        let find = |kind: &BackendKind| {
+            let mut usable = self.usable.iter();
+            let found = usable.find(|backend| backend.kind() == *kind)?;
+            let reads = found.formats().contains(&source.format);
+            reads.then_some(found.as_ref())
+        };
+        let found: Vec<_> = asked.iter().filter_map(find).collect();
+        match (found.is_empty(), asked) {
+            (true, [backend]) => Err(self.unusable(*backend)),
+            (true, _) => Err(LoadError::NoBackendFor {
+                reasons: format!("its format is `{:?}`", source.format),
+            }),
+            (false, _) => Ok(found),
+        }
+    }
+
+    fn unusable(&self, backend: BackendKind) -> LoadError {
+        let mut unusable = self.unusable.iter();
+        let status = unusable.find(|status| status.backend == backend);
+        match status.and_then(|status| status.unavailable.as_ref()) {
+            Some(why) => LoadError::BackendUnavailable {
+                backend,
+                why: why.reason.clone(),
+            },
+            None => LoadError::NoBackend { backend },
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A model as its users know it: a name, behind which versions change.
+//!
+//! Whoever holds it runs the version that serves at that moment; a run that has
+//! begun ends with the version it began with. A version takes the place of
+//! another only if it takes and gives the same.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use super::backend::Interface;
+use super::errors::RunError;
+use super::model::Model;
+use super::tensor::Tensor;
+use crate::names::{Digest, ModelName};
+
+/// Tensors by name, in the model's order.
+pub type Outputs = Vec<(Arc<str>, Tensor)>;
+
+/// Is told of runs: for capture. Must be quick and must not block.
+pub trait RunObserver: Send + Sync {
+    /// Whether it wants to be told of this run: asked before it, since inputs
+    /// must be kept for it.
+    fn wants(&self, model: &ModelName) -> bool;
+
+    /// A run that it wanted has ended well.
+    fn ran(&self, run: RunRecord);
+}
+
+/// One run that went well.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The name it was asked for by.
+    pub model: ModelName,
+    /// The version that ran.
+    pub digest: Digest,
+    pub inputs: Vec<(String, Tensor)>,
+    pub outputs: Outputs,
+    pub took: Duration,
+}
+
+/// A name and the version that serves under it.
+pub struct Served {
+    name: ModelName,
+    current: ArcSwap<Model>,
+    observer: ArcSwapOption<Box<dyn RunObserver>>,
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Served({}, {})", self.name, self.current().digest())
+    }
+}
+
+impl Served {
+    pub fn new(name: ModelName, model: Arc<Model>) -> Self {
+        Self {
+            name,
+            current: ArcSwap::new(model),
+            observer: ArcSwapOption::empty(),
+        }
+    }
+
+    pub fn name(&self) -> &ModelName {
+        &self.name
+    }
+
+    /// The version that serves now.
+    pub fn current(&self) -> Arc<Model> {
+        self.current.load_full()
+    }
+
+    /// What it takes and gives: the same for all versions behind it.
+    pub fn interface(&self) -> Interface {
+        self.current.load().interface()
+    }
+
+    /// Who is told of runs from now on.
+    pub fn observe(&self, observer: Option<Box<dyn RunObserver>>) {
+        self.observer.store(observer.map(Arc::new));
+    }
+
+    /// Runs the version that serves now; see [`Model::run`].
+    pub async fn run(
+        &self,
+        inputs: Vec<(String, Tensor)>,
+        deadline: Option<Instant>,
+    ) -> Result<Outputs, RunError> {
+        let model = self.current();
+        let observer = self.observer.load_full();
+        let observer = observer.filter(|observer| observer.wants(&self.name));
+        let Some(observer) = observer else {
+            return model.run(inputs, deadline).await;
+        };
+        let (given, started) = (inputs.clone(), Instant::now());
+        let outputs = model.run(inputs, deadline).await?;
+        observer.ran(RunRecord {
+            model: self.name.clone(),
+            digest: model.digest(),
+            inputs: given,
+            outputs: outputs.clone(),
+            took: started.elapsed(),
+        });
+        Ok(outputs)
+    }
+}
