@@ -1,10 +1,12 @@
-//! Sets up other people's servers and clients, which the tests talk to.
+//! Sets up other people's servers, clients and libraries, which the tests talk to
+//! and load.
 //!
 //! They come from PyPI, npm and Debian, pinned in `tests/peers/`, and go to
 //! `target/peers`; `target/peers/bin` holds what the tests start. A part that is
 //! set up as its pins say is left alone.
 
 mod debian;
+mod native;
 mod node;
 mod python;
 
@@ -30,6 +32,7 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<(), Failure> {
         |folder| python::install(&pins.join("requirements.txt"), folder),
     )?;
     python::link(&into)?;
+    native::set_up(&pins, &into)?;
     node::link(&into)?;
     let sigstore = pins.join("sigstore");
     once(
