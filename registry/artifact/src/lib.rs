@@ -1,8 +1,8 @@
 //! What an artifact is.
 //!
 //! The vocabulary that signing, registries and the host share: digests,
-//! package names, references, and the OCI documents that hold a plugin
-//! together. Everything here is pure and bounded: it parses what others wrote
+//! package names, references, and the OCI documents that hold plugins and
+//! models together. Everything here is pure and bounded: it parses what others wrote
 //! and decides nothing. Whether an artifact is trusted is the business of
 //! `selvedge-signing`, where it comes from that of `selvedge-registry`.
 
@@ -12,7 +12,12 @@
 mod both_ends;
 mod digest;
 pub mod foreign;
+mod kind;
 pub mod media_type;
+mod model_config;
+mod model_contents;
+mod model_manifest;
+mod model_release;
 mod oci;
 mod package_name;
 mod package_pattern;
@@ -23,6 +28,13 @@ mod wasm_config;
 
 pub use both_ends::from_both_ends;
 pub use digest::{Digest, DigestError};
+pub use kind::ArtifactKind;
+pub use model_config::{ModelConfig, ModelConfigError, ModelDescriptor, ModelDetails, ModelLayers};
+pub use model_contents::{ModelContents, ModelContentsError};
+pub use model_manifest::{
+    ModelDimension, ModelFileFormat, ModelFiles, ModelManifest, ModelManifestError, ModelPort,
+};
+pub use model_release::{ModelPackagingError, ModelRelease};
 pub use oci::{Annotations, Descriptor, DocumentError, Index, Manifest};
 pub use package_name::{PackageName, PackageNameError};
 pub use package_pattern::{PackagePattern, PackagePatternError};

@@ -26,3 +26,19 @@ pub const CREATED: &str = "org.opencontainers.image.created";
 /// Annotation of an entry in an image layout's index: its reference (OCI
 /// image-spec 1.1, annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// A model, as artifact type (CNCF ModelPack 1.0, spec.md).
+pub const MODEL: &str = "application/vnd.cncf.model.manifest.v1+json";
+/// The configuration of a model (CNCF ModelPack 1.0, config.md).
+pub const MODEL_CONFIG: &str = "application/vnd.cncf.model.config.v1+json";
+/// Weights as they are, neither archived nor compressed (CNCF ModelPack 1.0).
+pub const MODEL_WEIGHT: &str = "application/vnd.cncf.model.weight.v1.raw";
+/// What weights are run by, as it is: `model.toml` (CNCF ModelPack 1.0).
+pub const MODEL_WEIGHT_CONFIG: &str = "application/vnd.cncf.model.weight.config.v1.raw";
+/// Data, as it is: golden vectors (CNCF ModelPack 1.0).
+pub const MODEL_DATASET: &str = "application/vnd.cncf.model.dataset.v1.raw";
+/// Text for people, as it is: `README.md`, `LICENSE` (CNCF ModelPack 1.0).
+pub const MODEL_DOC: &str = "application/vnd.cncf.model.doc.v1.raw";
+/// Annotation of a model's layer: the file's path (CNCF ModelPack 1.0,
+/// annotations.md).
+pub const MODEL_FILEPATH: &str = "org.cncf.model.filepath";
