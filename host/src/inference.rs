@@ -14,6 +14,7 @@ mod backend;
 mod backends;
 pub mod config;
 mod errors;
+mod exchange;
 mod golden;
 mod inputs;
 mod limits;
@@ -38,6 +39,7 @@ pub use backend::{
 pub use backends::Backends;
 pub use config::InferenceConfig;
 pub use errors::{LoadError, RunError};
+pub use exchange::{Exchanged, Exchanges, NextModels};
 pub use golden::{Golden, GoldenError};
 pub use limits::InferenceLimits;
 pub use model::Model;

@@ -2,6 +2,7 @@
 //! what passes through it is neither lost nor doubled, and its neighbours go on.
 
 mod clients;
+mod exchanged;
 mod flow;
 mod models;
 mod registry;

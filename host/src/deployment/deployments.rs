@@ -41,7 +41,7 @@ use super::submission::SubmitError;
 use super::{Deployer, Located};
 use crate::bus::Bus;
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelSet;
+use crate::inference::{ModelSet, NextModels};
 use crate::names::PluginName;
 use crate::storage::{FileStore, Storage};
 use crate::trust::OpenError;
@@ -313,7 +313,7 @@ impl Deployments {
         &self,
         document: &Arc<Document>,
         plan: &Plan,
-    ) -> Result<Arc<ModelSet>, Vec<Located>> {
+    ) -> Result<NextModels, Vec<Located>> {
         let touched = plan.models.iter();
         let touched = touched.filter(|model| model.change != Change::Untouched);
         let changed = touched.map(|model| model.model.clone()).collect();

@@ -8,7 +8,7 @@
 mod compare;
 mod print;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use selvedge_artifact::Want;
@@ -22,7 +22,7 @@ use super::rights;
 use crate::inference::ModelSource;
 use crate::names::{Digest, ModelName, PluginName};
 use crate::runtime::component::{self, ComponentError};
-use crate::spec::{BackendChoice, Target};
+use crate::spec::{BackendChoice, RunOptions, Target};
 
 pub use compare::compare;
 
@@ -63,6 +63,8 @@ pub struct ModelNeeds {
     pub backend: BackendChoice,
     /// Where it is to run.
     pub target: Target,
+    /// How it is to run.
+    pub run: RunOptions,
 }
 
 impl Needs {
@@ -92,6 +94,7 @@ impl ModelNeeds {
             golden,
             backend: source.backend,
             target: source.target,
+            run: source.options,
         }
     }
 }
@@ -151,6 +154,33 @@ pub struct ModelChange {
     pub model: ModelName,
     /// What becomes of it.
     pub change: Change,
+    /// For one that is replaced: what becomes of the plugins that use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<ModelSwap>,
+}
+
+impl ModelChange {
+    /// As far as the documents say.
+    pub(super) fn undecided(model: &ModelName, change: Change) -> Self {
+        Self {
+            model: model.clone(),
+            change,
+            swap: (change == Change::Replaced).then_some(ModelSwap::Undecided),
+        }
+    }
+}
+
+/// What becomes of the plugins that use a model when another takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelSwap {
+    /// It is not known before the model is loaded. If it takes and gives what the
+    /// one before it does, they go on undisturbed; else they are swapped with it.
+    Undecided,
+    /// They go on undisturbed: it takes and gives the same.
+    InPlace,
+    /// They are swapped with it: it takes or gives something else.
+    WithPlugins,
 }
 
 /// Something that a plugin may do, or needs.
@@ -192,6 +222,32 @@ impl Plan {
         let touched = |change: Change| change != Change::Untouched;
         self.plugins.iter().any(|plugin| touched(plugin.change))
             || self.models.iter().any(|model| touched(model.change))
+    }
+
+    /// Now it is known which models take the places of others `in_place`. Returns
+    /// the plugins that would have been touched for no other reason.
+    pub(super) fn settle(&mut self, in_place: &BTreeSet<ModelName>) -> BTreeSet<PluginName> {
+        for model in &mut self.models {
+            if model.change == Change::Replaced {
+                model.swap = Some(if in_place.contains(&model.model) {
+                    ModelSwap::InPlace
+                } else {
+                    ModelSwap::WithPlugins
+                });
+            }
+        }
+        let words: BTreeSet<_> = in_place.iter().map(compare::model_differs).collect();
+        let mut spared = BTreeSet::new();
+        for plugin in &mut self.plugins {
+            let before = plugin.differs.len();
+            plugin.differs.retain(|word| !words.contains(word));
+            let only = plugin.differs.is_empty() && plugin.differs.len() < before;
+            if only && plugin.change == Change::Reconfigured {
+                plugin.change = Change::Untouched;
+                spared.insert(plugin.plugin.clone());
+            }
+        }
+        spared
     }
 
     /// Rights that an upgrade needs, that what runs did not need, and that the

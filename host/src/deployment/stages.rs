@@ -19,7 +19,7 @@ use super::document::{Document, Plugin};
 use super::line::ReadyPlugin;
 use super::plan::Needs;
 use super::{DeployFault, Deployer, Located, load};
-use crate::inference::ModelSet;
+use crate::inference::{ModelSet, NextModels};
 use crate::names::{ModelName, PluginName};
 use crate::runtime::{Admitted, PrepareError, Prepared};
 use crate::spec::InstanceSpec;
@@ -163,13 +163,13 @@ impl Deployer {
     }
 
     /// The models of a deployment: those that `changed` names are loaded and tried
-    /// out, the others are those of `before`.
+    /// out, the others are those of `before`. Nothing serves yet.
     pub(super) async fn models(
         &self,
         document: &Arc<Document>,
         before: Arc<ModelSet>,
         changed: BTreeSet<ModelName>,
-    ) -> Result<Arc<ModelSet>, Vec<Located>> {
+    ) -> Result<NextModels, Vec<Located>> {
         let asked = Arc::clone(document);
         let (document, store) = (Arc::clone(document), Arc::clone(&self.models));
         let load = move || {
@@ -185,7 +185,7 @@ impl Deployer {
             if !faults.is_empty() {
                 return Err(faults);
             }
-            store.change(&before, changes).map_err(|source| {
+            store.next(&before, changes).map_err(|source| {
                 let fault = DeployFault::Models(source);
                 vec![Located::of_document(&document, fault)]
             })

@@ -41,6 +41,8 @@ pub struct ModelStatus {
     pub degraded: bool,
     /// Seconds since the Unix epoch.
     pub loaded_at_s: u64,
+    /// How often another version took its place while plugins used it.
+    pub swaps_total: u64,
     /// What it takes.
     pub inputs: Vec<Port>,
     /// What it gives.
@@ -90,6 +92,7 @@ impl ModelSet {
                 provider: model.placement().provider.clone(),
                 degraded: model.degraded(),
                 loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
+                swaps_total: served.exchanges_total(),
                 inputs: model.inputs().to_vec(),
                 outputs: model.outputs().to_vec(),
                 runs: model.run_status(),

@@ -5,6 +5,7 @@
 //! another only if it takes and gives the same.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -45,6 +46,7 @@ pub struct Served {
     name: ModelName,
     current: ArcSwap<Model>,
     observer: ArcSwapOption<Box<dyn RunObserver>>,
+    exchanges: AtomicU64,
 }
 
 impl std::fmt::Debug for Served {
@@ -59,6 +61,7 @@ impl Served {
             name,
             current: ArcSwap::new(model),
             observer: ArcSwapOption::empty(),
+            exchanges: AtomicU64::new(0),
         }
     }
 
@@ -69,6 +72,18 @@ impl Served {
     /// The version that serves now.
     pub fn current(&self) -> Arc<Model> {
         self.current.load_full()
+    }
+
+    /// Lets another version serve, which takes and gives the same; returns the one
+    /// before it.
+    pub(super) fn exchange(&self, next: Arc<Model>) -> Arc<Model> {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.current.swap(next)
+    }
+
+    /// How often another version took the place of one.
+    pub(super) fn exchanges_total(&self) -> u64 {
+        self.exchanges.load(Ordering::Relaxed)
     }
 
     /// What it takes and gives: the same for all versions behind it.

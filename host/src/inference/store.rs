@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::backend::{Backend, Device, ModelSource};
 use super::backends::Backends;
 use super::errors::{LoadError, panic_message};
+use super::exchange::NextModels;
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
 use super::model_set::ModelSet;
@@ -74,11 +75,32 @@ impl ModelStore {
             (name, served)
         });
         let set = before.with(changes);
+        self.count(&set)?;
+        Ok(Arc::new(set))
+    }
+
+    /// The same, for a set that serves: where a model takes and gives what the one
+    /// before it does, those who use it need not be told. Changes nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// If more models than may be would serve together.
+    pub fn next(
+        &self,
+        before: &ModelSet,
+        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+    ) -> Result<NextModels, LoadError> {
+        let next = before.next(changes);
+        self.count(&next.set)?;
+        Ok(next)
+    }
+
+    fn count(&self, set: &ModelSet) -> Result<(), LoadError> {
         let max = self.limits.models_max.get();
         if set.names().len() > max {
             return Err(LoadError::TooMany { max });
         }
-        Ok(Arc::new(set))
+        Ok(())
     }
 
     /// Loads a model and tries it out. Nobody can run it before it is in a set.

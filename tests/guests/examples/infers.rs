@@ -5,6 +5,7 @@ use selvedge_plugin::bindings::imports::wasi::nn::errors;
 use selvedge_plugin::bindings::imports::wasi::nn::graph::{
     ExecutionTarget, GraphEncoding, load, load_by_name,
 };
+use selvedge_plugin::bindings::imports::wasi::nn::inference::GraphExecutionContext;
 use selvedge_plugin::bindings::imports::wasi::nn::tensor::{Tensor, TensorType};
 use selvedge_plugin::{Config, Error, Lifecycle, Message, Subscriber, export, publish};
 
@@ -12,12 +13,14 @@ use selvedge_plugin::{Config, Error, Lifecycle, Message, Subscriber, export, pub
 #[derive(Debug)]
 pub struct Infers {
     mode: String,
+    /// Opened once, for as long as it lives.
+    opened: Option<GraphExecutionContext>,
 }
 
 impl Lifecycle for Infers {
     fn init(config: &Config) -> Result<Self, String> {
         let mode = config.get("mode").unwrap_or_default().to_owned();
-        Ok(Self { mode })
+        Ok(Self { mode, opened: None })
     }
 }
 
@@ -25,6 +28,9 @@ impl Subscriber for Infers {
     /// The message says what the model takes: its input's name, and how many
     /// values.
     fn handle(&mut self, message: &Message) -> Result<(), Error> {
+        if self.mode == "numbers" {
+            return self.number(message);
+        }
         let (input, count) = message
             .text()
             .unwrap_or_default()
@@ -69,6 +75,12 @@ impl Subscriber for Infers {
                 let nan = f32::NAN.to_le_bytes().repeat(count as usize);
                 self.compute(&[(input, &[1, count], f32, &nan)])
             }
+            "hoards-contexts" => {
+                let graph = load_by_name("granted").map_err(|error| Error::reject(error.data()))?;
+                let contexts = (0..20_000).map(|_| graph.init_execution_context());
+                let contexts: Vec<_> = contexts.collect();
+                self.saw(contexts.into_iter().try_for_each(|it| it.map(drop)))
+            }
             "hoards-tensors" => {
                 let mut hoard = Vec::new();
                 loop {
@@ -92,6 +104,34 @@ impl Infers {
             context.compute(inputs.iter().map(tensor).collect())
         };
         self.saw(run().map(drop))
+    }
+
+    /// Feeds `x` the message's number, always through the same context, and tells
+    /// `seen/<number>` the model's `y` without it.
+    fn number(&mut self, message: &Message) -> Result<(), Error> {
+        let text = message.text().unwrap_or_default();
+        assert_ne!(text, "trap", "as it was told");
+        let number: f32 = text.parse().unwrap_or_default();
+        let told = match self.difference(number) {
+            Ok(difference) => difference.to_string(),
+            Err(error) => format!("{:?}: {}", error.code(), error.data()),
+        };
+        Ok(publish(Message::new(format!("seen/{text}"), told))?)
+    }
+
+    fn difference(&mut self, number: f32) -> Result<f32, errors::Error> {
+        let context = match self.opened.take() {
+            Some(opened) => self.opened.insert(opened),
+            None => {
+                let opened = load_by_name("granted")?.init_execution_context()?;
+                self.opened.insert(opened)
+            }
+        };
+        let input = Tensor::new(&[1, 1], TensorType::Fp32, &number.to_le_bytes());
+        let outputs = context.compute(vec![("x".to_owned(), input)])?;
+        let bytes = outputs.first().map(|(_, tensor)| tensor.data());
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        Ok(f32::from_le_bytes(bytes.unwrap_or_default()) - number)
     }
 
     fn saw(&self, outcome: Result<(), errors::Error>) -> Result<(), Error> {

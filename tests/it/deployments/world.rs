@@ -96,6 +96,12 @@ impl Line {
         self
     }
 
+    /// A probation in which so many runs of a model may fail.
+    pub(crate) fn model_failures_max(mut self, failures: u32) -> Self {
+        self.probation += &format!("model_failures_max = {failures}\n");
+        self
+    }
+
     pub(crate) fn text(&self) -> String {
         let Self {
             version,

@@ -81,6 +81,21 @@ async fn tensors_that_do_not_fit_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contexts_are_bounded() {
+    let host = Host::start().await;
+    load(&host, "granted").await;
+    host.run(infers("infers:hoards-contexts")).await.unwrap();
+    host.publish("offence/go", "").await;
+    let error = host.failed("offender").await;
+    assert!(error.starts_with("`handle` trapped: "), "{error}");
+    assert!(
+        error.contains("tensors, graphs, contexts and errors, the limit `resources_max`"),
+        "{error}"
+    );
+    host.neighbour_answers().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tensors_are_bounded() {
     let host = Host::start().await;
     load(&host, "granted").await;

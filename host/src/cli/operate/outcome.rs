@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::plan::{change_tone, sign};
 use crate::cli::output::{Align, Cell, Columns, Paint, Tone, units};
 use crate::deployment::document::fault::plain;
-use crate::deployment::plan::{Change, PluginChange};
+use crate::deployment::plan::{Change, ModelSwap, PluginChange};
 use crate::deployment::report::{DeploymentReport, FaultReport, Phase, Reason};
 
 /// A phase as it is called everywhere.
@@ -116,7 +116,7 @@ pub(super) fn changes(report: &DeploymentReport, paint: Paint) -> Vec<String> {
         table.row([
             Cell::new(change_tone(model.change), sign(model.change)),
             format!("model {}", model.model).into(),
-            "".into(),
+            model.swap.map_or("", ModelSwap::told).into(),
             "".into(),
             "".into(),
         ]);

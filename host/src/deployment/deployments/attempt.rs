@@ -5,6 +5,7 @@
 //! committed or undone. What was undone is remembered as rolled back, whether
 //! this process lives to write it or the next one finds it.
 
+mod models;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use crate::deployment::plan::{Change, Plan};
 use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Installed, Phase};
 use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelSet;
+use crate::inference::NextModels;
 use crate::names::PluginName;
 
 /// Characters of one fault.
@@ -137,7 +138,7 @@ impl Attempt<'_> {
         }
         let refused = self.verify(&mut work).await?;
         self.admit(&work, refused)?;
-        let (plugins, models) = self.compile(&work).await?;
+        let (plugins, models) = self.compile(&mut work).await?;
         self.put_in_service(work, plugins, models).await
     }
 
@@ -237,16 +238,19 @@ impl Attempt<'_> {
 
     async fn compile(
         &self,
-        work: &Work,
-    ) -> Result<(BTreeMap<PluginName, ReadyPlugin>, Arc<ModelSet>), Break> {
+        work: &mut Work,
+    ) -> Result<(BTreeMap<PluginName, ReadyPlugin>, NextModels), Break> {
         self.enter("compile", Phase::Compile, |_| {}).await?;
         let deployer = &self.deployments.0.deployer;
         let news = &self.deployments.0.news;
         let done = |plugin: &PluginName| news.compiled(self.id, plugin);
-        let compiled = deployer.compile(&work.document, &work.changed, done);
         let models = self.deployments.models_for(&work.document, &work.plan);
-        let both = async { (models.await, compiled.await) };
-        let (models, (plugins, mut faults)) = self.unless(both).await?;
+        let models = self.unless(models).await?;
+        if let Ok(models) = &models {
+            self.spare(work, models);
+        }
+        let compiled = deployer.compile(&work.document, &work.changed, done);
+        let (plugins, mut faults) = self.unless(compiled).await?;
         match models {
             Ok(models) if faults.is_empty() => Ok((plugins, models)),
             Ok(_) => Err(all_told(&faults)),

@@ -58,6 +58,7 @@ fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
                 .and_then(|path| handed(document, path)),
             backend: model.backend,
             target: model.target,
+            run: model.run,
         };
         Some((name.clone(), needs))
     };
@@ -140,8 +141,7 @@ fn model(old: Option<&Document>, new: &Document, name: &ModelName) -> Option<Mod
         (true, true) if old.is_some_and(|old| same_model(old, new, name)) => return None,
         (true, true) => Change::Replaced,
     };
-    let model = name.clone();
-    Some(ModelChange { model, change })
+    Some(ModelChange::undecided(name, change))
 }
 
 fn same_model(old: &Document, new: &Document, name: &ModelName) -> bool {

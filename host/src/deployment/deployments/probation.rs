@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::deployment::document::place::Place;
 use crate::deployment::document::probation::Probation;
-use crate::names::PluginName;
+use crate::names::{ModelName, PluginName};
 
 /// Looks in a probation, unless it is very long or very short.
 const LOOKS: u32 = 20;
@@ -67,6 +68,13 @@ pub(super) enum Failing {
     Drops { plugin: PluginName, count: u64 },
     #[error("topics form a cycle: messages of plugin `{plugin}` passed through too many plugins")]
     Loops { plugin: PluginName },
+    #[error("{failures} of {runs} runs of model `{model}` failed; {max} are tolerated")]
+    Model {
+        model: ModelName,
+        failures: u64,
+        runs: u64,
+        max: u32,
+    },
     #[error("plugin `{plugin}` floods: it publishes more than its limit, or feeds itself")]
     Floods { plugin: PluginName },
 }
@@ -81,18 +89,29 @@ impl Failing {
             Self::Slow { .. } | Self::Drops { .. } => "slower-than-inflow",
             Self::Loops { .. } => "topics-form-a-cycle",
             Self::Floods { .. } => "plugin-floods",
+            Self::Model { .. } => "model-failed",
         }
     }
 
-    pub(super) fn plugin(&self) -> &PluginName {
+    /// The plugin that it is about.
+    pub(super) fn plugin(&self) -> Option<&PluginName> {
         match self {
+            Self::Model { .. } => None,
             Self::Failed { plugin, .. }
             | Self::Stopped { plugin }
             | Self::DeadLetters { plugin, .. }
             | Self::Slow { plugin }
             | Self::Drops { plugin, .. }
             | Self::Loops { plugin }
-            | Self::Floods { plugin } => plugin,
+            | Self::Floods { plugin } => Some(plugin),
+        }
+    }
+
+    /// Where the document asks for it.
+    pub(super) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Model { model, .. } => Place::Model(model),
+            _ => self.plugin().map_or(Place::Document, Place::Plugin),
         }
     }
 }

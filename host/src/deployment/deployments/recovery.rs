@@ -118,7 +118,8 @@ impl Deployments {
         let mut faults: Vec<Located> = Vec::new();
         let all = document.models.keys().cloned().collect();
         let models = match deployer.models(document, Arc::default(), all).await {
-            Ok(models) => models,
+            // Nothing served before: there is nothing to exchange.
+            Ok(next) => next.set,
             Err(mut of_models) => {
                 faults.append(&mut of_models);
                 self.models()

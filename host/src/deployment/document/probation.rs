@@ -16,6 +16,9 @@ pub struct Probation {
     pub seconds: u32,
     /// Messages that the plugins it changed may give up meanwhile.
     pub dead_letters_max: u32,
+    /// Runs of each model that it changed that may fail meanwhile; those that are
+    /// refused for what they are given, or for lack of room, do not count.
+    pub model_failures_max: u32,
 }
 
 impl Default for Probation {
@@ -23,6 +26,7 @@ impl Default for Probation {
         Self {
             seconds: 10,
             dead_letters_max: 16,
+            model_failures_max: 16,
         }
     }
 }

@@ -115,8 +115,13 @@ fn differences(before: Party<'_>, after: Party<'_>, models: &BTreeSet<&ModelName
         .models
         .iter()
         .filter(|model| models.contains(model));
-    differs.extend(granted.map(|model| format!("model {model}")));
+    differs.extend(granted.map(model_differs));
     differs
+}
+
+/// How it is said of a plugin that a model of it differs.
+pub(super) fn model_differs(model: &ModelName) -> String {
+    format!("model {model}")
 }
 
 fn bounded(mut differs: Vec<String>) -> Vec<String> {
@@ -140,8 +145,7 @@ fn models(old: Option<Side<'_>>, new: Side<'_>) -> Vec<ModelChange> {
             (None, _) => Change::Added,
             (_, None) => Change::Removed,
         };
-        let model = model.clone();
-        Some(ModelChange { model, change })
+        Some(ModelChange::undecided(model, change))
     };
     names.into_iter().filter_map(change).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Asker, Change, Plan, PluginChange, Right};
+use super::{Asker, Change, ModelSwap, Plan, PluginChange, Right};
 use crate::capabilities::grant_for;
 use crate::deployment::document::fault::plain;
 
@@ -16,13 +16,28 @@ impl fmt::Display for Plan {
         }
         for model in &self.models {
             let (sign, what) = sign(model.change);
-            writeln!(f, "{sign} model {}: {what}", model.model)?;
+            write!(f, "{sign} model {}: {what}", model.model)?;
+            match model.swap {
+                Some(swap) => writeln!(f, " ({})", swap.told())?,
+                None => writeln!(f)?,
+            }
         }
         let untouched = self.plugins.iter();
         let untouched = untouched.filter(|plugin| plugin.change == Change::Untouched);
         match untouched.count() {
             1 => f.write_str("1 plugin untouched"),
             count => write!(f, "{count} plugins untouched"),
+        }
+    }
+}
+
+impl ModelSwap {
+    /// What people read of it.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Undecided => "its plugins are touched only if it takes or gives otherwise",
+            Self::InPlace => "in place, its plugins go on",
+            Self::WithPlugins => "with its plugins: it takes or gives otherwise",
         }
     }
 }

@@ -90,6 +90,7 @@ fn model(file: &str) -> ModelNeeds {
         file: Digest::of(file.as_bytes()),
         golden: None,
         backend: BackendChoice::Tract,
+        run: crate::spec::RunOptions::default(),
         target: Target::Cpu,
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::operate::outcome::versions;
 use crate::cli::output::{Align, Cell, Columns, Paint, Tone, units};
 use crate::deployment::document::fault::plain;
-use crate::deployment::plan::{Asker, Change, Plan, PluginChange, Right};
+use crate::deployment::plan::{Asker, Change, ModelSwap, Plan, PluginChange, Right};
 
 /// What stands before something that changes so.
 pub(in crate::cli::operate) fn sign(change: Change) -> &'static str {
@@ -48,7 +48,8 @@ pub(super) fn lines(plan: &Plan, paint: Paint) -> Vec<String> {
     for model in &plan.models {
         let name = format!("model {}", model.model);
         let sign = Cell::new(change_tone(model.change), sign(model.change));
-        table.row([sign, name.into(), "".into()]);
+        let swap = model.swap.map_or("", ModelSwap::told);
+        table.row([sign, name.into(), swap.into()]);
     }
     let mut heads = table.lines(paint).into_iter();
     let mut lines = Vec::new();

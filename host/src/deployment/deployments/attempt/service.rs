@@ -11,6 +11,7 @@ use selvedge_signing::Origin;
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
+use super::models::{ModelJudge, told_of, users};
 use super::{Attempt, Break, Work, all_told, told};
 use crate::deployment::deployments::probation::{Failing, Judge, rhythm};
 use crate::deployment::deployments::state::interrupted;
@@ -18,18 +19,27 @@ use crate::deployment::deployments::watch::Watch;
 use crate::deployment::deployments::{Running, fault_point};
 use crate::deployment::document::Document;
 use crate::deployment::document::fault::plain;
-use crate::deployment::document::place::Place;
 use crate::deployment::line::{Ready, ReadyPlugin, Swapped, Warm};
-use crate::deployment::report::{Event, FaultReport, Phase};
+use crate::deployment::report::{DeploymentReport, Event, FaultReport, Phase};
 use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
-use crate::inference::ModelSet;
+use crate::inference::{Exchanged, NextModels};
 use crate::names::PluginName;
 
 /// What is ready to take over.
 struct Successors {
     warm: Warm,
-    models: Arc<ModelSet>,
+    models: NextModels,
+}
+
+/// What took over, and what is needed to keep or undo it.
+struct InService {
+    swapped: Swapped,
+    exchanged: Exchanged,
+    watch: Watch,
+    judge: Judge,
+    models: ModelJudge,
+    running: Running,
 }
 
 impl Attempt<'_> {
@@ -38,9 +48,11 @@ impl Attempt<'_> {
         &self,
         work: Work,
         plugins: BTreeMap<PluginName, ReadyPlugin>,
-        models: Arc<ModelSet>,
+        models: NextModels,
     ) -> Result<(), Break> {
-        self.enter("prepare", Phase::Prepare, |_| {}).await?;
+        let plan = work.plan.clone();
+        let told = move |report: &mut DeploymentReport| report.plan = Some(plan);
+        self.enter("prepare", Phase::Prepare, told).await?;
         let inner = &self.deployments.0;
         let stopped = || inner.ledger.read(|state| state.stopped.clone());
         let ready = Ready {
@@ -48,7 +60,7 @@ impl Attempt<'_> {
             plugins,
             removed: work.removed.clone(),
             stopped: stopped(),
-            models: Arc::clone(&models),
+            models: Arc::clone(&models.set),
         };
         fault_point::before("warm-up");
         let warm = self.unless(inner.deployer.line.warm_up(ready)).await?;
@@ -63,14 +75,14 @@ impl Attempt<'_> {
         let successors = Successors { warm, models };
         let swapped = self.swap(&work, successors).await;
         drop(changing);
-        let (swapped, watch, running) = match swapped {
-            Ok(swapped) => swapped,
+        let in_service = match swapped {
+            Ok(in_service) => in_service,
             Err(faults) => {
                 self.end("roll-back", Phase::RolledBack, faults).await;
                 return Ok(());
             }
         };
-        self.watch_over(&work, swapped, watch, running).await;
+        self.watch_over(&work, in_service).await;
         Ok(())
     }
 
@@ -79,7 +91,7 @@ impl Attempt<'_> {
         &self,
         work: &Work,
         successors: Successors,
-    ) -> Result<(Swapped, (Watch, Judge), Running), Vec<FaultReport>> {
+    ) -> Result<InService, Vec<FaultReport>> {
         let inner = &self.deployments.0;
         let at = |fault: DeployFault| vec![told(&Located::of_document(&work.document, fault))];
         let before: Vec<_> = inner.deployer.line.origins().into_values().collect();
@@ -92,7 +104,10 @@ impl Attempt<'_> {
         let accepted = accepted.into_iter().chain(stay.map(|(_, origin)| origin));
         let supervisor = &inner.deployer.supervisor;
         let line = &inner.deployer.line;
-        let watch = Watch::begin(&inner.bus, line, supervisor, work.changed.clone());
+        // Those whose models change behind them count as changed.
+        let mut judged = work.changed.clone();
+        judged.extend(users(work, &successors.models));
+        let watch = Watch::begin(&inner.bus, line, supervisor, judged);
         let mut watch = watch.map_err(|error| {
             let message = ErrorChain(&error).to_string();
             vec![interrupted(&message)]
@@ -117,30 +132,40 @@ impl Attempt<'_> {
                 return Err(at(error.into()));
             }
         };
+        let models = successors.models;
+        let exchanged = models.exchanges.make();
+        told_of(&models.set, &exchanged);
         let (watched, begin) = (watch.watched(&predecessors), watch.fares());
-        let judge = Judge::new(work.document.probation, watched, begin);
-        let running = Running {
-            document: Arc::clone(&work.document),
-            models: successors.models,
-        };
-        Ok((swapped, (watch, judge), running))
+        Ok(InService {
+            swapped,
+            judge: Judge::new(work.document.probation, watched, begin),
+            models: ModelJudge::new(work, &self.deployments.models(), &models.set, &exchanged),
+            exchanged,
+            watch,
+            running: Running {
+                document: Arc::clone(&work.document),
+                models: models.set,
+            },
+        })
     }
 
     /// The deployment runs: it is watched, and kept or undone.
-    async fn watch_over(
-        &self,
-        work: &Work,
-        swapped: Swapped,
-        (mut watch, judge): (Watch, Judge),
-        running: Running,
-    ) {
+    async fn watch_over(&self, work: &Work, in_service: InService) {
+        let InService {
+            swapped,
+            exchanged,
+            mut watch,
+            judge,
+            models,
+            running,
+        } = in_service;
         let reports = swapped.reports.clone();
         let told = reports.clone();
         let entered = self.enter("probation", Phase::Probation, move |report| {
             report.swaps = told
         });
         if let Err(fault) = entered.await {
-            return self.undo(swapped, fault).await;
+            return self.undo(swapped, exchanged, fault).await;
         }
         for swap in reports {
             let deployment = self.id;
@@ -161,7 +186,7 @@ impl Attempt<'_> {
         );
         let operated = self.deployments.0.operated.lock().clone();
         let kept = match watch.during_swap(&operated) {
-            failing if failing.is_empty() => self.probation(work, &mut watch, judge).await,
+            failing if failing.is_empty() => self.probation(work, &mut watch, judge, &models).await,
             failing => Err(failing_of(&work.document, &failing)),
         };
         // Whoever hears that it stays is to find what stays.
@@ -178,10 +203,13 @@ impl Attempt<'_> {
         }
         match kept {
             // Only now may the predecessors go.
-            Ok(()) => swapped.stay(),
+            Ok(()) => {
+                swapped.stay();
+                drop(exchanged);
+            }
             // The next start finds that it was not kept, and goes back.
             Err(Break::Stopping) => {}
-            Err(broken) => self.undo(swapped, broken).await,
+            Err(broken) => self.undo(swapped, exchanged, broken).await,
         }
     }
 
@@ -191,6 +219,7 @@ impl Attempt<'_> {
         work: &Work,
         watch: &mut Watch,
         mut judge: Judge,
+        models: &ModelJudge,
     ) -> Result<(), Break> {
         let (whole, look) = rhythm(work.document.probation);
         let end = Instant::now() + whole;
@@ -201,7 +230,8 @@ impl Attempt<'_> {
             let failing = self
                 .unless(timeout_at(next, watch.failure(operated)))
                 .await?;
-            let failing = failing.unwrap_or_else(|_| judge.look(&watch.fares()));
+            let look = |_| [judge.look(&watch.fares()), models.look()].concat();
+            let failing = failing.unwrap_or_else(look);
             if !failing.is_empty() {
                 return Err(failing_of(&work.document, &failing));
             }
@@ -210,11 +240,12 @@ impl Attempt<'_> {
     }
 
     /// Puts everything back, and remembers that it was.
-    async fn undo(&self, swapped: Swapped, broken: Break) {
+    async fn undo(&self, swapped: Swapped, exchanged: Exchanged, broken: Break) {
         let inner = &self.deployments.0;
         let changing = inner.changing.lock().await;
         let stopped = inner.ledger.read(|state| state.stopped.clone());
         fault_point::before("undo");
+        exchanged.undo();
         inner.deployer.line.undo(swapped, &stopped).await;
         fault_point::after("undo");
         drop(changing);
@@ -245,12 +276,8 @@ fn failing_of(document: &Document, failing: &[Failing]) -> Break {
     let told = |failing: &Failing| FaultReport {
         code: failing.code().to_owned(),
         message: plain(&failing.to_string()),
-        plugin: Some(failing.plugin().clone()),
-        place: Some(
-            document
-                .place_of(Place::Plugin(failing.plugin()))
-                .to_string(),
-        ),
+        plugin: failing.plugin().cloned(),
+        place: Some(document.place_of(failing.place()).to_string()),
         help: None,
     };
     Break::Faults(failing.iter().map(told).collect())

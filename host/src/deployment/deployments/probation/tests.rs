@@ -7,6 +7,7 @@ use crate::names::PluginName;
 const RULES: Probation = Probation {
     seconds: 10,
     dead_letters_max: 2,
+    model_failures_max: 2,
 };
 
 fn a() -> PluginName {

@@ -1,0 +1,147 @@
+//! Other versions behind names that serve already.
+//!
+//! What is prepared here changes nothing until it is made, all at once and
+//! without fail; what it replaced is kept loaded until whoever made it is
+//! certain that it stays, and can be put back at any time before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::backend::{Dim, Interface, Port};
+use super::model::Model;
+use super::model_set::ModelSet;
+use super::served::Served;
+use crate::names::ModelName;
+
+/// Versions that are to serve under names that serve already.
+#[derive(Debug, Default)]
+pub struct Exchanges(Vec<(Arc<Served>, Arc<Model>)>);
+
+/// Versions that serve, and those that they replaced.
+#[derive(Debug, Default)]
+pub struct Exchanged(Vec<(Arc<Served>, Arc<Model>)>);
+
+/// A set of models that is to serve, and what has to be done for it.
+#[derive(Debug, Default)]
+pub struct NextModels {
+    pub set: Arc<ModelSet>,
+    pub exchanges: Exchanges,
+}
+
+impl Exchanges {
+    /// The names whose versions are to change behind those who use them.
+    pub fn names(&self) -> impl Iterator<Item = &ModelName> {
+        self.0.iter().map(|(served, _)| served.name())
+    }
+
+    /// Lets the new versions serve, from the next run on.
+    pub fn make(self) -> Exchanged {
+        let exchange = |(served, next): (Arc<Served>, Arc<Model>)| {
+            let previous = served.exchange(next);
+            (served, previous)
+        };
+        Exchanged(self.0.into_iter().map(exchange).collect())
+    }
+}
+
+impl Exchanged {
+    /// The versions that were replaced, by name.
+    pub fn previous(&self) -> impl Iterator<Item = (&ModelName, &Arc<Model>)> {
+        self.0
+            .iter()
+            .map(|(served, previous)| (served.name(), previous))
+    }
+
+    /// Lets the versions serve that were replaced.
+    pub fn undo(self) {
+        for (served, previous) in self.0 {
+            drop(served.exchange(previous));
+        }
+    }
+}
+
+impl ModelSet {
+    /// The set after this one, with `changes`: a model that takes and gives what
+    /// the one of its name does is to serve behind that name; any other is a new
+    /// one, that those who use the old one do not see.
+    pub(super) fn next(
+        &self,
+        changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+    ) -> NextModels {
+        let (mut exchanges, mut others) = (Vec::new(), Vec::new());
+        for (name, model) in changes {
+            let Some(model) = model else {
+                others.push((name, None));
+                continue;
+            };
+            match self.get(&name) {
+                Some(served) if is_same(&served.current(), &model) => {
+                    exchanges.push((Arc::clone(served), model));
+                }
+                _ => {
+                    let served = Arc::new(Served::new(name.clone(), model));
+                    others.push((name, Some(served)));
+                }
+            }
+        }
+        NextModels {
+            set: Arc::new(self.with(others)),
+            exchanges: Exchanges(exchanges),
+        }
+    }
+}
+
+/// Whether nobody who uses `old` has to know of `new`. What is said of a model is
+/// part of it: plugins read it once.
+fn is_same(old: &Model, new: &Model) -> bool {
+    old.interface().is_same(&new.interface()) && old.metadata() == new.metadata()
+}
+
+impl Interface {
+    /// Whether both take and give the same: names, kinds, sizes, and which sizes
+    /// have to be equal. What such a size is called does not count.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.canonical() == other.canonical()
+    }
+
+    /// With the names of sizes by their first occurrence, and no name for a size
+    /// that occurs once.
+    fn canonical(&self) -> Self {
+        let mut seen: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+        let ports = || self.inputs.iter().chain(&self.outputs);
+        for name in ports().flat_map(|port| &port.shape).filter_map(named) {
+            *seen.entry(Arc::clone(name)).or_default() += 1;
+        }
+        let mut order: Vec<Arc<str>> = Vec::new();
+        let mut dim = |dim: &Dim| match named(dim) {
+            None => dim.clone(),
+            Some(name) if seen.get(name) == Some(&1) => Dim::Any,
+            Some(name) => {
+                let place = order.iter().position(|it| it == name);
+                let place = place.unwrap_or_else(|| {
+                    order.push(Arc::clone(name));
+                    order.len() - 1
+                });
+                Dim::Named(place.to_string().into())
+            }
+        };
+        let mut port = |port: &Port| Port {
+            shape: port.shape.iter().map(&mut dim).collect(),
+            ..port.clone()
+        };
+        Self {
+            inputs: self.inputs.iter().map(&mut port).collect(),
+            outputs: self.outputs.iter().map(&mut port).collect(),
+        }
+    }
+}
+
+fn named(dim: &Dim) -> Option<&Arc<str>> {
+    match dim {
+        Dim::Named(name) => Some(name),
+        Dim::Fixed(_) | Dim::Any => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
