@@ -21,6 +21,8 @@ mod limits;
 mod model;
 mod model_set;
 mod native_library;
+mod onnx_file;
+mod onnxruntime;
 mod run_stats;
 mod served;
 mod slots;

@@ -4,9 +4,10 @@
 //! and only with the digests that its configuration allows. One that cannot be
 //! used is a status and stops nothing but the models that need it.
 
-use super::backend::{Backend, BackendStatus, ModelSource};
+use super::backend::{Backend, BackendStatus, ModelSource, Unavailable};
 use super::config::InferenceConfig;
 use super::errors::LoadError;
+use super::onnxruntime;
 use super::tract::Tract;
 use crate::spec::{BackendChoice, BackendKind};
 
@@ -42,8 +43,23 @@ impl Backends {
     /// Those that are built in and those that `config` names. Loads libraries:
     /// their initialisers run. To be called once in a process, before it serves.
     pub fn open(config: &InferenceConfig) -> Self {
-        let _ = config;
-        Self::built_in()
+        let mut backends = Self::built_in();
+        backends.add(BackendKind::Onnxruntime, &config.onnxruntime, onnxruntime::open);
+        backends
+    }
+
+    /// One more, with what `open` makes of its configuration.
+    fn add<C>(
+        &mut self,
+        backend: BackendKind,
+        config: &Option<C>,
+        open: impl FnOnce(&C) -> Result<Box<dyn Backend>, BackendStatus>,
+    ) {
+        match config.as_ref().map(open) {
+            Some(Ok(usable)) => self.usable.push(usable),
+            Some(Err(status)) => self.unusable.push(status),
+            None => self.unusable.push(not_configured(backend)),
+        }
     }
 
     pub(super) fn of(usable: Vec<Box<dyn Backend>>) -> Self {
@@ -93,5 +109,24 @@ impl Backends {
             },
             None => LoadError::NoBackend { backend },
         }
+    }
+}
+
+fn not_configured(backend: BackendKind) -> BackendStatus {
+    BackendStatus {
+        backend,
+        version: None,
+        library: None,
+        digest: None,
+        formats: Vec::new(),
+        providers: Vec::new(),
+        unavailable: Some(Unavailable {
+            code: "not-configured".to_owned(),
+            reason: "the configuration names no library".to_owned(),
+            help: Some(
+                "install it, and write what `selvedge backends pin LIBRARY` prints into host.toml"
+                    .to_owned(),
+            ),
+        }),
     }
 }

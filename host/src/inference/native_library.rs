@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 pub use self::errors::LibraryError;
+pub(super) use self::errors::line_of;
 use self::owners::Owners;
 use crate::names::Digest;
 

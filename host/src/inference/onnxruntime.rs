@@ -1,0 +1,165 @@
+//! ONNX Runtime, the native library that the configuration names.
+//!
+//! It is loaded once in a process, from a path and with digests that were checked
+//! before. A model runs where it was told or is refused. Its runs end by their
+//! deadlines, but only between two operators.
+//!
+//! The library cannot be told how much memory of the machine a run may take. So
+//! models whose sizes depend on the values that callers feed them are refused
+//! ([`super::onnx_file`]), and so are inputs and outputs beyond the limit; what the
+//! operators need in between grows with the inputs and is not bounded here.
+
+mod convert;
+mod graph;
+mod library;
+mod operators;
+mod pool;
+mod providers;
+mod session;
+mod watch;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use self::graph::OrtGraph;
+use self::library::Library;
+use self::operators::allowed;
+use self::providers::Providers;
+use self::session::{Place, Sessions};
+use self::watch::Watch;
+use super::backend::{Backend, BackendStatus, Device, Graph, ModelSource, Unavailable};
+use super::config::OnnxruntimeConfig;
+use super::errors::{LoadError, panic_message};
+use super::limits::InferenceLimits;
+use super::native_library::LibraryError;
+use super::onnx_file::{OnnxFile, Rules};
+use crate::spec::BackendKind;
+
+/// The library, ready to load models.
+struct Onnxruntime {
+    library: Library,
+    providers: Providers,
+    watch: Arc<Watch>,
+    devices: Vec<Device>,
+}
+
+/// Loads the library that `config` names. One that cannot be used is a status.
+pub(super) fn open(config: &OnnxruntimeConfig) -> Result<Box<dyn Backend>, BackendStatus> {
+    let opened = catch_unwind(AssertUnwindSafe(|| Onnxruntime::open(config)));
+    let opened = opened.unwrap_or_else(|payload| {
+        let source = panic_message(payload.as_ref()).into();
+        Err(LibraryError::Start { source })
+    });
+    match opened {
+        Ok(backend) => Ok(Box::new(backend)),
+        Err(error) => Err(error.status(BackendKind::Onnxruntime, &config.library)),
+    }
+}
+
+impl Onnxruntime {
+    fn open(config: &OnnxruntimeConfig) -> Result<Self, LibraryError> {
+        let library = Library::open(config)?;
+        let watch = Watch::start().map_err(|source| LibraryError::Start {
+            source: source.into(),
+        })?;
+        let watch = Arc::new(watch);
+        let providers = Providers::try_all(&Sessions {
+            environment: library.environment(),
+            config,
+            watch: &watch,
+        });
+        let devices = if config.providers.is_empty() {
+            vec![Device::Cpu]
+        } else {
+            vec![Device::Cpu, Device::Gpu]
+        };
+        Ok(Self {
+            library,
+            providers,
+            watch,
+            devices,
+        })
+    }
+
+    fn sessions(&self) -> Sessions<'_> {
+        Sessions {
+            environment: self.library.environment(),
+            config: self.providers.config(),
+            watch: &self.watch,
+        }
+    }
+
+    fn load_at(
+        &self,
+        source: &ModelSource,
+        file: &OnnxFile,
+        place: Place,
+        limits: &InferenceLimits,
+    ) -> Result<Box<dyn Graph>, LoadError> {
+        let sessions = self.sessions().make(&file.bytes, place, &source.options)?;
+        let graph = OrtGraph::new(sessions, file, place, Arc::clone(&self.watch))?;
+        Ok(Box::new(graph.bounded(limits.run_bytes_max.get())))
+    }
+}
+
+impl Backend for Onnxruntime {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Onnxruntime
+    }
+
+    fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    fn status(&self) -> BackendStatus {
+        let native = self.library.native();
+        let replaced = native.replaced().map(|path| Unavailable {
+            code: "library-replaced".to_owned(),
+            reason: format!(
+                "{} is not the file that was loaded when the host started; \
+                 what was loaded goes on running",
+                path.display()
+            ),
+            help: Some("start the host again to use what is there now".to_owned()),
+        });
+        BackendStatus {
+            backend: BackendKind::Onnxruntime,
+            version: Some(self.library.version().to_owned()),
+            library: Some(native.path().to_owned()),
+            digest: Some(native.digest()),
+            formats: self.formats().to_vec(),
+            providers: self.providers.status(),
+            unavailable: replaced,
+        }
+    }
+
+    fn load(
+        &self,
+        source: &ModelSource,
+        device: Device,
+        limits: &InferenceLimits,
+    ) -> Result<Box<dyn Graph>, LoadError> {
+        let places = self.providers.places(source, device, &self.sessions())?;
+        let rules = Rules {
+            allowed: &allowed,
+            limits,
+        };
+        let file = OnnxFile::vet(&source.bytes, rules)?;
+        let mut refused = None;
+        for place in places {
+            match self.load_at(source, &file, place, limits) {
+                Ok(graph) => return Ok(graph),
+                // Another provider may have what this one lacks.
+                Err(error) if error.is_of_backend() => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| LoadError::NoDevice {
+            backend: BackendKind::Onnxruntime,
+            why: "no provider is left".to_owned(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

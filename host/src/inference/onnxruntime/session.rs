@@ -1,0 +1,135 @@
+//! Makes the sessions of a model: with what they compute, with how many threads,
+//! and what a failure means.
+
+use std::time::{Duration, Instant};
+
+use ort::environment::Environment;
+use ort::ep::CPU;
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::operators::missing;
+use super::providers::{dispatch, name_of};
+use super::watch::{Stop, Watch};
+use crate::inference::config::OnnxruntimeConfig;
+use crate::inference::native_library::line_of;
+use crate::inference::{Device, LoadError, Placement};
+use crate::spec::{BackendKind, Provider, RunOptions};
+
+/// Sessions of one model: each has its own copy of the weights.
+const SESSIONS_MAX: u32 = 16;
+/// Threads of one session.
+const THREADS_MAX: u32 = 64;
+/// Loading takes seconds for the largest models; what takes longer never ends.
+const LOAD_MAX: Duration = Duration::from_secs(120);
+
+/// Where a model is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) device: Device,
+    /// None is the library's own code for processors.
+    pub(super) provider: Option<Provider>,
+    /// No operator may be computed anywhere else.
+    pub(super) whole: bool,
+}
+
+impl Place {
+    pub(super) fn placement(self) -> Placement {
+        Placement {
+            device: self.device,
+            provider: self.provider.map_or("cpu", name_of).to_owned(),
+            whole: self.whole || self.provider.is_none(),
+        }
+    }
+}
+
+/// Makes sessions for one model at one place.
+pub(super) struct Sessions<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) config: &'a OnnxruntimeConfig,
+    pub(super) watch: &'a Watch,
+}
+
+impl Sessions<'_> {
+    /// As many as runs at once are asked for.
+    pub(super) fn make(
+        &self,
+        model: &[u8],
+        place: Place,
+        options: &RunOptions,
+    ) -> Result<Vec<Session>, LoadError> {
+        let count = options.concurrency.get().min(SESSIONS_MAX);
+        (0..count)
+            .map(|_| self.one(model, place, options))
+            .collect::<Result<_, _>>()
+            .map_err(|error| told(&error, place))
+    }
+
+    /// One, with what the library says if it cannot be made.
+    pub(super) fn one(
+        &self,
+        model: &[u8],
+        place: Place,
+        options: &RunOptions,
+    ) -> Result<Session, ort::Error> {
+        let mut builder = self.builder(place, options)?;
+        let stop = Stop::Load(builder.canceler());
+        let _watched = self.watch.until(Instant::now() + LOAD_MAX, stop);
+        builder.commit_from_memory(model)
+    }
+
+    fn builder(&self, place: Place, options: &RunOptions) -> Result<SessionBuilder, ort::Error> {
+        let threads = options.threads.get().min(THREADS_MAX);
+        let threads = usize::try_from(threads).unwrap_or(1);
+        let mut builder = Session::builder(self.environment)?
+            .with_no_environment_execution_providers()?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_parallel_execution(false)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            // Waiting threads that spin take the cores of everyone else.
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?
+            // What a run took is given back at its end, and sizes vary.
+            .with_memory_pattern(false)?
+            .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?
+            // Never the other form, which was not looked at.
+            .with_config_entry("session.load_model_format", "ONNX")?;
+        if let Some(provider) = place.provider {
+            if place.whole {
+                builder = builder.with_disable_cpu_fallback()?;
+            }
+            let dispatch = dispatch(provider, place.device, options, self.config);
+            builder = builder.with_execution_providers(dispatch)?;
+        }
+        Ok(builder)
+    }
+}
+
+/// What the library says, as a reason that operators can act on.
+fn told(error: &ort::Error, place: Place) -> LoadError {
+    let text = line_of(error.message());
+    if let Some(operator) = missing(&text) {
+        return LoadError::UnsupportedOperator {
+            operator,
+            backend: BackendKind::Onnxruntime,
+        };
+    }
+    if text.contains("fallback to CPU EP has been explicitly disabled") {
+        let provider = place.provider.map_or("cpu", name_of);
+        return LoadError::BackendUnavailable {
+            backend: BackendKind::Onnxruntime,
+            why: format!(
+                "not every operator of the model runs on `{provider}`; \
+                 `strict = false` lets the others run on the processor"
+            ),
+        };
+    }
+    malformed(text)
+}
+
+pub(super) fn malformed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LoadError {
+    LoadError::Malformed {
+        source: source.into(),
+    }
+}
