@@ -23,6 +23,7 @@ mod model_set;
 mod native_library;
 mod onnx_file;
 mod onnxruntime;
+mod openvino;
 mod run_stats;
 mod served;
 mod slots;

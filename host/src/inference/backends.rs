@@ -8,6 +8,7 @@ use super::backend::{Backend, BackendStatus, ModelSource, Unavailable};
 use super::config::InferenceConfig;
 use super::errors::LoadError;
 use super::onnxruntime;
+use super::openvino;
 use super::tract::Tract;
 use crate::spec::{BackendChoice, BackendKind};
 
@@ -45,6 +46,7 @@ impl Backends {
     pub fn open(config: &InferenceConfig) -> Self {
         let mut backends = Self::built_in();
         backends.add(BackendKind::Onnxruntime, &config.onnxruntime, onnxruntime::open);
+        backends.add(BackendKind::Openvino, &config.openvino, openvino::open);
         backends
     }
 

@@ -5,7 +5,7 @@
 
 mod convert;
 mod footprint;
-mod vet;
+pub(super) mod vet;
 
 use std::io::Cursor;
 use std::sync::Arc;

@@ -113,7 +113,11 @@ impl LibraryError {
     }
 
     /// The status of a library that is not used because of this.
-    pub(in crate::inference) fn status(&self, backend: BackendKind, library: &Path) -> BackendStatus {
+    pub(in crate::inference) fn status(
+        &self,
+        backend: BackendKind,
+        library: &Path,
+    ) -> BackendStatus {
         BackendStatus {
             backend,
             version: None,
