@@ -12,6 +12,7 @@
 
 mod backend;
 mod backends;
+mod batching;
 pub mod config;
 mod errors;
 mod exchange;
@@ -26,10 +27,12 @@ mod onnxruntime;
 mod openvino;
 mod run_stats;
 mod served;
+mod shadow;
 mod slots;
 mod store;
 mod tensor;
 mod tract;
+mod watchdog;
 
 #[cfg(test)]
 pub(crate) mod onnx_writer;
@@ -51,5 +54,6 @@ pub use model_set::{ModelSet, ModelStatus};
 pub use native_library::{LibraryError, pin};
 pub use run_stats::RunStatus;
 pub use served::{Outputs, RunObserver, RunRecord, Served};
+pub use shadow::ShadowStatus;
 pub use store::ModelStore;
 pub use tensor::{Tensor, TensorError, TensorKind};

@@ -265,7 +265,72 @@ pub struct Batching {
     /// Rows in one run.
     pub rows_max: NonZeroU32,
     /// Microseconds that the first waits for others, at most 10,000.
+    #[schemars(range(max = BATCH_WAIT_US_MAX))]
     pub wait_us_max: u32,
+}
+
+/// Microseconds that a run may wait for others.
+pub const BATCH_WAIT_US_MAX: u32 = 10_000;
+
+/// A model that is run beside another, on a sample of what that one is given, to
+/// compare them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowOptions {
+    /// The model that is tried out: another one of the deployment, which takes and
+    /// gives the same.
+    pub model: ModelName,
+    /// The share of runs that it is given as well, from 0 to 1.
+    #[serde(default = "Ratio::tenth")]
+    pub fraction: Ratio,
+    /// How far a value may be off before it is counted, relatively to values
+    /// beyond 1, from 0 to 1.
+    #[serde(default = "Ratio::thousandth")]
+    pub tolerance: Ratio,
+}
+
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(with = "f64")]
+pub struct Ratio(f64);
+
+/// It is never a NaN.
+impl Eq for Ratio {}
+
+impl Ratio {
+    /// It as a number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    fn tenth() -> Self {
+        Self(0.1)
+    }
+
+    fn thousandth() -> Self {
+        Self(0.001)
+    }
+}
+
+/// Why a number is no ratio.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} is not a number from 0 to 1")]
+pub struct RatioError(f64);
+
+impl TryFrom<f64> for Ratio {
+    type Error = RatioError;
+
+    fn try_from(number: f64) -> Result<Self, Self::Error> {
+        let valid = (0.0..=1.0).contains(&number);
+        valid.then_some(Self(number)).ok_or(RatioError(number))
+    }
+}
+
+impl From<Ratio> for f64 {
+    fn from(ratio: Ratio) -> Self {
+        ratio.0
+    }
 }
 
 impl Default for RunOptions {

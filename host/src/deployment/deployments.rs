@@ -35,7 +35,7 @@ use tracing::warn;
 use super::document::handed::Files;
 use super::document::source::Source;
 use super::document::{Document, Site};
-use super::plan::{Change, Plan};
+use super::plan::Plan;
 use super::report::{DeploymentId, DeploymentReport, Event, FaultReport, Phase};
 use super::submission::SubmitError;
 use super::{Deployer, Located};
@@ -315,7 +315,7 @@ impl Deployments {
         plan: &Plan,
     ) -> Result<NextModels, Vec<Located>> {
         let touched = plan.models.iter();
-        let touched = touched.filter(|model| model.change != Change::Untouched);
+        let touched = touched.filter(|model| model.loads());
         let changed = touched.map(|model| model.model.clone()).collect();
         let deployer = &self.0.deployer;
         deployer.models(document, self.models(), changed).await

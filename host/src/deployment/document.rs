@@ -36,7 +36,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::names::{Digest, PartyName, PluginName};
-use crate::spec::{BackendChoice, Grants, Limits, Models, RunOptions, Target};
+use crate::spec::{BackendChoice, Grants, Limits, Models, RunOptions, ShadowOptions, Target};
 
 use self::ceilings::Ceilings;
 use self::component_source::{ComponentSource, FilePath};
@@ -120,6 +120,9 @@ pub struct Model {
     /// How it is run.
     #[schemars(default)]
     pub run: RunOptions,
+    /// Another model of this deployment that is tried out beside it.
+    #[schemars(default)]
+    pub shadow: Option<ShadowOptions>,
 }
 
 /// What a deployment is called: formed as the name of a plugin.

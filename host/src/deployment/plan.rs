@@ -22,7 +22,7 @@ use super::rights;
 use crate::inference::ModelSource;
 use crate::names::{Digest, ModelName, PluginName};
 use crate::runtime::component::{self, ComponentError};
-use crate::spec::{BackendChoice, RunOptions, Target};
+use crate::spec::{BackendChoice, RunOptions, ShadowOptions, Target};
 
 pub use compare::compare;
 
@@ -65,6 +65,8 @@ pub struct ModelNeeds {
     pub target: Target,
     /// How it is to run.
     pub run: RunOptions,
+    /// What is tried out beside it: of this, another does not make another model.
+    pub shadow: Option<ShadowOptions>,
 }
 
 impl Needs {
@@ -95,7 +97,18 @@ impl ModelNeeds {
             backend: source.backend,
             target: source.target,
             run: source.options,
+            shadow: None,
         }
+    }
+
+    /// Whether it is the same model.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let shadow = self.shadow.clone();
+        *self
+            == Self {
+                shadow,
+                ..other.clone()
+            }
     }
 }
 
@@ -117,7 +130,8 @@ pub enum Change {
     Added,
     /// Another component runs.
     Replaced,
-    /// The same component, with other configuration, grants, limits or models.
+    /// The same component, with other configuration, grants, limits or models; the
+    /// same model, with another one to be tried out beside it.
     Reconfigured,
     /// It is no longer there.
     Removed,
@@ -160,6 +174,11 @@ pub struct ModelChange {
 }
 
 impl ModelChange {
+    /// Whether it has to be loaded.
+    pub(super) fn loads(&self) -> bool {
+        !matches!(self.change, Change::Untouched | Change::Reconfigured)
+    }
+
     /// As far as the documents say.
     pub(super) fn undecided(model: &ModelName, change: Change) -> Self {
         Self {

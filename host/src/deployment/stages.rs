@@ -185,7 +185,12 @@ impl Deployer {
             if !faults.is_empty() {
                 return Err(faults);
             }
-            store.next(&before, changes).map_err(|source| {
+            let shadows = document.models.iter().filter_map(|(name, model)| {
+                let shadow = model.shadow.clone()?;
+                Some((name.clone(), shadow))
+            });
+            let shadows = shadows.collect();
+            store.next(&before, changes, &shadows).map_err(|source| {
                 let fault = DeployFault::Models(source);
                 vec![Located::of_document(&document, fault)]
             })

@@ -20,6 +20,7 @@ use super::errors::{LoadError, RunError};
 use super::golden::Golden;
 use super::limits::InferenceLimits;
 use super::tensor::{Tensor, TensorKind};
+use super::watchdog::{OnWatch, Watchdog};
 use crate::names::Digest;
 use crate::spec::{BackendChoice, BackendKind, RunOptions, Target};
 
@@ -254,6 +255,13 @@ pub trait Backend: Send + Sync {
     /// What is told of it.
     fn status(&self) -> BackendStatus;
 
+    /// Whether it has an operator of ONNX, if that can be said without a model;
+    /// `domain` is empty for the standard ones.
+    fn supports_operator(&self, domain: &str, operator: &str) -> Option<bool> {
+        let _ = (domain, operator);
+        None
+    }
+
     /// Loads a model to run on `device`, which is one of [`Self::devices`], and
     /// nowhere else.
     fn load(
@@ -288,10 +296,11 @@ pub trait Graph: Send + Sync {
 pub struct Control {
     pub(super) deadline: Instant,
     shared: Arc<Shared>,
+    watchdog: Option<Watchdog>,
 }
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     cancelled: AtomicBool,
     stop: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
@@ -309,11 +318,29 @@ impl fmt::Debug for Control {
 /// As long as it lives, what was given to [`Control::on_cancel`] may be called.
 #[derive(Debug)]
 #[must_use]
-pub struct Cancels<'a>(&'a Control);
+pub struct Cancels<'a> {
+    shared: &'a Shared,
+    _watched: Option<OnWatch<'a>>,
+}
 
 impl Drop for Cancels<'_> {
     fn drop(&mut self) {
-        *self.0.shared.stop.lock() = None;
+        *self.shared.stop.lock() = None;
+    }
+}
+
+impl Shared {
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        if let Some(stop) = self.stop.lock().as_mut() {
+            stop();
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
@@ -322,6 +349,16 @@ impl Control {
         Self {
             deadline,
             shared: Arc::default(),
+            watchdog: None,
+        }
+    }
+
+    /// One that is cancelled at its deadline even if nobody waits, where the
+    /// backend can be stopped.
+    pub(super) fn watched(deadline: Instant, watchdog: &Watchdog) -> Self {
+        Self {
+            watchdog: Some(watchdog.clone()),
+            ..Self::new(deadline)
         }
     }
 
@@ -332,10 +369,7 @@ impl Control {
 
     /// Nobody waits for the result any more.
     pub(super) fn cancel(&self) {
-        self.shared.cancelled.store(true, Ordering::Release);
-        if let Some(stop) = self.shared.stop.lock().as_mut() {
-            stop();
-        }
+        self.shared.cancel();
     }
 
     /// For a backend that can be stopped from another thread: `stop` is called
@@ -348,7 +382,12 @@ impl Control {
         }
         *slot = Some(Box::new(stop));
         drop(slot);
-        Cancels(self)
+        let watchdog = self.watchdog.as_ref();
+        let _watched = watchdog.map(|watchdog| watchdog.watch(self.deadline, &self.shared));
+        Cancels {
+            shared: &self.shared,
+            _watched,
+        }
     }
 
     /// Fails once the run has to stop; to be asked between operators.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::golden::GoldenError;
 use super::tensor::TensorKind;
-use crate::names::Digest;
+use crate::names::{Digest, ModelName};
 use crate::spec::BackendKind;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -54,6 +54,21 @@ pub enum LoadError {
     Malformed { source: Source },
     #[error("the backend panicked over the model: {message}")]
     Panicked { message: String },
+    #[error("runs of the model cannot be computed together: {why}")]
+    NotBatchable { why: String },
+    #[error("the shadow `{shadow}` does not take and give what `{model}` does")]
+    Shadow { model: ModelName, shadow: ModelName },
+    #[error(
+        "the deployment was made with the backend `{recorded:?}`, which is not here any \
+         more: this host has {now}"
+    )]
+    BackendGone { recorded: BackendKind, now: String },
+    #[error("the operator `{operator}` is not supported by the backend `{backend:?}`; {elsewhere}")]
+    OperatorElsewhere {
+        operator: String,
+        backend: BackendKind,
+        elsewhere: String,
+    },
     #[error("the golden vector cannot be used")]
     Golden { source: GoldenError },
     #[error("the model does not compute its golden vector")]
@@ -68,6 +83,7 @@ impl LoadError {
         matches!(
             self,
             Self::UnsupportedOperator { .. }
+                | Self::OperatorElsewhere { .. }
                 | Self::CustomOperator { .. }
                 | Self::UnsupportedKind { .. }
                 | Self::UnsupportedShape { .. }
@@ -92,7 +108,12 @@ impl LoadError {
             Self::NoDevice { .. } => "model-target-unavailable",
             Self::ExternalData { .. } => "model-external-data",
             Self::CustomOperator { .. } => "model-custom-operator",
-            Self::UnsupportedOperator { .. } => "model-unsupported-operator",
+            Self::UnsupportedOperator { .. } | Self::OperatorElsewhere { .. } => {
+                "model-unsupported-operator"
+            }
+            Self::NotBatchable { .. } => "model-not-batchable",
+            Self::Shadow { .. } => "model-shadow-differs",
+            Self::BackendGone { .. } => "model-backend-gone",
             Self::UnsupportedKind { .. } => "model-unsupported-kind",
             Self::UnsupportedShape { .. } => "model-unsupported-shape",
             Self::Unbounded { .. } => "model-unbounded",
@@ -141,6 +162,8 @@ pub enum RunError {
     Overdue { overdue: u32 },
     #[error("busy: no slot became free in time")]
     NoSlot,
+    #[error("busy: the {max} runs at once of the model did not end in time")]
+    NoTurn { max: usize },
     #[error("the run did not end in time")]
     Deadline,
     #[error("the backend failed")]
@@ -163,6 +186,7 @@ impl RunError {
             | Self::TooMuchMemory { .. } => true,
             Self::Overdue { .. }
             | Self::NoSlot
+            | Self::NoTurn { .. }
             | Self::Deadline
             | Self::Failed { .. }
             | Self::Panicked { .. } => false,
@@ -171,7 +195,10 @@ impl RunError {
 
     /// Whether the host refused the run for lack of room.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Overdue { .. } | Self::NoSlot)
+        matches!(
+            self,
+            Self::Overdue { .. } | Self::NoSlot | Self::NoTurn { .. }
+        )
     }
 }
 

@@ -8,18 +8,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backend::{Dim, Interface, Port};
+use super::errors::LoadError;
 use super::model::Model;
 use super::model_set::ModelSet;
 use super::served::Served;
+use super::shadow::Shadow;
 use crate::names::ModelName;
+use crate::spec::{Models, ShadowOptions};
 
-/// Versions that are to serve under names that serve already.
+/// Versions that are to serve under names that serve already, and the models that
+/// are to follow others.
 #[derive(Debug, Default)]
-pub struct Exchanges(Vec<(Arc<Served>, Arc<Model>)>);
+pub struct Exchanges {
+    versions: Vec<(Arc<Served>, Arc<Model>)>,
+    shadows: Vec<(Arc<Served>, Option<Arc<Shadow>>)>,
+}
 
-/// Versions that serve, and those that they replaced.
+/// What has to be done to have it as it was.
 #[derive(Debug, Default)]
-pub struct Exchanged(Vec<(Arc<Served>, Arc<Model>)>);
+pub struct Exchanged(Exchanges);
 
 /// A set of models that is to serve, and what has to be done for it.
 #[derive(Debug, Default)]
@@ -31,32 +38,69 @@ pub struct NextModels {
 impl Exchanges {
     /// The names whose versions are to change behind those who use them.
     pub fn names(&self) -> impl Iterator<Item = &ModelName> {
-        self.0.iter().map(|(served, _)| served.name())
+        self.versions.iter().map(|(served, _)| served.name())
     }
 
     /// Lets the new versions serve, from the next run on.
     pub fn make(self) -> Exchanged {
+        Exchanged(self.swap())
+    }
+
+    fn swap(self) -> Self {
         let exchange = |(served, next): (Arc<Served>, Arc<Model>)| {
             let previous = served.exchange(next);
             (served, previous)
         };
-        Exchanged(self.0.into_iter().map(exchange).collect())
+        let follow = |(served, next): (Arc<Served>, Option<Arc<Shadow>>)| {
+            let previous = served.followed_by(next);
+            (served, previous)
+        };
+        Self {
+            versions: self.versions.into_iter().map(exchange).collect(),
+            shadows: self.shadows.into_iter().map(follow).collect(),
+        }
+    }
+
+    /// Says which models of `set` are to be followed by which.
+    fn follow(&mut self, set: &ModelSet, shadows: &Models<ShadowOptions>) -> Result<(), LoadError> {
+        let interface = |served: &Arc<Served>| {
+            let mut versions = self.versions.iter();
+            let next = versions.find(|(it, _)| Arc::ptr_eq(it, served));
+            next.map_or_else(|| served.interface(), |(_, next)| next.interface())
+        };
+        let mut changes = Vec::new();
+        for served in set.names().filter_map(|name| set.get(name)) {
+            let before = served.shadow();
+            let Some(options) = shadows.get(served.name()) else {
+                changes.extend(before.map(|_| (Arc::clone(served), None)));
+                continue;
+            };
+            let candidate = set.get(&options.model);
+            let fits = |it: &&Arc<Served>| interface(it).is_same(&interface(served));
+            let candidate = candidate.filter(fits).ok_or_else(|| LoadError::Shadow {
+                model: served.name().clone(),
+                shadow: options.model.clone(),
+            })?;
+            if before.is_none_or(|before| !before.is(candidate, options)) {
+                let shadow = Shadow::new(Arc::clone(candidate), options.clone());
+                changes.push((Arc::clone(served), Some(Arc::new(shadow))));
+            }
+        }
+        self.shadows = changes;
+        Ok(())
     }
 }
 
 impl Exchanged {
     /// The versions that were replaced, by name.
     pub fn previous(&self) -> impl Iterator<Item = (&ModelName, &Arc<Model>)> {
-        self.0
-            .iter()
-            .map(|(served, previous)| (served.name(), previous))
+        let versions = self.0.versions.iter();
+        versions.map(|(served, previous)| (served.name(), previous))
     }
 
     /// Lets the versions serve that were replaced.
     pub fn undo(self) {
-        for (served, previous) in self.0 {
-            drop(served.exchange(previous));
-        }
+        drop(self.0.swap());
     }
 }
 
@@ -67,8 +111,9 @@ impl ModelSet {
     pub(super) fn next(
         &self,
         changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
-    ) -> NextModels {
-        let (mut exchanges, mut others) = (Vec::new(), Vec::new());
+        shadows: &Models<ShadowOptions>,
+    ) -> Result<NextModels, LoadError> {
+        let (mut versions, mut others) = (Vec::new(), Vec::new());
         for (name, model) in changes {
             let Some(model) = model else {
                 others.push((name, None));
@@ -76,7 +121,7 @@ impl ModelSet {
             };
             match self.get(&name) {
                 Some(served) if is_same(&served.current(), &model) => {
-                    exchanges.push((Arc::clone(served), model));
+                    versions.push((Arc::clone(served), model));
                 }
                 _ => {
                     let served = Arc::new(Served::new(name.clone(), model));
@@ -84,10 +129,13 @@ impl ModelSet {
                 }
             }
         }
-        NextModels {
-            set: Arc::new(self.with(others)),
-            exchanges: Exchanges(exchanges),
-        }
+        let set = Arc::new(self.with(others));
+        let mut exchanges = Exchanges {
+            versions,
+            shadows: Vec::new(),
+        };
+        exchanges.follow(&set, shadows)?;
+        Ok(NextModels { set, exchanges })
     }
 }
 

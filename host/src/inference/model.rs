@@ -1,32 +1,23 @@
 //! One version of a model: immutable, shared by all who run it.
 //!
-//! A run that is expected to be short is made where it is asked for: going to
-//! another thread and back costs more (25 to 40 us). Any other holds one of a
-//! bounded number of slots on a thread of its own.
+//! How it is run is in [`running`], how it is tried out in [`trial`].
+
+mod running;
+mod trial;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout_at;
-
-use super::backend::{Control, Device, Graph, Interface, ModelSource, Placement, Port};
-use super::errors::{LoadError, RunError, panic_message};
-use super::golden::Golden;
-use super::inputs::{arrange, smallest};
+use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
+use super::batching::Batcher;
 use super::run_stats::{RunStats, RunStatus};
-use super::slots::{Slots, pair};
-use super::tensor::Tensor;
+use super::slots::{Slots, Turns};
 use crate::names::Digest;
 use crate::spec::{BackendKind, RunOptions, Target};
 
-/// Runs expected to be shorter are made where they are asked for.
-const INLINE_MAX: Duration = Duration::from_micros(200);
-/// Runs in a trial, and the time after which no further one begins.
-const TRIAL_RUNS_MAX: u32 = 5;
-const TRIAL_MAX: Duration = Duration::from_millis(200);
+pub(super) use running::Held;
 
 /// A loaded, tried version of a model.
 pub struct Model {
@@ -40,6 +31,8 @@ pub struct Model {
     loaded_at: SystemTime,
     run_time_max: Duration,
     slots: Arc<Slots>,
+    turns: Turns,
+    batcher: Option<Batcher>,
     overdue: Arc<AtomicU32>,
     /// What a byte of input is expected to cost, in picoseconds.
     byte_cost_ps: AtomicU64,
@@ -61,8 +54,12 @@ pub(super) struct Loaded {
 
 impl Model {
     pub(super) fn new(graph: Box<dyn Graph>, source: &ModelSource, loaded: Loaded) -> Self {
+        let concurrency = usize::try_from(source.options.concurrency.get());
+        let turns = graph.concurrency().min(concurrency.unwrap_or(usize::MAX));
         Self {
             placement: graph.placement(),
+            turns: Turns::new(turns),
+            batcher: source.options.batching.and_then(Batcher::new),
             graph,
             digest: source.digest,
             backend: loaded.backend,
@@ -127,6 +124,14 @@ impl Model {
         self.loaded_at
     }
 
+    pub(super) fn graph(&self) -> &dyn Graph {
+        &*self.graph
+    }
+
+    pub(super) fn run_time_max(&self) -> Duration {
+        self.run_time_max
+    }
+
     pub fn inputs(&self) -> &[Port] {
         self.graph.inputs()
     }
@@ -138,152 +143,4 @@ impl Model {
     pub fn run_status(&self) -> RunStatus {
         self.stats.status(self.overdue.load(Ordering::Acquire))
     }
-
-    /// Runs it on named inputs, each given once, in any order. Returns the
-    /// outputs in the model's order, by `deadline` or the limit of a run,
-    /// whichever is sooner.
-    pub async fn run(
-        self: &Arc<Self>,
-        inputs: Vec<(String, Tensor)>,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<(Arc<str>, Tensor)>, RunError> {
-        let latest = Instant::now() + self.run_time_max;
-        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        let result = match arrange(self.inputs(), inputs) {
-            Ok(inputs) if self.expected(&inputs) <= INLINE_MAX => {
-                self.run_here(&inputs, &Control::new(deadline))
-            }
-            Ok(inputs) => self.run_elsewhere(inputs, deadline).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &result {
-            self.stats.failed(error);
-        }
-        let names = self.outputs().iter().map(|port| Arc::clone(&port.name));
-        Ok(names.zip(result?).collect())
-    }
-
-    async fn run_elsewhere(
-        self: &Arc<Self>,
-        inputs: Vec<Tensor>,
-        deadline: Instant,
-    ) -> Result<Vec<Tensor>, RunError> {
-        let overdue = self.overdue.load(Ordering::Acquire);
-        if overdue > 0 {
-            return Err(RunError::Overdue { overdue });
-        }
-        let slot = self.slots.take(deadline).await?;
-        let control = Control::new(deadline);
-        let (runner, waiter) = pair(control.clone(), &self.overdue);
-        let model = Arc::clone(self);
-        let run = tokio::task::spawn_blocking(move || {
-            let result = model.run_here(&inputs, &control);
-            drop(slot);
-            drop(runner);
-            result
-        });
-        let result = timeout_at(deadline.into(), run).await;
-        drop(waiter);
-        match result {
-            Ok(Ok(result)) => result,
-            Ok(Err(lost)) => Err(RunError::Failed {
-                source: lost.into(),
-            }),
-            Err(_) => Err(RunError::Deadline),
-        }
-    }
-
-    /// Runs on this thread; a panic is an error like any other.
-    fn run_here(&self, inputs: &[Tensor], control: &Control) -> Result<Vec<Tensor>, RunError> {
-        let started = Instant::now();
-        control.check()?;
-        let run = AssertUnwindSafe(|| self.graph.run(inputs, control));
-        let result = catch_unwind(run).unwrap_or_else(|payload| {
-            Err(RunError::Panicked {
-                message: panic_message(payload.as_ref()),
-            })
-        });
-        let took = started.elapsed();
-        if !matches!(&result, Err(error) if error.is_callers_fault()) {
-            self.learn(inputs, took);
-        }
-        if result.is_ok() {
-            self.stats.succeeded(took);
-        }
-        result
-    }
-
-    /// How long a run should take, if its time grows with its input. Where it
-    /// grows faster, the next one is expected to take longer.
-    fn expected(&self, inputs: &[Tensor]) -> Duration {
-        let cost = self.byte_cost_ps.load(Ordering::Relaxed);
-        Duration::from_nanos(cost.saturating_mul(bytes(inputs)) / 1_000)
-    }
-
-    /// Moves the expectation towards what was seen. One run that was held up
-    /// by other work must not move it far.
-    fn learn(&self, inputs: &[Tensor], took: Duration) {
-        let seen = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let seen = seen.saturating_mul(1_000) / bytes(inputs);
-        let before = self.byte_cost_ps.load(Ordering::Relaxed);
-        let after = if before == u64::MAX {
-            seen
-        } else {
-            let seen = seen.min(before.saturating_mul(8).saturating_add(8));
-            (before.saturating_mul(7).saturating_add(seen)) / 8
-        };
-        self.byte_cost_ps.store(after, Ordering::Relaxed);
-    }
-
-    /// Runs it a few times before anyone else does, on each of its golden vectors
-    /// if it has any: does it compute what it must, and how long does that take?
-    pub(super) fn try_out(&self, golden: &[Golden]) -> Result<(), LoadError> {
-        if golden.is_empty() {
-            return self.try_on(None);
-        }
-        golden
-            .iter()
-            .try_for_each(|golden| self.try_on(Some(golden)))
-    }
-
-    fn try_on(&self, golden: Option<&Golden>) -> Result<(), LoadError> {
-        let failed = |source| LoadError::Trial { source };
-        let given = match golden {
-            Some(golden) => golden
-                .inputs()
-                .map_err(|source| LoadError::Golden { source })?,
-            None => {
-                let given: Result<Vec<_>, _> = self.inputs().iter().map(smallest).collect();
-                given.map_err(|error| {
-                    failed(RunError::Failed {
-                        source: error.into(),
-                    })
-                })?
-            }
-        };
-        let inputs = arrange(self.inputs(), given).map_err(failed)?;
-        let started = Instant::now();
-        let control = Control::new(started + self.run_time_max);
-        let mut fastest = Duration::MAX;
-        for _ in 0..TRIAL_RUNS_MAX {
-            let start = Instant::now();
-            let outputs = self.graph.run(&inputs, &control).map_err(failed)?;
-            fastest = fastest.min(start.elapsed());
-            if let Some(golden) = golden {
-                let checked = golden.check(self.outputs(), &outputs);
-                checked.map_err(|source| LoadError::Wrong { source })?;
-            }
-            if started.elapsed() > TRIAL_MAX {
-                break;
-            }
-        }
-        self.learn(&inputs, fastest);
-        Ok(())
-    }
-}
-
-/// At least 1, so that a model without inputs has a cost too.
-fn bytes(inputs: &[Tensor]) -> u64 {
-    let bytes: usize = inputs.iter().map(|tensor| tensor.data().len()).sum();
-    u64::try_from(bytes.max(1)).unwrap_or(u64::MAX)
 }

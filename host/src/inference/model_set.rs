@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::backend::{Device, Port};
 use super::run_stats::RunStatus;
 use super::served::Served;
+use super::shadow::ShadowStatus;
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendKind, Target};
 
@@ -49,6 +50,9 @@ pub struct ModelStatus {
     pub outputs: Vec<Port>,
     #[serde(flatten)]
     pub runs: RunStatus,
+    /// How the candidate compares that follows it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
 }
 
 impl ModelSet {
@@ -96,6 +100,7 @@ impl ModelSet {
                 inputs: model.inputs().to_vec(),
                 outputs: model.outputs().to_vec(),
                 runs: model.run_status(),
+                shadow: served.shadow_status(),
             }
         };
         self.0.iter().map(status).collect()

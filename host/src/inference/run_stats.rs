@@ -18,8 +18,12 @@ pub struct RunStatus {
     pub failures_total: u64,
     /// Refused before the backend was asked, for their inputs.
     pub refused_total: u64,
-    /// Refused for lack of a slot.
+    /// Refused for lack of a turn or a slot.
     pub busy_total: u64,
+    /// Runs that were computed for several callers together.
+    pub batches_total: u64,
+    /// Rows in these.
+    pub batch_rows_total: u64,
     /// Runs going on past their deadline, each holding a slot.
     pub overdue: u32,
     /// Median time of a successful run in microseconds, the wait for a slot
@@ -35,7 +39,18 @@ struct Counts {
     failures: u64,
     refused: u64,
     busy: u64,
+    batches: u64,
+    batch_rows: u64,
     times_ns: Histogram<u32>,
+}
+
+impl Counts {
+    fn record(&mut self, runs: u64, took: Duration) {
+        self.runs = self.runs.saturating_add(runs);
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let runs = u32::try_from(runs).unwrap_or(u32::MAX);
+        self.times_ns.saturating_record_n(nanoseconds, runs);
+    }
 }
 
 /// Counts and a histogram of fixed size: 100 ns to 100 s, to one percent.
@@ -51,15 +66,22 @@ impl RunStats {
             failures: 0,
             refused: 0,
             busy: 0,
+            batches: 0,
+            batch_rows: 0,
             times_ns,
         }))
     }
 
     pub(super) fn succeeded(&self, took: Duration) {
+        self.0.lock().record(1, took);
+    }
+
+    /// A run for so many callers at once; each counts.
+    pub(super) fn batch_succeeded(&self, members: usize, rows: u32, took: Duration) {
         let mut counts = self.0.lock();
-        counts.runs += 1;
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        counts.times_ns.saturating_record(nanoseconds);
+        counts.batches += 1;
+        counts.batch_rows += u64::from(rows);
+        counts.record(u64::try_from(members).unwrap_or(u64::MAX), took);
     }
 
     pub(super) fn failed(&self, error: &RunError) {
@@ -82,6 +104,8 @@ impl RunStats {
             failures_total: counts.failures,
             refused_total: counts.refused,
             busy_total: counts.busy,
+            batches_total: counts.batches,
+            batch_rows_total: counts.batch_rows,
             overdue,
             run_p50_us: quantile(0.5),
             run_p99_us: quantile(0.99),

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::backend::Interface;
 use super::errors::RunError;
 use super::model::Model;
+use super::shadow::{Shadow, ShadowStatus};
 use super::tensor::Tensor;
 use crate::names::{Digest, ModelName};
 
@@ -47,6 +48,7 @@ pub struct Served {
     current: ArcSwap<Model>,
     observer: ArcSwapOption<Box<dyn RunObserver>>,
     exchanges: AtomicU64,
+    shadow: ArcSwapOption<Shadow>,
 }
 
 impl std::fmt::Debug for Served {
@@ -62,6 +64,7 @@ impl Served {
             current: ArcSwap::new(model),
             observer: ArcSwapOption::empty(),
             exchanges: AtomicU64::new(0),
+            shadow: ArcSwapOption::empty(),
         }
     }
 
@@ -79,6 +82,21 @@ impl Served {
     pub(super) fn exchange(&self, next: Arc<Model>) -> Arc<Model> {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.current.swap(next)
+    }
+
+    /// Another model is to follow it from now on, or none; returns the one that did.
+    pub(super) fn followed_by(&self, shadow: Option<Arc<Shadow>>) -> Option<Arc<Shadow>> {
+        self.shadow.swap(shadow)
+    }
+
+    pub(super) fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shadow.load_full()
+    }
+
+    /// How the model that follows it compares, if one does.
+    pub fn shadow_status(&self) -> Option<ShadowStatus> {
+        let shadow = self.shadow()?;
+        Some(shadow.status(self.current().run_status().run_p50_us))
     }
 
     /// How often another version took the place of one.
@@ -105,18 +123,25 @@ impl Served {
         let model = self.current();
         let observer = self.observer.load_full();
         let observer = observer.filter(|observer| observer.wants(&self.name));
-        let Some(observer) = observer else {
+        let shadow = self.shadow.load_full().filter(|shadow| shadow.samples());
+        if observer.is_none() && shadow.is_none() {
             return model.run(inputs, deadline).await;
-        };
+        }
         let (given, started) = (inputs.clone(), Instant::now());
         let outputs = model.run(inputs, deadline).await?;
-        observer.ran(RunRecord {
-            model: self.name.clone(),
-            digest: model.digest(),
-            inputs: given,
-            outputs: outputs.clone(),
-            took: started.elapsed(),
-        });
+        let took = started.elapsed();
+        if let Some(shadow) = shadow {
+            shadow.follow(given.clone(), &outputs);
+        }
+        if let Some(observer) = observer {
+            observer.ran(RunRecord {
+                model: self.name.clone(),
+                digest: model.digest(),
+                inputs: given,
+                outputs: outputs.clone(),
+                took,
+            });
+        }
         Ok(outputs)
     }
 }

@@ -17,7 +17,7 @@ use super::model_set::ModelSet;
 use super::served::Served;
 use super::slots::Slots;
 use crate::names::{Digest, ModelName};
-use crate::spec::{BackendChoice, Target};
+use crate::spec::{BackendChoice, Models, ShadowOptions, Target};
 
 /// What all models of the host share.
 pub struct ModelStore {
@@ -81,16 +81,19 @@ impl ModelStore {
 
     /// The same, for a set that serves: where a model takes and gives what the one
     /// before it does, those who use it need not be told. Changes nothing yet.
+    /// `shadows` says which of them are to be followed by which others.
     ///
     /// # Errors
     ///
-    /// If more models than may be would serve together.
+    /// If more models than may be would serve together, or a shadow does not take
+    /// and give what it is to be compared with.
     pub fn next(
         &self,
         before: &ModelSet,
         changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
+        shadows: &Models<ShadowOptions>,
     ) -> Result<NextModels, LoadError> {
-        let next = before.next(changes);
+        let next = before.next(changes, shadows)?;
         self.count(&next.set)?;
         Ok(next)
     }

@@ -47,6 +47,11 @@ impl Backend for Tract {
         &[Device::Cpu]
     }
 
+    fn supports_operator(&self, domain: &str, operator: &str) -> Option<bool> {
+        let known = tract_onnx::onnx().op_register.0.contains_key(operator);
+        Some(domain.is_empty() && known)
+    }
+
     fn status(&self) -> BackendStatus {
         BackendStatus {
             backend: BackendKind::Tract,

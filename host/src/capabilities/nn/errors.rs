@@ -22,7 +22,10 @@ pub(super) fn code_of(error: &RunError) -> ErrorCode {
         | RunError::EmptyInput { .. }
         | RunError::DimensionsDiffer { .. } => ErrorCode::InvalidArgument,
         RunError::TooMuchMemory { .. } => ErrorCode::TooLarge,
-        RunError::Overdue { .. } | RunError::NoSlot | RunError::Deadline => ErrorCode::Timeout,
+        RunError::Overdue { .. }
+        | RunError::NoSlot
+        | RunError::NoTurn { .. }
+        | RunError::Deadline => ErrorCode::Timeout,
         RunError::Failed { .. } | RunError::Panicked { .. } => ErrorCode::RuntimeError,
     }
 }

@@ -59,6 +59,7 @@ fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
             backend: model.backend,
             target: model.target,
             run: model.run,
+            shadow: model.shadow.clone(),
         };
         Some((name.clone(), needs))
     };
@@ -138,7 +139,13 @@ fn model(old: Option<&Document>, new: &Document, name: &ModelName) -> Option<Mod
     let change = match (before, new.models.contains_key(name)) {
         (false, _) => Change::Added,
         (true, false) => Change::Removed,
-        (true, true) if old.is_some_and(|old| same_model(old, new, name)) => return None,
+        (true, true) if old.is_some_and(|old| same_model(old, new, name)) => {
+            let shadow = |document: &Document| document.models.get(name)?.shadow.clone();
+            if old.and_then(shadow) == shadow(new) {
+                return None;
+            }
+            Change::Reconfigured
+        }
         (true, true) => Change::Replaced,
     };
     Some(ModelChange::undecided(name, change))
@@ -146,7 +153,9 @@ fn model(old: Option<&Document>, new: &Document, name: &ModelName) -> Option<Mod
 
 fn same_model(old: &Document, new: &Document, name: &ModelName) -> bool {
     let of = |document: &Document| {
+        let shadow = None;
         let model = document.models.get(name)?.clone();
+        let model = Model { shadow, ..model };
         let golden = model
             .golden
             .as_ref()

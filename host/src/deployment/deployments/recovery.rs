@@ -119,7 +119,10 @@ impl Deployments {
         let all = document.models.keys().cloned().collect();
         let models = match deployer.models(document, Arc::default(), all).await {
             // Nothing served before: there is nothing to exchange.
-            Ok(next) => next.set,
+            Ok(next) => {
+                drop(next.exchanges.make());
+                next.set
+            }
             Err(mut of_models) => {
                 faults.append(&mut of_models);
                 self.models()

@@ -85,6 +85,8 @@ pub enum FaultKind {
     NotJson(String),
     #[error("plugin `{plugin}` is granted model `{model}`, which the deployment does not have")]
     UnknownModel { plugin: String, model: String },
+    #[error("model `{model}` has the shadow `{shadow}`, which is no other model of the deployment")]
+    UnknownShadow { model: String, shadow: String },
     #[error("model `{0}` is granted to no plugin")]
     UnusedModel(String),
     #[error("`{0}` has no digest: tags may come to mean something else")]
@@ -146,6 +148,7 @@ impl FaultKind {
             Self::Invalid(_) => "value-invalid",
             Self::NotJson(_) => "value-not-json",
             Self::UnknownModel { .. } => "model-unknown",
+            Self::UnknownShadow { .. } => "model-shadow-unknown",
             Self::UnusedModel(_) => "model-unused",
             Self::NotPinned(_) => "reference-not-pinned",
             Self::UnknownShipped(_) => "shipped-plugin-unknown",

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::names::{ModelName, PluginName};
-use crate::spec::{Grants, Models};
+use crate::spec::{Grants, Models, ShadowOptions};
 
 use super::component_source::FilePath;
 use super::fault::{Collector, FaultKind};
@@ -93,7 +93,11 @@ impl<'a, 's> Reader<'a, 's> {
             let backend = self.field(&mut fields, "backend").unwrap_or_default();
             let target = self.field(&mut fields, "target").unwrap_or_default();
             let run = self.field(&mut fields, "run").unwrap_or_default();
+            let shadow: Option<ShadowOptions> = self.field(&mut fields, "shadow");
             let Some(name) = name else { continue };
+            if let Some(shadow) = &shadow {
+                self.rules.shadow(&name, &shadow.model);
+            }
             declared.insert(name.clone());
             let at = format!("models.{name}");
             if let Some(golden) = &golden {
@@ -108,6 +112,7 @@ impl<'a, 's> Reader<'a, 's> {
                 backend,
                 target,
                 run,
+                shadow,
             };
             read.insert(name, model);
         }

@@ -63,6 +63,8 @@ pub(crate) struct Rules<'a, 's> {
     pub(crate) files: &'a Files,
     places: &'a Places,
     models_granted: BTreeSet<String>,
+    /// The models that are tried out beside others, by those others.
+    shadows: BTreeMap<ModelName, ModelName>,
     plugins: u64,
     memory_bytes: u64,
 }
@@ -82,6 +84,7 @@ impl<'a, 's> Rules<'a, 's> {
             files: &Files::Beside,
             places,
             models_granted: BTreeSet::new(),
+            shadows: BTreeMap::new(),
             plugins: 0,
             memory_bytes: 0,
         }
@@ -263,6 +266,12 @@ impl<'a, 's> Rules<'a, 's> {
         self.file(at, "path", &file, digest);
     }
 
+    /// `shadow` is to be tried out beside `model`; whether it is there is known in
+    /// the end.
+    pub(crate) fn shadow(&mut self, model: &ModelName, shadow: &ModelName) {
+        self.shadows.insert(model.clone(), shadow.clone());
+    }
+
     pub(crate) fn golden(&mut self, at: &str, path: &FilePath) {
         let found = self.files.find(path, self.folder, &[]);
         let found = found.unwrap_or_else(|| path.within(self.folder));
@@ -297,7 +306,18 @@ impl<'a, 's> Rules<'a, 's> {
     }
 
     /// What can be said only after all plugins.
-    pub(crate) fn finish(self, plugins: &BTreeMap<PluginName, Plugin>) {
+    pub(crate) fn finish(mut self, plugins: &BTreeMap<PluginName, Plugin>) {
+        for (model, shadow) in std::mem::take(&mut self.shadows) {
+            self.models_granted.insert(shadow.to_string());
+            if shadow == model || !self.models.contains(&shadow) {
+                let offset = self.places.nearest(&format!("models.{model}.shadow.model"));
+                let others = self.models.iter().filter(|other| **other != model);
+                let help = suggest::or_list(shadow.as_str(), others.map(ModelName::as_str));
+                let (model, shadow) = (model.to_string(), shadow.to_string());
+                let kind = FaultKind::UnknownShadow { model, shadow };
+                self.faults.push_with(offset, kind, help);
+            }
+        }
         for model in &self.models {
             if !self.models_granted.contains(model.as_str()) {
                 let offset = self.places.nearest(&format!("models.{model}"));

@@ -21,7 +21,8 @@ pub fn compare(old: Option<Side<'_>>, new: Side<'_>) -> Plan {
     let models = models(old, new);
     let names = old.into_iter().flat_map(|old| old.document.plugins.keys());
     let names: BTreeSet<_> = names.chain(new.document.plugins.keys()).collect();
-    let changed: BTreeSet<_> = models.iter().map(|change| &change.model).collect();
+    let loaded = models.iter().filter(|change| change.loads());
+    let changed: BTreeSet<_> = loaded.map(|change| &change.model).collect();
     let plugin = |name: &PluginName| {
         let before = old.and_then(|old| party(old, name));
         plugin_change(name, before, party(new, name), &changed)
@@ -141,6 +142,7 @@ fn models(old: Option<Side<'_>>, new: Side<'_>) -> Vec<ModelChange> {
     let change = |model: &ModelName| {
         let change = match (old.get(model), new.models.get(model)) {
             (Some(before), Some(after)) if before == after => return None,
+            (Some(before), Some(after)) if before.is_same(after) => Change::Reconfigured,
             (Some(_), Some(_)) => Change::Replaced,
             (None, _) => Change::Added,
             (_, None) => Change::Removed,

@@ -91,6 +91,7 @@ fn model(file: &str) -> ModelNeeds {
         golden: None,
         backend: BackendChoice::Tract,
         run: crate::spec::RunOptions::default(),
+        shadow: None,
         target: Target::Cpu,
     }
 }
@@ -159,7 +160,7 @@ fn a_changed_model_reconfigures_whoever_is_granted_it() {
         .insert("oven".parse().unwrap(), model("a better model"));
     assert_eq!(
         plan(&old, &new).to_string(),
-        "~ a 0.1.0: reconfigured (model oven)\n~ model oven: replaced\n1 plugin untouched"
+        "~ a 0.1.0: reconfigured (model oven)\n~ model oven: replaced (its plugins are touched only if it takes or gives otherwise)\n1 plugin untouched"
     );
 }
 
