@@ -165,7 +165,9 @@ fn need(import: &str) -> Need {
         ("wasi:keyvalue", "wasi:keyvalue/store") => {
             Need::Grant("keyvalue_bytes_max", |grants| grants.keyvalue_bytes_max > 0)
         }
-        ("wasi:nn", _) => Need::Grant("models", |grants| !grants.models.is_empty()),
+        ("wasi:nn", _) | (_, "selvedge:inference/models") => {
+            Need::Grant("models", |grants| !grants.models.is_empty())
+        }
         _ => Need::Unknown,
     }
 }

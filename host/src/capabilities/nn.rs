@@ -1,4 +1,5 @@
-//! `wasi:nn`: models by name, for the guests that are granted them.
+//! `wasi:nn`: models by name, for the guests that are granted them; and what such a
+//! model takes and gives, which `wasi:nn` lacks ([`describe`]).
 //!
 //! Our own implementation of the standard interface, because guest data must
 //! not reach a native library unchecked: a guest never loads a model, only
@@ -11,6 +12,7 @@
 //! refuses it with the reason. Going over a quota there, or holding too many
 //! resources, is a trap.
 
+mod describe;
 mod errors;
 mod resources;
 #[cfg(test)]
@@ -95,7 +97,7 @@ impl HasData for HasNn {
     type Data<'a> = NnView<'a>;
 }
 
-/// Adds `wasi:nn` to the linker.
+/// Adds `wasi:nn` and `selvedge:inference` to the linker.
 pub fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: fn(&mut T) -> NnView<'_>,
@@ -103,6 +105,7 @@ pub fn link<T: Send + 'static>(
     wit_errors::add_to_linker::<T, HasNn>(linker, get)?;
     tensor::add_to_linker::<T, HasNn>(linker, get)?;
     graph::add_to_linker::<T, HasNn>(linker, get)?;
+    describe::link(linker, get)?;
     inference::add_to_linker::<T, HasNn>(linker, get)
 }
 

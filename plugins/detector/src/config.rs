@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The model that scores: its name in the deployment.
     pub model: String,
-    /// The model's input; `f32`, `[1, number of features]`.
-    #[serde(default = "default_input")]
-    pub input: String,
+    /// The model's input; `f32`, `[1, number of features]`. Needed only where the
+    /// model has several.
+    #[serde(default)]
+    pub input: Option<String>,
     /// The features in the order of the model's input; 1 to 512. They are
     /// found in a message by name; others in it are ignored.
     pub features: Vec<FeatureSpec>,
@@ -295,10 +296,6 @@ fn distinct<'a>(
         }
     }
     Ok(())
-}
-
-fn default_input() -> String {
-    "input".to_owned()
 }
 
 fn default_kind() -> String {

@@ -9,6 +9,7 @@
 mod config;
 mod detector;
 mod features;
+mod fit;
 mod hysteresis;
 mod saved;
 mod score;
@@ -20,6 +21,7 @@ pub use features::{Deviation, Features, FeaturesError};
 pub use score::{OutputError, Outputs};
 
 use selvedge_plugin::kv::Bucket;
+use selvedge_plugin::models;
 use selvedge_plugin::nn::{Model, NnError};
 use selvedge_plugin::senml::{self, Quality, Record, Value};
 use selvedge_plugin::{
@@ -41,13 +43,17 @@ pub struct DetectorPlugin {
 
 impl Lifecycle for DetectorPlugin {
     fn init(config: &selvedge_plugin::Config) -> Result<Self, String> {
-        let config: Config = config.parse()?;
+        let mut config: Config = config.parse()?;
+        let description = models::describe(&config.model).map_err(|error| error.to_string())?;
+        let input = fit::input(&config, &description)
+            .map_err(|error| format!("the model `{}` does not fit: {error}", config.model))?;
+        config.input = Some(input.clone());
         let persist = matches!(config.threshold, Threshold::Learned { persist: true, .. });
         let bucket = persist
             .then(Bucket::open)
             .transpose()
             .map_err(|error| format!("cannot open the bucket for thresholds: {error:?}"))?;
-        let (name, input) = (config.model.clone(), config.input.clone());
+        let name = config.model.clone();
         let detector = Detector::new(config).map_err(|error| error.to_string())?;
         let model = Model::load(&name)
             .map_err(|error| format!("cannot load the model `{name}`: {error}"))?;
@@ -138,11 +144,8 @@ fn to_error(error: JudgeError<NnError>) -> Error {
     let JudgeError::Model(cause) = error else {
         return Error::reject(error);
     };
-    let text = cause.to_string();
-    // The host says `timeout` of a result that is late and of a busy model.
-    let passes = text.starts_with("ErrorCode::Timeout");
-    let reason = format!("the model failed: {text}");
-    if passes {
+    let reason = format!("the model failed: {cause}");
+    if cause.passes() {
         Error::retry(reason)
     } else {
         Error::reject(reason)

@@ -18,7 +18,7 @@ pub mod imports {
         path: [
             "../../wit/deps/io", "../../wit/deps/clocks", "../../wit/deps/random",
             "../../wit/deps/config", "../../wit/deps/logging", "../../wit/deps/keyvalue",
-            "../../wit/deps/nn", "../../wit/bus", "../../wit/plugin",
+            "../../wit/deps/nn", "../../wit/bus", "../../wit/inference", "../../wit/plugin",
         ],
         world: "selvedge:plugin/imports",
         generate_all,
@@ -33,7 +33,7 @@ pub mod subscriber {
         path: [
             "../../wit/deps/io", "../../wit/deps/clocks", "../../wit/deps/random",
             "../../wit/deps/config", "../../wit/deps/logging", "../../wit/deps/keyvalue",
-            "../../wit/deps/nn", "../../wit/bus", "../../wit/plugin",
+            "../../wit/deps/nn", "../../wit/bus", "../../wit/inference", "../../wit/plugin",
         ],
         world: "selvedge:plugin/exports-subscriber",
         pub_export_macro: true,
@@ -51,7 +51,7 @@ macro_rules! plain_export {
                 path: [
                     "../../wit/deps/io", "../../wit/deps/clocks", "../../wit/deps/random",
                     "../../wit/deps/config", "../../wit/deps/logging", "../../wit/deps/keyvalue",
-                    "../../wit/deps/nn", "../../wit/bus", "../../wit/plugin",
+                    "../../wit/deps/nn", "../../wit/bus", "../../wit/inference", "../../wit/plugin",
                 ],
                 world: $world,
                 pub_export_macro: true,

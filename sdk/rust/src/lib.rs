@@ -67,6 +67,7 @@ mod export;
 pub mod kv;
 pub mod log;
 mod message;
+pub mod models;
 pub mod nn;
 mod outbox;
 mod plugin;

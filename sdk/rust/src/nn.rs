@@ -6,11 +6,21 @@ pub use crate::bindings::imports::wasi::nn::tensor::TensorType;
 
 /// Why an inference failed: what the host says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NnError(String);
+pub struct NnError {
+    text: String,
+    passes: bool,
+}
+
+impl NnError {
+    /// Whether it may go well later: the model was busy or too slow.
+    pub fn passes(&self) -> bool {
+        self.passes
+    }
+}
 
 impl std::fmt::Display for NnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -18,7 +28,12 @@ impl std::error::Error for NnError {}
 
 impl From<errors::Error> for NnError {
     fn from(error: errors::Error) -> Self {
-        Self(format!("{:?}: {}", error.code(), error.data()))
+        let code = error.code();
+        Self {
+            text: format!("{code:?}: {}", error.data()),
+            // The host says so of a result that is late and of a busy model.
+            passes: code == errors::ErrorCode::Timeout,
+        }
     }
 }
 
@@ -67,7 +82,10 @@ impl Model {
         let outputs = self.context.compute(inputs)?;
         let read = |(name, tensor): (String, tensor::Tensor)| match tensor.ty() {
             TensorType::Fp32 => Ok((name, f32_values(&tensor))),
-            other => Err(NnError(format!("output `{name}` is {other:?}, not FP32"))),
+            other => Err(NnError {
+                text: format!("output `{name}` is {other:?}, not FP32"),
+                passes: false,
+            }),
         };
         outputs.into_iter().map(read).collect()
     }

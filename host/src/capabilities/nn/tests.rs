@@ -15,7 +15,7 @@ use crate::inference::onnx_writer::autoencoder;
 use crate::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
 use crate::spec::BackendChoice;
 
-struct Guest {
+pub(super) struct Guest {
     ctx: NnCtx,
     table: ResourceTable,
 }
@@ -24,6 +24,9 @@ fn with(set: &ModelSet, name: &str, bytes: Bytes) -> Arc<ModelSet> {
     let store = ModelStore::new(InferenceLimits::default());
     let source = ModelSource {
         backend: BackendChoice::Tract,
+        metadata: [("labels", r#"["a","b"]"#), ("version", "1.2.3")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         ..ModelSource::onnx(bytes)
     };
     let model = store.prepare(&source).unwrap();
@@ -32,7 +35,7 @@ fn with(set: &ModelSet, name: &str, bytes: Bytes) -> Arc<ModelSet> {
 }
 
 /// A guest that is granted `ae` and `absent`; `secret` is loaded too.
-fn guest(tensor_bytes_max: u64, resources_max: u32) -> Guest {
+pub(super) fn guest(tensor_bytes_max: u64, resources_max: u32) -> Guest {
     let models = with(&ModelSet::default(), "ae", autoencoder());
     let models = with(&models, "secret", autoencoder());
     let granted = ["ae", "absent"].map(|name| name.parse().unwrap());
@@ -47,7 +50,7 @@ fn guest(tensor_bytes_max: u64, resources_max: u32) -> Guest {
 }
 
 impl Guest {
-    fn view(&mut self) -> NnView<'_> {
+    pub(super) fn view(&mut self) -> NnView<'_> {
         NnView {
             ctx: &mut self.ctx,
             table: &mut self.table,

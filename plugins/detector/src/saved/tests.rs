@@ -8,7 +8,7 @@ const FORM_1: &[u8] = include_bytes!("form-1.jsonl");
 
 fn detector(changed: &[(&str, serde_json::Value)]) -> Detector {
     let mut config = serde_json::json!({
-        "model": "m", "features": [{"name": "a", "mean": 10, "std": 2}], "score": {"output": "s"},
+        "model": "m", "input": "input", "features": [{"name": "a", "mean": 10, "std": 2}], "score": {"output": "s"},
         "threshold": {"learned": {"windows": 10, "quantile": 1.0, "factor": 1.5}},
         "checks": [{"kind": "stuck", "feature": "a", "above": 900}],
         "raise_after": 3, "clear_after": 2, "heartbeat_s": 10, "warm_up": 1, "devices_max": 3,
