@@ -21,6 +21,7 @@ mod mqtt;
 mod peers;
 mod process;
 mod readme;
+mod real_series;
 mod run;
 mod support;
 mod systemd;
