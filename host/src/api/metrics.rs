@@ -4,6 +4,7 @@
 //! are bounded by what is deployed and registered: never a topic, never a client id.
 //! What belongs to one version of a plugin begins anew with the next, as counters may.
 
+mod models;
 mod mqtt;
 mod page;
 mod uplinks;
@@ -18,7 +19,6 @@ use super::health;
 use super::recorder::{PAUSES_US, Watched};
 use crate::bus::PartyStatus;
 use crate::deployment::deployments::PluginReport;
-use crate::inference::ModelStatus;
 use crate::supervisor::UnitState;
 
 /// What the page is, as an Internet media type.
@@ -120,58 +120,6 @@ const OF_PARTIES: [OfParty; 5] = [
     ),
 ];
 
-/// A number of a model.
-type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "metrics are floating-point numbers"
-)]
-const OF_MODELS: [OfModel; 7] = {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            Counter,
-            "runs_total",
-            "Runs that the backend was asked for",
-            |m| m.runs.runs_total as f64,
-        ),
-        (
-            Counter,
-            "failures_total",
-            "Runs that failed or came too late",
-            |m| m.runs.failures_total as f64,
-        ),
-        (
-            Counter,
-            "refused_runs_total",
-            "Runs refused for their inputs",
-            |m| m.runs.refused_total as f64,
-        ),
-        (
-            Counter,
-            "busy_runs_total",
-            "Runs refused for lack of a slot",
-            |m| m.runs.busy_total as f64,
-        ),
-        (
-            Gauge,
-            "overdue_runs",
-            "Runs going on past their deadline",
-            |m| f64::from(m.runs.overdue),
-        ),
-        (Gauge, "run_p50_seconds", "Median time of a run", |m| {
-            m.runs.run_p50_us / 1e6
-        }),
-        (
-            Gauge,
-            "run_p99_seconds",
-            "The time that 99 of 100 runs keep",
-            |m| m.runs.run_p99_us / 1e6,
-        ),
-    ]
-};
-
 /// Everything that is counted, as it is now.
 pub(super) async fn page(api: &Api) -> String {
     let ready = health::ready(api).await;
@@ -180,7 +128,7 @@ pub(super) async fn page(api: &Api) -> String {
     host(&mut page, api, [ready.ok, healthy.ok]);
     bus(&mut page, api);
     plugins(&mut page, &api.deployments.plugins());
-    models(&mut page, &super::answers::state::model_status(api));
+    models::models(&mut page, &super::answers::state::model_status(api));
     mqtt::retained(&mut page, &api.retention);
     if let Some((devices, broker)) = &api.devices {
         mqtt::mqtt(&mut page, devices, broker);
@@ -282,15 +230,6 @@ fn plugins(page: &mut Page, plugins: &[PluginReport]) {
         if let Some(pause) = plugin.last_pause_us {
             let pause = Duration::from_micros(pause).as_secs_f64();
             page.sample(&[("plugin", plugin.plugin.as_str())], pause);
-        }
-    }
-}
-
-fn models(page: &mut Page, models: &[ModelStatus]) {
-    for (kind, name, help, value) in OF_MODELS {
-        page.family(kind, &format!("model_{name}"), help);
-        for model in models {
-            page.sample(&[("model", model.model.as_str())], value(model));
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{DeployFault, Deployer};
 use crate::artifacts::ArtifactError;
 use crate::inference::{self, Golden, GoldenError, ModelSource, ModelStore};
 use crate::names::{Digest, ModelName, PluginName};
+use crate::spec::BackendKind;
 use crate::storage::FileError;
 use crate::trust::GateError;
 
@@ -190,18 +191,19 @@ fn read(path: &Path) -> Result<Bytes, LoadFault> {
     Ok(bytes.into())
 }
 
-/// The model, loaded and tried out. Computes for a while.
+/// The model, loaded and tried out. Computes for a while. Where it leaves the
+/// library open, it is the one that is `recorded`.
 pub(super) fn prepared(
     document: &Document,
-    name: &ModelName,
-    asked: &Model,
+    (name, asked): (&ModelName, &Model),
+    recorded: Option<BackendKind>,
     store: &ModelStore,
 ) -> Result<Arc<inference::Model>, DeployFault> {
     let source = model(document, asked).map_err(|source| DeployFault::ModelFile {
         model: name.clone(),
         source,
     })?;
-    let prepared = store.prepare(&source);
+    let prepared = store.prepare_as(&source, recorded);
     prepared.map_err(|source| DeployFault::Model {
         model: name.clone(),
         source,

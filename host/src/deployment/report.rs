@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use crate::inference::{Device, Exchanges, ModelSet};
 use crate::names::{Digest, ModelName, PluginName};
+use crate::spec::BackendKind;
 
 /// The number of a deployment on this device, from 1, never used again.
 #[derive(
@@ -150,6 +152,34 @@ pub struct SwapReport {
     pub state_bytes: Option<u64>,
 }
 
+/// What computes a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ComputedBy {
+    /// The library: if the document leaves it open, it is chosen once, and the host
+    /// takes no other when it starts again.
+    pub backend: BackendKind,
+    /// By which part of it.
+    pub provider: String,
+    /// On which processor.
+    pub device: Device,
+}
+
+impl ComputedBy {
+    /// Of all models that serve, or will with `next`.
+    pub fn of(models: &ModelSet, next: &Exchanges) -> BTreeMap<ModelName, Self> {
+        let of = |name: &ModelName| {
+            let model = next.version_of(models.get(name)?);
+            let by = Self {
+                backend: model.backend(),
+                provider: model.placement().provider.clone(),
+                device: model.device(),
+            };
+            Some((name.clone(), by))
+        };
+        models.names().filter_map(of).collect()
+    }
+}
+
 /// A deployment, from request to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentReport {
@@ -185,6 +215,9 @@ pub struct DeploymentReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub models: BTreeMap<ModelName, Digest>,
+    /// What computes its models; known once they were loaded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub computed_by: BTreeMap<ModelName, ComputedBy>,
     /// How its plugins changed hands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub swaps: Vec<SwapReport>,

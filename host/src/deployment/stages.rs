@@ -22,7 +22,7 @@ use super::{DeployFault, Deployer, Located, load};
 use crate::inference::{ModelSet, NextModels};
 use crate::names::{ModelName, PluginName};
 use crate::runtime::{Admitted, PrepareError, Prepared};
-use crate::spec::InstanceSpec;
+use crate::spec::{BackendKind, InstanceSpec};
 
 /// Artifacts brought at once.
 const PULLS_MAX: usize = 4;
@@ -170,34 +170,58 @@ impl Deployer {
         before: Arc<ModelSet>,
         changed: BTreeSet<ModelName>,
     ) -> Result<NextModels, Vec<Located>> {
+        let (next, faults) = self
+            .models_that_load(document, before, changed, BTreeMap::new())
+            .await;
+        if faults.is_empty() {
+            Ok(next)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// The same, but without those that cannot be loaded; and why not. Where the
+    /// document leaves the library open, it is the one that is `recorded`.
+    pub(super) async fn models_that_load(
+        &self,
+        document: &Arc<Document>,
+        before: Arc<ModelSet>,
+        changed: BTreeSet<ModelName>,
+        recorded: BTreeMap<ModelName, BackendKind>,
+    ) -> (NextModels, Vec<Located>) {
         let asked = Arc::clone(document);
         let (document, store) = (Arc::clone(document), Arc::clone(&self.models));
         let load = move || {
             let (mut faults, mut changes) = (Vec::new(), Vec::new());
             for name in changed {
                 let model = document.models.get(&name);
-                match model.map(|model| load::prepared(&document, &name, model, &store)) {
+                let recorded = recorded.get(&name).copied();
+                let load = |model| load::prepared(&document, (&name, model), recorded, &store);
+                match model.map(load) {
                     Some(Ok(model)) => changes.push((name, Some(model))),
                     Some(Err(fault)) => faults.push(Located::of_document(&document, fault)),
                     None => changes.push((name, None)),
                 }
-            }
-            if !faults.is_empty() {
-                return Err(faults);
             }
             let shadows = document.models.iter().filter_map(|(name, model)| {
                 let shadow = model.shadow.clone()?;
                 Some((name.clone(), shadow))
             });
             let shadows = shadows.collect();
-            store.next(&before, changes, &shadows).map_err(|source| {
+            let next = store.next(&before, changes.clone(), &shadows);
+            let next = next.or_else(|source| {
                 let fault = DeployFault::Models(source);
-                vec![Located::of_document(&document, fault)]
-            })
+                faults.push(Located::of_document(&document, fault));
+                // What serves does not depend on what is tried out beside it.
+                store.next(&before, changes, &BTreeMap::new())
+            });
+            (next.unwrap_or_default(), faults)
         };
         let loaded = tokio::task::spawn_blocking(load).await;
-        let interrupted = || vec![Located::of_document(&asked, DeployFault::Interrupted)];
-        loaded.map_err(|_| interrupted())?
+        loaded.unwrap_or_else(|_| {
+            let interrupted = Located::of_document(&asked, DeployFault::Interrupted);
+            (NextModels::default(), vec![interrupted])
+        })
     }
 }
 

@@ -77,6 +77,44 @@ impl Backends {
         usable.chain(self.unusable.iter().cloned()).collect()
     }
 
+    /// Whether one can be used here.
+    pub(super) fn has(&self, kind: BackendKind) -> bool {
+        self.usable.iter().any(|backend| backend.kind() == kind)
+    }
+
+    /// Those that can be used, as people read it.
+    pub(super) fn names(&self) -> String {
+        let names = self
+            .usable
+            .iter()
+            .map(|it| format!("`{}`", name(it.kind())));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of an operator that a backend lacks, says which other one has it.
+    pub(super) fn say_elsewhere(&self, error: LoadError) -> LoadError {
+        let LoadError::UnsupportedOperator { operator, backend } = error else {
+            return error;
+        };
+        let (domain, short) = operator.split_once(':').unwrap_or(("", &operator));
+        let others = self.usable.iter().filter(|it| it.kind() != backend);
+        let have = others.filter(|it| it.supports_operator(domain, short) == Some(true));
+        let have: Vec<_> = have.map(|it| format!("`{}`", name(it.kind()))).collect();
+        let here = self.has(BackendKind::Onnxruntime);
+        let elsewhere = match have.as_slice() {
+            [] if backend == BackendKind::Onnxruntime || here => {
+                "no backend of this host is known to have it".to_owned()
+            }
+            [] => "`onnxruntime` has all standard operators, and this host has none".to_owned(),
+            [..] => format!("{} of this host has it", have.join(" and ")),
+        };
+        LoadError::OperatorElsewhere {
+            operator,
+            backend,
+            elsewhere,
+        }
+    }
+
     /// Those that may run `source`, best first.
     pub(super) fn candidates(&self, source: &ModelSource) -> Result<Vec<&dyn Backend>, LoadError> {
         let asked: &[BackendKind] = match source.backend {
@@ -130,5 +168,14 @@ fn not_configured(backend: BackendKind) -> BackendStatus {
                     .to_owned(),
             ),
         }),
+    }
+}
+
+/// As documents write it.
+fn name(kind: BackendKind) -> &'static str {
+    match kind {
+        BackendKind::Tract => "tract",
+        BackendKind::Onnxruntime => "onnxruntime",
+        BackendKind::Openvino => "openvino",
     }
 }

@@ -46,6 +46,13 @@ impl Exchanges {
         Exchanged(self.swap())
     }
 
+    /// The version that will serve behind `served`.
+    pub fn version_of(&self, served: &Arc<Served>) -> Arc<Model> {
+        let mut versions = self.versions.iter();
+        let next = versions.find(|(it, _)| Arc::ptr_eq(it, served));
+        next.map_or_else(|| served.current(), |(_, next)| Arc::clone(next))
+    }
+
     fn swap(self) -> Self {
         let exchange = |(served, next): (Arc<Served>, Arc<Model>)| {
             let previous = served.exchange(next);
@@ -63,11 +70,7 @@ impl Exchanges {
 
     /// Says which models of `set` are to be followed by which.
     fn follow(&mut self, set: &ModelSet, shadows: &Models<ShadowOptions>) -> Result<(), LoadError> {
-        let interface = |served: &Arc<Served>| {
-            let mut versions = self.versions.iter();
-            let next = versions.find(|(it, _)| Arc::ptr_eq(it, served));
-            next.map_or_else(|| served.interface(), |(_, next)| next.interface())
-        };
+        let interface = |served: &Arc<Served>| self.version_of(served).interface();
         let mut changes = Vec::new();
         for served in set.names().filter_map(|name| set.get(name)) {
             let before = served.shadow();

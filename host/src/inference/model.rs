@@ -128,6 +128,11 @@ impl Model {
         &*self.graph
     }
 
+    #[cfg(test)]
+    pub(super) fn batcher(&self) -> Option<&Batcher> {
+        self.batcher.as_ref()
+    }
+
     pub(super) fn run_time_max(&self) -> Duration {
         self.run_time_max
     }

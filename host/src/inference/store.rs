@@ -17,7 +17,7 @@ use super::model_set::ModelSet;
 use super::served::Served;
 use super::slots::Slots;
 use crate::names::{Digest, ModelName};
-use crate::spec::{BackendChoice, Models, ShadowOptions, Target};
+use crate::spec::{BackendChoice, BackendKind, Models, ShadowOptions, Target};
 
 /// What all models of the host share.
 pub struct ModelStore {
@@ -113,6 +113,27 @@ impl ModelStore {
         self.load(source).map(Arc::new)
     }
 
+    /// The same; where `source` leaves the library open, with the one that was
+    /// chosen when it was taken into service, or not at all.
+    pub fn prepare_as(
+        &self,
+        source: &ModelSource,
+        recorded: Option<BackendKind>,
+    ) -> Result<Arc<Model>, LoadError> {
+        let open = source.backend == BackendChoice::Auto;
+        let Some(recorded) = recorded.filter(|_| open) else {
+            return self.prepare(source);
+        };
+        if !self.backends.has(recorded) {
+            let now = self.backends.names();
+            return Err(LoadError::BackendGone { recorded, now });
+        }
+        self.prepare(&ModelSource {
+            backend: recorded.into(),
+            ..source.clone()
+        })
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Model, LoadError> {
         let bytes = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
         let max = self.limits.model_bytes_max.get();
@@ -126,7 +147,8 @@ impl ModelStore {
         }
         let mut refused = Vec::new();
         for backend in self.backends.candidates(source)? {
-            match self.load_with(backend, source) {
+            let loaded = self.load_with(backend, source);
+            match loaded.map_err(|error| self.backends.say_elsewhere(error)) {
                 Ok(model) => return Ok(model),
                 // Another may have the operators that one lacks.
                 Err(error) if source.backend == BackendChoice::Auto && error.is_of_backend() => {

@@ -1,7 +1,11 @@
 //! Inference against hostile models, hostile inputs and slow backends.
 
+mod batches;
+mod chosen;
 mod hostile;
+mod shadows;
 mod slots;
+mod turns;
 
 use std::sync::Arc;
 

@@ -49,7 +49,7 @@ impl Backend for Tract {
 
     fn supports_operator(&self, domain: &str, operator: &str) -> Option<bool> {
         let known = tract_onnx::onnx().op_register.0.contains_key(operator);
-        Some(domain.is_empty() && known)
+        Some(matches!(domain, "" | "ai.onnx") && known)
     }
 
     fn status(&self) -> BackendStatus {

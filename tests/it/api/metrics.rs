@@ -72,7 +72,7 @@ fn check_labels(labels: &str) {
         let (name, value) = pair.split_once("=\"").unwrap();
         let known = [
             "version", "plugin", "unit", "state", "model", "party", "outcome", "le", "uplink",
-            "reason", "code", "standing",
+            "reason", "code", "standing", "backend", "provider", "device", "shadow",
         ];
         assert!(known.contains(&name), "{labels}");
         assert!(!value.trim_end_matches('"').contains('"'), "{labels}");

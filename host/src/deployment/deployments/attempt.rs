@@ -23,10 +23,12 @@ use super::{Deployments, Running};
 use crate::deployment::document::Document;
 use crate::deployment::line::ReadyPlugin;
 use crate::deployment::plan::{Change, Plan};
-use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Installed, Phase};
+use crate::deployment::report::{
+    ComputedBy, DeploymentId, DeploymentReport, FaultReport, Installed, Phase,
+};
 use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
-use crate::inference::NextModels;
+use crate::inference::{Exchanges, NextModels};
 use crate::names::PluginName;
 
 /// Characters of one fault.
@@ -118,7 +120,11 @@ impl Attempt<'_> {
         let mut work = self.unless(self.look()).await??;
         if !work.plan.changes_anything() && work.changed.is_empty() && self.is_known(&work) {
             let plugins = self.unchanged(&work);
-            let known = move |report: &mut DeploymentReport| report.plugins = plugins;
+            let by = ComputedBy::of(&self.deployments.models(), &Exchanges::default());
+            let known = move |report: &mut DeploymentReport| {
+                report.plugins = plugins;
+                report.computed_by = by;
+            };
             self.commit(&work.document, known).await?;
             self.deployments.set_running(Running {
                 document: work.document,

@@ -21,7 +21,8 @@ use crate::deployment::document::Document;
 use crate::deployment::line::Ready;
 use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport};
 use crate::error_chain::ErrorChain;
-use crate::names::PluginName;
+use crate::names::{ModelName, PluginName};
+use crate::spec::BackendKind;
 
 impl Deployments {
     /// Starts what is in force, and begins to work on deployments. To be called
@@ -94,7 +95,10 @@ impl Deployments {
                 return;
             }
         };
-        let faults = self.start_plugins(id, &document).await;
+        let recorded = report.into_iter().flat_map(|report| &report.computed_by);
+        let recorded = recorded.map(|(name, by)| (name.clone(), by.backend));
+        let recorded = recorded.collect();
+        let faults = self.start_plugins(id, &document, recorded).await;
         for FaultReport {
             plugin,
             message,
@@ -113,21 +117,18 @@ impl Deployments {
     }
 
     /// Starts the plugins of the deployment in force, each by itself.
-    async fn start_plugins(&self, id: DeploymentId, document: &Arc<Document>) -> Vec<FaultReport> {
+    async fn start_plugins(
+        &self,
+        id: DeploymentId,
+        document: &Arc<Document>,
+        recorded: BTreeMap<ModelName, BackendKind>,
+    ) -> Vec<FaultReport> {
         let deployer = &self.0.deployer;
-        let mut faults: Vec<Located> = Vec::new();
         let all = document.models.keys().cloned().collect();
-        let models = match deployer.models(document, Arc::default(), all).await {
-            // Nothing served before: there is nothing to exchange.
-            Ok(next) => {
-                drop(next.exchanges.make());
-                next.set
-            }
-            Err(mut of_models) => {
-                faults.append(&mut of_models);
-                self.models()
-            }
-        };
+        let loaded = deployer.models_that_load(document, Arc::default(), all, recorded);
+        let (next, mut faults) = loaded.await;
+        let models = next.set;
+        drop(next.exchanges.make());
         let named: BTreeSet<_> = document.plugins.keys().cloned().collect();
         let silent = |_: &PluginName| -> Box<dyn selvedge_registry::Progress> {
             Box::new(selvedge_registry::Silent)

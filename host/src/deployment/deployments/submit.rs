@@ -105,6 +105,7 @@ impl Deployments {
             plan: None,
             plugins: BTreeMap::new(),
             models: BTreeMap::new(),
+            computed_by: BTreeMap::new(),
             swaps: Vec::new(),
             document: Digest::of(kept.text.as_bytes()),
         };

@@ -17,6 +17,8 @@ const TOLERANCE: f64 = 1e-4;
 const TOLERANCE_HALF: f64 = 2e-2;
 /// Rows that are tried together, if there are so many.
 const TRIED_MAX: usize = 8;
+/// Of these, how many are made up besides zeros.
+const PATTERNS: u32 = 3;
 
 impl Model {
     /// Refuses a model whose rows may not be computed together.
@@ -57,12 +59,16 @@ impl Model {
         let golden = golden.iter().filter_map(|it| it.inputs().ok());
         let smallest: Option<Vec<_>> = self.inputs().iter().map(|it| smallest(it).ok()).collect();
         let smallest = smallest.unwrap_or_default();
-        let pattern = smallest.iter().map(|(name, zeros)| {
-            let pattern = pattern(zeros)?;
-            Some((name.clone(), pattern))
-        });
-        let pattern = pattern.collect::<Option<Vec<_>>>().into_iter();
-        let candidates = pattern.chain([smallest.clone()]).chain(golden);
+        let patterned = |phase: u32| {
+            let pattern = smallest.iter().map(|(name, zeros)| {
+                let pattern = pattern(zeros, phase)?;
+                Some((name.clone(), pattern))
+            });
+            pattern.collect::<Option<Vec<_>>>()
+        };
+        // Zeros alone would hide much: what is added up does not change by them.
+        let patterns = (0..PATTERNS).filter_map(patterned);
+        let candidates = patterns.chain([smallest.clone()]).chain(golden);
         let mut tried: Vec<(Vec<Tensor>, Vec<Tensor>)> = Vec::new();
         for inputs in candidates.take(TRIED_MAX) {
             let Ok(inputs) = arrange(self.inputs(), inputs) else {
@@ -86,15 +92,15 @@ impl Model {
 }
 
 /// Like `zeros`, but of values that differ: small ones, for some are indices.
-fn pattern(zeros: &Tensor) -> Option<Tensor> {
+fn pattern(zeros: &Tensor, phase: u32) -> Option<Tensor> {
     let integer = matches!(
         zeros.kind(),
         TensorKind::U8 | TensorKind::I32 | TensorKind::I64
     );
     let count = zeros.data().len() / zeros.kind().size();
     let value = |index: u32| match integer {
-        true => f64::from((index + 1) % 2),
-        false => (f64::from(index) * 0.7 + 0.3).sin(),
+        true => f64::from((index + phase + 1) % 2),
+        false => (f64::from(index) * 0.7 + f64::from(phase) * 1.9 + 0.3).sin(),
     };
     let values: Vec<_> = (0..u32::try_from(count).ok()?).map(value).collect();
     Tensor::of_values(zeros.dimensions().to_vec(), zeros.kind(), &values).ok()

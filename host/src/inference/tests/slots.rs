@@ -13,7 +13,7 @@ use super::{
 use crate::inference::{
     Backend, BackendStatus, Backends, Control, Device, Dim, Graph, Placement, Port, TensorKind,
 };
-use crate::spec::BackendKind;
+use crate::spec::{BackendKind, RunOptions};
 
 /// A library from outside that does what an input's first byte says.
 struct Outside {
@@ -21,9 +21,9 @@ struct Outside {
     go_on: Arc<Mutex<Receiver<()>>>,
 }
 
-const WORKS: u8 = 0;
+pub(super) const WORKS: u8 = 0;
 const PANICS: u8 = 1;
-const HANGS: u8 = 2;
+pub(super) const HANGS: u8 = 2;
 
 impl Backend for Outside {
     fn kind(&self) -> BackendKind {
@@ -92,7 +92,7 @@ impl Graph for OutsideGraph {
     }
 }
 
-fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
+pub(super) fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
     let (go, go_on) = sync_channel(16);
     let backend = Outside {
         devices: &[Device::Cpu, Device::Gpu],
@@ -108,19 +108,31 @@ fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
 }
 
 fn model(store: &ModelStore, file: &'static str) -> Arc<Model> {
-    let bytes = bytes::Bytes::from_static(file.as_bytes());
-    store.prepare(&source(bytes)).unwrap()
+    model_with(store, file, RunOptions::default())
 }
 
-async fn ask(model: &Arc<Model>, what: u8, within: Duration) -> Result<(), RunError> {
+pub(super) fn model_with(
+    store: &ModelStore,
+    file: &'static str,
+    options: RunOptions,
+) -> Arc<Model> {
+    let bytes = bytes::Bytes::from_static(file.as_bytes());
+    let source = ModelSource {
+        options,
+        ..source(bytes)
+    };
+    store.prepare(&source).unwrap()
+}
+
+pub(super) async fn ask(model: &Arc<Model>, what: u8, within: Duration) -> Result<(), RunError> {
     let input = Tensor::new(vec![1], TensorKind::U8, vec![what].into()).unwrap();
     let deadline = Instant::now() + within;
     let ran = model.run(vec![("x".to_owned(), input)], Some(deadline));
     ran.await.map(drop)
 }
 
-const SHORT: Duration = Duration::from_millis(30);
-const LONG: Duration = Duration::from_secs(10);
+pub(super) const SHORT: Duration = Duration::from_millis(30);
+pub(super) const LONG: Duration = Duration::from_secs(10);
 
 async fn until_none_overdue(model: &Model) {
     let waited = Instant::now();

@@ -20,7 +20,7 @@ use crate::deployment::deployments::{Running, fault_point};
 use crate::deployment::document::Document;
 use crate::deployment::document::fault::plain;
 use crate::deployment::line::{Ready, ReadyPlugin, Swapped, Warm};
-use crate::deployment::report::{DeploymentReport, Event, FaultReport, Phase};
+use crate::deployment::report::{ComputedBy, DeploymentReport, Event, FaultReport, Phase};
 use crate::deployment::{DeployFault, Located};
 use crate::error_chain::ErrorChain;
 use crate::inference::{Exchanged, NextModels};
@@ -51,7 +51,11 @@ impl Attempt<'_> {
         models: NextModels,
     ) -> Result<(), Break> {
         let plan = work.plan.clone();
-        let told = move |report: &mut DeploymentReport| report.plan = Some(plan);
+        let computed_by = ComputedBy::of(&models.set, &models.exchanges);
+        let told = move |report: &mut DeploymentReport| {
+            report.plan = Some(plan);
+            report.computed_by = computed_by;
+        };
         self.enter("prepare", Phase::Prepare, told).await?;
         let inner = &self.deployments.0;
         let stopped = || inner.ledger.read(|state| state.stopped.clone());

@@ -20,6 +20,7 @@ pub(in crate::deployment::deployments) fn report() -> DeploymentReport {
         plan: None,
         plugins: Default::default(),
         models: Default::default(),
+        computed_by: Default::default(),
         swaps: Vec::new(),
         document: Digest::of(b""),
     }

@@ -1,0 +1,238 @@
+//! What is counted of models: by name, with what computes each.
+//!
+//! Runs are those of the version that serves: they begin anew with the next.
+
+use super::page::{Kind, Page};
+use crate::inference::{Device, ModelStatus, ShadowStatus};
+use crate::spec::BackendKind;
+
+/// A number of a model.
+type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floating-point numbers"
+)]
+const OF_MODELS: [OfModel; 10] = {
+    use Kind::{Counter, Gauge};
+    [
+        (
+            Counter,
+            "runs_total",
+            "Runs that the backend was asked for",
+            |m| m.runs.runs_total as f64,
+        ),
+        (
+            Counter,
+            "failures_total",
+            "Runs that failed or came too late",
+            |m| m.runs.failures_total as f64,
+        ),
+        (
+            Counter,
+            "refused_runs_total",
+            "Runs refused for their inputs",
+            |m| m.runs.refused_total as f64,
+        ),
+        (
+            Counter,
+            "busy_runs_total",
+            "Runs refused for lack of a turn or a slot",
+            |m| m.runs.busy_total as f64,
+        ),
+        (
+            Counter,
+            "swaps_total",
+            "How often another version took its place while plugins used it",
+            |m| m.swaps_total as f64,
+        ),
+        (
+            Counter,
+            "batches_total",
+            "Runs computed for several callers together",
+            |m| m.runs.batches_total as f64,
+        ),
+        (Counter, "batch_rows_total", "Rows of these", |m| {
+            m.runs.batch_rows_total as f64
+        }),
+        (
+            Gauge,
+            "overdue_runs",
+            "Runs going on past their deadline",
+            |m| f64::from(m.runs.overdue),
+        ),
+        (Gauge, "run_p50_seconds", "Median time of a run", |m| {
+            m.runs.run_p50_us / 1e6
+        }),
+        (
+            Gauge,
+            "run_p99_seconds",
+            "The time that 99 of 100 runs keep",
+            |m| m.runs.run_p99_us / 1e6,
+        ),
+    ]
+};
+
+/// A number of a model that is tried out beside another.
+type OfShadow = (Kind, &'static str, &'static str, fn(&ShadowStatus) -> f64);
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floating-point numbers"
+)]
+const OF_SHADOWS: [OfShadow; 9] = {
+    use Kind::{Counter, Gauge};
+    [
+        (
+            Counter,
+            "compared_runs_total",
+            "Runs that were compared",
+            |s| s.compared_total as f64,
+        ),
+        (
+            Counter,
+            "dropped_runs_total",
+            "Runs to be compared while there was no room",
+            |s| s.dropped_total as f64,
+        ),
+        (
+            Counter,
+            "failures_total",
+            "Runs that failed of the shadow only",
+            |s| s.failures_total as f64,
+        ),
+        (Counter, "values_total", "Values that were compared", |s| {
+            s.values_total as f64
+        }),
+        (
+            Counter,
+            "beyond_values_total",
+            "Values that differed by more than the tolerance",
+            |s| s.beyond_total as f64,
+        ),
+        (
+            Counter,
+            "rows_total",
+            "Rows whose largest value was compared",
+            |s| s.rows_total as f64,
+        ),
+        (
+            Counter,
+            "argmax_differs_total",
+            "Rows whose largest value was elsewhere",
+            |s| s.argmax_differs_total as f64,
+        ),
+        (Gauge, "difference_max", "The largest difference", |s| {
+            s.difference_max
+        }),
+        (
+            Gauge,
+            "relative_difference_max",
+            "The largest difference relative to the value that was served",
+            |s| s.relative_difference_max,
+        ),
+    ]
+};
+
+pub(super) fn models(page: &mut Page, models: &[ModelStatus]) {
+    for (kind, name, help, value) in OF_MODELS {
+        page.family(kind, &format!("model_{name}"), help);
+        for model in models {
+            page.sample(&labels(model), value(model));
+        }
+    }
+    let help = "1 where it was to run on a graphics processor if there is one";
+    page.family(Kind::Gauge, "model_degraded", help);
+    for model in models {
+        page.sample(&labels(model), u8::from(model.degraded));
+    }
+    let shadows = || {
+        models
+            .iter()
+            .filter_map(|it| Some((it, it.shadow.as_ref()?)))
+    };
+    let of_both = |model: &ModelStatus, shadow: &ShadowStatus| {
+        [
+            ("model", model.model.to_string()),
+            ("shadow", shadow.model.to_string()),
+        ]
+    };
+    for (kind, name, help, value) in OF_SHADOWS {
+        page.family(kind, &format!("model_shadow_{name}"), help);
+        for (model, shadow) in shadows() {
+            let labels = of_both(model, shadow);
+            let labels = labels
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            page.sample(&labels, value(shadow));
+        }
+    }
+    let help = "Median time of the shadow by that of the model";
+    page.family(Kind::Gauge, "model_shadow_time_ratio", help);
+    for (model, shadow) in shadows() {
+        let labels = of_both(model, shadow);
+        let labels = labels
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        if let Some(ratio) = shadow.time_ratio {
+            page.sample(&labels, ratio);
+        }
+    }
+}
+
+fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
+    let backend = match model.backend {
+        BackendKind::Tract => "tract",
+        BackendKind::Onnxruntime => "onnxruntime",
+        BackendKind::Openvino => "openvino",
+    };
+    let device = match model.device {
+        Device::Cpu => "cpu",
+        Device::Gpu => "gpu",
+    };
+    [
+        ("model", model.model.as_str()),
+        ("backend", backend),
+        ("provider", &model.provider),
+        ("device", device),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::models;
+    use crate::api::metrics::page::Page;
+    use crate::inference::onnx_writer::autoencoder;
+    use crate::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
+    use crate::spec::{Models, ShadowOptions};
+
+    #[test]
+    fn what_computes_a_model_and_what_follows_it_are_labels() {
+        let store = ModelStore::new(InferenceLimits::default());
+        let model = || store.prepare(&ModelSource::onnx(autoencoder())).unwrap();
+        let changes = ["pump", "pump-next"].map(|name| (name.parse().unwrap(), Some(model())));
+        let options = ShadowOptions {
+            model: "pump-next".parse().unwrap(),
+            fraction: 1.0.try_into().unwrap(),
+            tolerance: 0.0.try_into().unwrap(),
+        };
+        let shadows = Models::from([("pump".parse().unwrap(), options)]);
+        let next = store.next(&ModelSet::default(), changes, &shadows).unwrap();
+        drop(next.exchanges.make());
+        let mut page = Page::default();
+        models(&mut page, &next.set.status());
+        let page = page.finish();
+        let by = "backend=\"tract\",provider=\"cpu\",device=\"cpu\"";
+        for line in [
+            format!("selvedge_model_runs_total{{model=\"pump\",{by}}} 0"),
+            format!("selvedge_model_swaps_total{{model=\"pump-next\",{by}}} 0"),
+            format!("selvedge_model_batch_rows_total{{model=\"pump\",{by}}} 0"),
+            format!("selvedge_model_degraded{{model=\"pump\",{by}}} 0"),
+            "selvedge_model_shadow_compared_runs_total{model=\"pump\",shadow=\"pump-next\"} 0"
+                .to_owned(),
+        ] {
+            assert!(page.lines().any(|it| it == line), "no {line} in {page}");
+        }
+        assert!(!page.contains("time_ratio{"), "neither has run: {page}");
+    }
+}

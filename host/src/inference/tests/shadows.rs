@@ -1,0 +1,162 @@
+//! Candidates beside the models that serve.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{FLOAT, LoadError, ModelSource, ModelStore, Onnx, source, store, tensor};
+use crate::inference::{ModelSet, NextModels, Served, ShadowStatus, TensorKind};
+use crate::names::ModelName;
+use crate::spec::{Models, ShadowOptions};
+
+/// `y = x * [scale..]` of rows of two.
+fn scales(scale: [f32; 2]) -> ModelSource {
+    let model = Onnx::new()
+        .input("x", FLOAT, &["n", "2"])
+        .weights("s", &[1, 2], &scale)
+        .node("Mul", &["x", "s"], &["y"])
+        .output("y", FLOAT, &["n", "2"]);
+    source(model.build())
+}
+
+fn name(name: &str) -> ModelName {
+    name.parse().unwrap()
+}
+
+fn follows(fraction: f64) -> Models<ShadowOptions> {
+    let options = ShadowOptions {
+        model: name("next"),
+        fraction: fraction.try_into().unwrap(),
+        tolerance: 0.01.try_into().unwrap(),
+    };
+    BTreeMap::from([(name("serving"), options)])
+}
+
+fn next(
+    store: &ModelStore,
+    before: &ModelSet,
+    models: &[(&str, ModelSource)],
+    shadows: &Models<ShadowOptions>,
+) -> Result<NextModels, LoadError> {
+    let prepared = models.iter().map(|(model, source)| {
+        let model = (name(model), Some(store.prepare(source).unwrap()));
+        model
+    });
+    let prepared: Vec<_> = prepared.collect();
+    store.next(before, prepared, shadows)
+}
+
+fn pair(store: &ModelStore, candidate: [f32; 2], fraction: f64) -> Arc<ModelSet> {
+    let models = [("serving", scales([1.0, 1.0])), ("next", scales(candidate))];
+    let next = next(store, &ModelSet::default(), &models, &follows(fraction)).unwrap();
+    drop(next.exchanges.make());
+    next.set
+}
+
+async fn feed(served: &Served, rows: &[f64]) {
+    let x = tensor(&[rows.len() as u32 / 2, 2], TensorKind::Fp32, rows);
+    let outputs = served.run(vec![("x".to_owned(), x)], None).await.unwrap();
+    let given: Vec<_> = outputs[0].1.values().collect();
+    assert_eq!(given, rows, "what serves is what is given");
+}
+
+async fn until(served: &Served, holds: impl Fn(&ShadowStatus) -> bool) -> ShadowStatus {
+    let begun = Instant::now();
+    loop {
+        let status = served.shadow_status().unwrap();
+        if holds(&status) {
+            return status;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "never: {status:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_is_compared_and_serves_nobody() {
+    let store = store();
+    let set = pair(&store, [2.0, 1.0], 1.0);
+    let serving = set.get(&name("serving")).unwrap();
+    // Twice the first: 3 beside 4 is larger then, 1 beside 4 is not.
+    feed(serving, &[3.0, 4.0, 1.0, 4.0]).await;
+    let status = until(serving, |it| it.compared_total == 1).await;
+    assert_eq!((status.values_total, status.beyond_total), (4, 2));
+    assert_eq!(
+        (status.difference_max, status.relative_difference_max),
+        (3.0, 1.0)
+    );
+    assert_eq!((status.rows_total, status.argmax_differs_total), (2, 1));
+    assert_eq!((status.failures_total, status.dropped_total), (0, 0));
+    let candidate = set.get(&name("next")).unwrap();
+    assert_eq!(candidate.current().run_status().runs_total, 1);
+    assert_eq!(status.time_ratio.is_some(), true);
+    let told = set.status();
+    assert_eq!(told[1].shadow.as_ref().unwrap().model, name("next"));
+    assert!(told[0].shadow.is_none());
+}
+
+#[tokio::test]
+async fn a_sample_is_as_large_as_asked_and_what_does_not_fit_is_dropped() {
+    let store = store();
+    let set = pair(&store, [1.0, 1.0], 0.25);
+    let serving = set.get(&name("serving")).unwrap();
+    for _ in 0..100 {
+        feed(serving, &[1.0, 2.0]).await;
+    }
+    let done = |it: &ShadowStatus| it.compared_total + it.dropped_total == 25;
+    let status = until(serving, done).await;
+    assert_eq!(status.beyond_total, 0);
+
+    // Nobody may have a turn of it.
+    let candidate = set.get(&name("next")).unwrap().current();
+    let held = candidate.try_hold().unwrap();
+    for _ in 0..4 {
+        feed(serving, &[1.0, 2.0]).await;
+    }
+    let after = until(serving, |it| it.dropped_total > status.dropped_total).await;
+    assert_eq!(after.compared_total, status.compared_total);
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_shadow_fits_is_exchanged_and_goes() {
+    let store = store();
+    let other = Onnx::new()
+        .input("x", FLOAT, &["n", "3"])
+        .node("Add", &["x", "x"], &["y"])
+        .output("y", FLOAT, &["n", "3"]);
+    let misfit = [
+        ("serving", scales([1.0, 1.0])),
+        ("next", source(other.build())),
+    ];
+    let error = next(&store, &ModelSet::default(), &misfit, &follows(1.0)).unwrap_err();
+    assert_eq!(error.code(), "model-shadow-differs");
+
+    let set = pair(&store, [2.0, 1.0], 1.0);
+    let serving = set.get(&name("serving")).unwrap();
+    feed(serving, &[1.0, 1.0]).await;
+    until(serving, |it| it.compared_total == 1).await;
+    // The same candidate goes on counting, whatever else changes.
+    let changed = next(
+        &store,
+        &set,
+        &[("serving", scales([1.0, 1.0]))],
+        &follows(1.0),
+    )
+    .unwrap();
+    let undo = changed.exchanges.make();
+    assert_eq!(serving.shadow_status().unwrap().compared_total, 1);
+    assert_eq!(set.status()[1].swaps_total, 1);
+    undo.undo();
+
+    let gone = next(&store, &set, &[], &BTreeMap::new())
+        .unwrap()
+        .exchanges
+        .make();
+    assert_eq!(serving.shadow_status(), None);
+    gone.undo();
+    assert_eq!(serving.shadow_status().unwrap().compared_total, 1);
+}
