@@ -45,7 +45,11 @@ impl Backends {
     /// their initialisers run. To be called once in a process, before it serves.
     pub fn open(config: &InferenceConfig) -> Self {
         let mut backends = Self::built_in();
-        backends.add(BackendKind::Onnxruntime, &config.onnxruntime, onnxruntime::open);
+        backends.add(
+            BackendKind::Onnxruntime,
+            &config.onnxruntime,
+            onnxruntime::open,
+        );
         backends.add(BackendKind::Openvino, &config.openvino, openvino::open);
         backends
     }

@@ -131,8 +131,7 @@ fn deciding(operator: &str) -> &'static [usize] {
     match operator {
         "ConstantOfShape" | "Loop" | "HannWindow" | "HammingWindow" | "BlackmanWindow"
         | "ImageDecoder" => &[0],
-        "Expand" | "OneHot" | "Upsample" | "Pad" | "CenterCropPad" | "DFT" | "AffineGrid"
-        => &[1],
+        "Expand" | "OneHot" | "Upsample" | "Pad" | "CenterCropPad" | "DFT" | "AffineGrid" => &[1],
         "MelWeightMatrix" => &[0, 1],
         "Tile" | "Col2Im" => &[1, 2],
         "MaxUnpool" => &[2],
@@ -155,7 +154,10 @@ fn constant(tensor: &pb::TensorProto) -> Known {
     }
     let raw = tensor.raw_data.as_chunks::<8>().0.iter();
     let dims = raw.map(|bytes| i64::from_le_bytes(*bytes));
-    let dims: Vec<i64> = dims.chain(tensor.int64_data.iter().copied()).take(9).collect();
+    let dims: Vec<i64> = dims
+        .chain(tensor.int64_data.iter().copied())
+        .take(9)
+        .collect();
     if dims.is_empty() || dims.len() > 8 {
         return Known::Fixed;
     }

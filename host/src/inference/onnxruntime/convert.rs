@@ -55,9 +55,9 @@ where
 pub(super) fn bytes_of(value: &DynValue, kind: TensorKind) -> Option<u64> {
     let shape = value.dtype().tensor_shape()?;
     let size = u64::try_from(kind.size()).ok()?;
-    shape
-        .iter()
-        .try_fold(size, |bytes, &dim| bytes.checked_mul(u64::try_from(dim).ok()?))
+    shape.iter().try_fold(size, |bytes, &dim| {
+        bytes.checked_mul(u64::try_from(dim).ok()?)
+    })
 }
 
 pub(super) fn from_ort(value: &DynValue, kind: TensorKind) -> Result<Tensor, Failure> {

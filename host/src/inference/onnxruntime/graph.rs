@@ -13,9 +13,7 @@ use super::watch::{Stop, Watch};
 use crate::inference::native_library::line_of;
 use crate::inference::onnx_file::{OnnxFile, shown};
 use crate::inference::tensor::RANK_MAX;
-use crate::inference::{
-    Control, Dim, Graph, LoadError, Placement, Port, RunError, Tensor,
-};
+use crate::inference::{Control, Dim, Graph, LoadError, Placement, Port, RunError, Tensor};
 
 pub(super) struct OrtGraph {
     inputs: Vec<Port>,
@@ -129,7 +127,11 @@ fn port(outlet: &Outlet) -> Result<Port, LoadError> {
     Ok(Port {
         name: name.into(),
         kind: kind_of(*ty).ok_or_else(|| unsupported(ty.to_string()))?,
-        shape: shape.iter().zip(dimension_symbols.iter()).map(dim).collect(),
+        shape: shape
+            .iter()
+            .zip(dimension_symbols.iter())
+            .map(dim)
+            .collect(),
     })
 }
 

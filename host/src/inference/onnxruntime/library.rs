@@ -95,6 +95,17 @@ fn told(error: LoadDynamicError, native: &NativeLibrary) -> LibraryError {
             found: line_of(&version_str),
             needed: OLDEST.to_owned(),
         },
+        LoadDynamicError::Dlopen { error, .. } => {
+            // Only here does it repeat what the linker said, in quotes.
+            let said = format!("{error:?}");
+            let quoted = said
+                .split_once('"')
+                .and_then(|(_, rest)| rest.rsplit_once('"'));
+            LibraryError::NotALibrary {
+                path,
+                source: line_of(quoted.map_or(said.as_str(), |(quoted, _)| quoted)).into(),
+            }
+        }
         error => LibraryError::NotALibrary {
             path,
             source: line_of(&error.to_string()).into(),

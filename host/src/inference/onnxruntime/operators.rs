@@ -68,8 +68,12 @@ pub(super) fn missing(said: &str) -> Option<String> {
         // `Fatal error: ai.onnx:Name(-1)`
         return word(before.rsplit(' ').next()?);
     }
-    let (_, after) = said.split_once("Could not find an implementation for ")?;
-    word(after)
+    let marks = [
+        "No Op registered for ",
+        "Could not find an implementation for ",
+    ];
+    let mut after = marks.iter().filter_map(|mark| said.split_once(mark));
+    word(after.next()?.1)
 }
 
 #[cfg(test)]
@@ -92,6 +96,8 @@ mod tests {
     fn the_operator_is_found_in_what_the_library_says() {
         let said = "Load model failed:Fatal error: ai.onnx:NoSuch(-1) is not a registered \
                     function/op";
+        assert_eq!(missing(said).as_deref(), Some("NoSuch"));
+        let said = "Error No Op registered for NoSuch with domain_version of 17";
         assert_eq!(missing(said).as_deref(), Some("NoSuch"));
         let said = "Could not find an implementation for BitShift(11) node with name ''";
         assert_eq!(missing(said).as_deref(), Some("BitShift"));

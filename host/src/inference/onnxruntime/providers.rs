@@ -6,10 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use ort::ep::{
-    CUDA, ExecutionProvider as _,
-    ExecutionProviderDispatch, OpenVINO, TensorRT,
-};
+use ort::ep::{CUDA, ExecutionProvider as _, ExecutionProviderDispatch, OpenVINO, TensorRT};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tract_onnx::pb;

@@ -1,5 +1,13 @@
 //! What is refused, and in what words.
 
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use tract_onnx::pb;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value;
+
 use super::{
     BOOL, Bytes, FLOAT, INT64, LoadError, ModelSource, Onnx, Provider, RunError, RunOptions,
     Tensor, TensorKind, double, run, source, store, tensor,
@@ -76,6 +84,102 @@ fn a_size_that_callers_decide_by_value_is_refused() {
     store().unwrap().prepare(&source(like.build())).unwrap();
 }
 
+/// `y = x`, added to itself as often as `turns` says, which is an input or else a
+/// constant.
+fn turning(turns: Option<i64>) -> Bytes {
+    let named = |name: &str, kind: DataType, dims: &[i64]| {
+        let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
+            value: Some(Value::DimValue(size)),
+            ..Default::default()
+        };
+        let tensor = pb::type_proto::Tensor {
+            elem_type: kind as i32,
+            shape: Some(pb::TensorShapeProto {
+                dim: dims.iter().map(dim).collect(),
+            }),
+        };
+        pb::ValueInfoProto {
+            name: name.to_owned(),
+            r#type: Some(pb::TypeProto {
+                value: Some(pb::type_proto::Value::TensorType(tensor)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    };
+    let node = |operator: &str, inputs: &[&str], output: &str| pb::NodeProto {
+        op_type: operator.to_owned(),
+        input: inputs.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..Default::default()
+    };
+    let body = pb::GraphProto {
+        name: "body".to_owned(),
+        node: vec![
+            node("Identity", &["on"], "still_on"),
+            node("Add", &["v", "v"], "w"),
+        ],
+        input: vec![
+            named("turn", DataType::Int64, &[]),
+            named("on", DataType::Bool, &[]),
+            named("v", DataType::Float, &[2]),
+        ],
+        output: vec![
+            named("still_on", DataType::Bool, &[]),
+            named("w", DataType::Float, &[2]),
+        ],
+        ..Default::default()
+    };
+    let whole = Onnx::new().input("x", FLOAT, &["2"]);
+    let whole = match turns {
+        Some(_) => whole,
+        None => whole.input("turns", INT64, &[]),
+    };
+    let whole = whole.output("y", FLOAT, &["2"]).build();
+    let mut model = pb::ModelProto::decode(whole).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    graph.initializer.extend(turns.map(|turns| pb::TensorProto {
+        name: "turns".to_owned(),
+        data_type: DataType::Int64 as i32,
+        int64_data: vec![turns],
+        ..Default::default()
+    }));
+    let attribute = pb::AttributeProto {
+        name: "body".to_owned(),
+        r#type: AttributeType::Graph as i32,
+        g: Some(body),
+        ..Default::default()
+    };
+    graph.node.push(pb::NodeProto {
+        attribute: vec![attribute],
+        ..node("Loop", &["turns", "", "x"], "y")
+    });
+    model.encode_to_vec().into()
+}
+
+#[tokio::test]
+async fn a_loop_may_turn_as_often_as_its_author_says_but_not_for_ever() {
+    let Some(store) = store() else { return };
+    let model = store.prepare(&source(turning(Some(3)))).unwrap();
+    let x = tensor(&[2], TensorKind::Fp32, &[1.0, 2.0]);
+    let outputs = run(&model, vec![("x", x)], None).await.unwrap();
+    assert_eq!(outputs[0].1.values().collect::<Vec<_>>(), [8.0, 16.0]);
+
+    let started = Instant::now();
+    let error = store.prepare(&source(turning(Some(i64::MAX)))).unwrap_err();
+    let stopped = matches!(
+        &error,
+        LoadError::Trial {
+            source: RunError::Deadline
+        }
+    );
+    assert!(stopped, "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+
+    let error = store.prepare(&source(turning(None))).unwrap_err();
+    assert!(matches!(&error, LoadError::Unbounded { operator } if operator == "Loop"));
+}
+
 #[test]
 fn weights_that_are_only_claimed_are_refused_before_they_take_memory() {
     let model = Onnx::new()
@@ -114,7 +218,10 @@ async fn inputs_and_outputs_have_a_bound() {
     assert!(error.is_callers_fault());
     let input = tensor(&[2, 1], TensorKind::Fp32, &[2.0, 3.0]);
     let outputs = run(&model, vec![("x", input)], None).await.unwrap();
-    assert_eq!(outputs[0].1.values().collect::<Vec<_>>(), [4.0, 6.0, 6.0, 9.0]);
+    assert_eq!(
+        outputs[0].1.values().collect::<Vec<_>>(),
+        [4.0, 6.0, 6.0, 9.0]
+    );
 }
 
 #[tokio::test]
@@ -138,7 +245,9 @@ async fn a_wrong_input_says_what_was_wrong() {
     let error = run(&model, vec![("a", of(2)), ("b", of(3))], None).await;
     assert!(matches!(error, Err(RunError::Failed { .. })), "{error:?}");
     let nan = tensor(&[2], TensorKind::Fp32, &[f64::NAN, f64::INFINITY]);
-    let outputs = run(&model, vec![("a", nan), ("b", of(2))], None).await.unwrap();
+    let outputs = run(&model, vec![("a", nan), ("b", of(2))], None)
+        .await
+        .unwrap();
     assert!(outputs[0].1.values().next().unwrap().is_nan());
 }
 
