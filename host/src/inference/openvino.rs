@@ -46,6 +46,10 @@ const FORMATS: [ModelFormat; 2] = [ModelFormat::Onnx, ModelFormat::OpenvinoIr];
 static LOADED: OnceLock<PathBuf> = OnceLock::new();
 
 /// Loads the library that `config` names, if it is what `config` says.
+#[expect(
+    clippy::result_large_err,
+    reason = "made once, when the host starts, and kept"
+)]
 pub(super) fn open(config: &OpenvinoConfig) -> Result<Box<dyn Backend>, BackendStatus> {
     Openvino::open(config)
         .map(|backend| Box::new(backend) as _)
@@ -79,6 +83,17 @@ impl Openvino {
             version,
             devices,
             no_gpu,
+        })
+    }
+}
+
+impl Openvino {
+    /// Set once one of its files is another than at the start.
+    fn replaced(&self) -> Option<Unavailable> {
+        self.library.replaced().map(|path| Unavailable {
+            code: "library-replaced".to_owned(),
+            reason: format!("{} was replaced while the host ran", path.display()),
+            help: Some("start the host again".to_owned()),
         })
     }
 }
@@ -174,7 +189,7 @@ impl Backend for Openvino {
                 provider("cpu", Device::Cpu, None),
                 provider("gpu", Device::Gpu, self.no_gpu.clone()),
             ],
-            unavailable: None,
+            unavailable: self.replaced(),
         }
     }
 
@@ -188,6 +203,13 @@ impl Backend for Openvino {
             return Err(LoadError::NoDevice {
                 backend: BackendKind::Openvino,
                 why: why.reason.clone(),
+            });
+        }
+        // It loads parts of itself when the first model needs them.
+        if let Some(why) = self.replaced() {
+            return Err(LoadError::BackendUnavailable {
+                backend: BackendKind::Openvino,
+                why: why.reason,
             });
         }
         load(source, device, limits).map(|graph| Box::new(graph) as _)

@@ -5,7 +5,7 @@
 
 mod convert;
 mod footprint;
-pub(super) mod vet;
+mod vet;
 
 use std::io::Cursor;
 use std::sync::Arc;

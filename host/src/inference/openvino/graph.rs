@@ -48,6 +48,10 @@ pub(super) fn load(
     let (model, declared) = match source.format {
         ModelFormat::Onnx => {
             let vetted = onnx::vet(&source.bytes, limits)?;
+            // The library makes room for them when it compiles the model.
+            let declared = vetted.inputs.iter().chain(&vetted.outputs);
+            let declared = declared.map(|port| (port.kind, port.shape.as_deref()));
+            check_size(declared, limits.run_bytes_max.get())?;
             let model = core.read_model_from_buffer(&vetted.bytes, None);
             let declared = Some((vetted.inputs, vetted.outputs));
             (model.map_err(not_loaded)?, declared)
@@ -64,7 +68,9 @@ pub(super) fn load(
     let compiled = properties::compile(core, &model, device, options)?;
     drop(model);
     let ports = Ports::of(&compiled, declared, options.precision)?;
-    ports.check_size(limits.run_bytes_max.get())?;
+    let found = ports.inputs.iter().chain(&ports.outputs);
+    let found = found.map(|port| (Some(port.kind), Some(&*port.shape)));
+    check_size(found, limits.run_bytes_max.get())?;
     OpenvinoGraph::new(
         compiled,
         ports,
@@ -122,23 +128,27 @@ impl Ports {
         }
         Ok(ports)
     }
+}
 
-    /// All that has a fixed size is there from the first run on.
-    fn check_size(&self, max: u64) -> Result<(), LoadError> {
-        let ports = self.inputs.iter().chain(&self.outputs);
-        let bytes = ports.map(|port| {
-            let element = u64::try_from(port.kind.size()).unwrap_or(u64::MAX);
-            port.shape.iter().fold(element, |bytes, dim| match dim {
-                Dim::Fixed(size) => bytes.saturating_mul((*size).into()),
-                _ => bytes,
-            })
-        });
-        let bytes = bytes.fold(0, u64::saturating_add);
-        if bytes > max {
-            return Err(LoadError::TooMuchMemory { bytes, max });
-        }
-        Ok(())
+/// All that has a fixed size is there from the first run on.
+fn check_size<'a>(
+    ports: impl Iterator<Item = (Option<TensorKind>, Option<&'a [Dim]>)>,
+    max: u64,
+) -> Result<(), LoadError> {
+    let bytes = ports.map(|(kind, shape)| {
+        let element = kind.map_or(1, TensorKind::size);
+        let element = u64::try_from(element).unwrap_or(u64::MAX);
+        let dims = shape.unwrap_or_default().iter();
+        dims.fold(element, |bytes, dim| match dim {
+            Dim::Fixed(size) => bytes.saturating_mul((*size).into()),
+            Dim::Named(_) | Dim::Any => bytes,
+        })
+    });
+    let bytes = bytes.fold(0, u64::saturating_add);
+    if bytes > max {
+        return Err(LoadError::TooMuchMemory { bytes, max });
     }
+    Ok(())
 }
 
 /// A port as the library understood it, or, where it dropped it, as it is declared.

@@ -4,7 +4,6 @@
 //! The library knows a port by any of several names, and says one of them that the
 //! model may not use; it forgets inputs that nothing reads.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -13,8 +12,11 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 
 use super::errors::Said;
-use crate::inference::tract::vet::Vetting;
+use crate::inference::onnx_file::{OnnxFile, Rules};
 use crate::inference::{Dim, InferenceLimits, LoadError, TensorKind};
+
+/// Operators of these are ONNX's own.
+const DOMAINS: [&str; 2] = ["", "ai.onnx.ml"];
 
 /// An input or output as the file declares it.
 #[derive(Debug)]
@@ -32,12 +34,18 @@ pub(super) struct Vetted {
 }
 
 pub(super) fn vet(bytes: &[u8], limits: &InferenceLimits) -> Result<Vetted, LoadError> {
-    let read = pb::ModelProto::decode(&mut Cursor::new(bytes));
-    let mut proto = read.map_err(|source| LoadError::Malformed {
+    // The library itself says which of these it lacks.
+    let allowed = |domain: &str, _: &str| DOMAINS.contains(&domain);
+    let rules = Rules {
+        allowed: &allowed,
+        limits,
+    };
+    let bytes = OnnxFile::vet(bytes, rules)?.bytes;
+    let read = pb::ModelProto::decode(bytes.as_slice());
+    let proto = read.map_err(|source| LoadError::Malformed {
         source: source.into(),
     })?;
-    // The library itself says which operators it lacks.
-    Vetting::new(&|_| true, limits).model(&mut proto)?;
+    // Else it would be shown to the library's other parsers.
     let Some(graph) = proto.graph.as_ref().filter(|_| proto.ir_version > 0) else {
         return Err(malformed("it has no version or no graph"));
     };
@@ -47,13 +55,8 @@ pub(super) fn vet(bytes: &[u8], limits: &InferenceLimits) -> Result<Vetted, Load
     };
     let inputs = graph.input.iter().filter(|port| !constant(port));
     let inputs = inputs.map(declared).collect::<Result<_, _>>()?;
-    let outputs = graph
-        .output
-        .iter()
-        .map(declared)
-        .collect::<Result<_, _>>()?;
-    // Written anew: what we did not understand the library does not see.
-    let bytes = proto.encode_to_vec();
+    let outputs = graph.output.iter().map(declared);
+    let outputs = outputs.collect::<Result<_, _>>()?;
     Ok(Vetted {
         bytes,
         inputs,
@@ -66,10 +69,7 @@ fn declared(port: &pb::ValueInfoProto) -> Result<Declared, LoadError> {
         return Err(malformed("an input or output has no usable name"));
     }
     let kind = port.r#type.as_ref().and_then(|kind| kind.value.as_ref());
-    let tensor = match kind {
-        Some(pb::type_proto::Value::TensorType(tensor)) => Some(tensor),
-        None => None,
-    };
+    let tensor = kind.map(|pb::type_proto::Value::TensorType(tensor)| tensor);
     let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
     Ok(Declared {
         name: port.name.as_str().into(),

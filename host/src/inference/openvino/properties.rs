@@ -1,9 +1,7 @@
 //! How a model is compiled: nothing that decides a result or the cost of a run is
 //! left to what the library finds best on the device at hand.
 
-use openvino::{
-    CompiledModel, Core, DeviceType, InferenceError, Model, PropertyKey, RwPropertyKey,
-};
+use openvino::{CompiledModel, Core, DeviceType, Model, PropertyKey, RwPropertyKey};
 
 use super::errors::{Said, not_loaded};
 use crate::inference::{Device, LoadError};

@@ -16,17 +16,14 @@ const DOMAINS: [&str; 3] = ["", "ai.onnx", "ai.onnx.ml"];
 const SHOWN_MAX: usize = 64;
 
 /// Walks the model once, nested graphs included.
-pub(in crate::inference) struct Vetting<'a> {
-    pub(in crate::inference) supported: &'a dyn Fn(&str) -> bool,
-    pub(in crate::inference) limits: &'a InferenceLimits,
+pub(super) struct Vetting<'a> {
+    pub(super) supported: &'a dyn Fn(&str) -> bool,
+    pub(super) limits: &'a InferenceLimits,
     operators: u32,
 }
 
 impl<'a> Vetting<'a> {
-    pub(in crate::inference) fn new(
-        supported: &'a dyn Fn(&str) -> bool,
-        limits: &'a InferenceLimits,
-    ) -> Self {
+    pub(super) fn new(supported: &'a dyn Fn(&str) -> bool, limits: &'a InferenceLimits) -> Self {
         Self {
             supported,
             limits,
@@ -35,10 +32,7 @@ impl<'a> Vetting<'a> {
     }
 
     /// Refuses what is not allowed and strips what is only a hint.
-    pub(in crate::inference) fn model(
-        mut self,
-        model: &mut pb::ModelProto,
-    ) -> Result<(), LoadError> {
+    pub(super) fn model(mut self, model: &mut pb::ModelProto) -> Result<(), LoadError> {
         if let Some(function) = model.functions.first() {
             return Err(LoadError::CustomOperator {
                 domain: shown(function.domain.as_deref().unwrap_or_default()),
