@@ -37,6 +37,11 @@ pub(super) struct HostOptions {
 }
 
 impl HostOptions {
+    /// Whether one host is meant and no other.
+    pub(super) fn is_named(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// A client for the host.
     pub(super) fn client(&self) -> Outcome<Client> {
         let address = address(self.host.as_deref())?;

@@ -4,6 +4,7 @@
 //! Each asks the management API and shows the answer: to people as tables, with
 //! `--json` exactly as the host gave it. The host decides; nothing here does.
 
+mod backends;
 mod completion;
 mod dead_letters;
 mod deploy;
@@ -91,6 +92,9 @@ pub(super) enum Command {
     /// Say how the MQTT connections outward fare.
     #[command(after_help = EXIT_CODES)]
     Uplinks(uplinks::Args),
+    /// Say what this machine can run models with, and why not with the rest.
+    #[command(after_help = backends::AFTER_HELP)]
+    Backends(backends::Args),
     /// Stop a plugin until it is started again.
     #[command(after_help = EXIT_CODES)]
     Stop(plugin::Args),
@@ -126,6 +130,7 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Parties(args) => parties::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Uplinks(args) => uplinks::run(args),
+        Command::Backends(args) => backends::run(args),
         Command::Stop(args) => plugin::run(args, plugin::Action::Stop),
         Command::Start(args) => plugin::run(args, plugin::Action::Start),
         Command::Restart(args) => plugin::run(args, plugin::Action::Restart),

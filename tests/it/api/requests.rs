@@ -61,6 +61,25 @@ async fn a_deployment_is_handed_in_watched_and_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_runs_models_is_told_with_why_the_rest_does_not() {
+    let world = World::start().await;
+    let backends = world.json("/v1/backends").await;
+    let found: Vec<_> = backends.as_array().unwrap().iter().collect();
+    let names: Vec<_> = found.iter().map(|found| &found["backend"]).collect();
+    assert_eq!(names, ["tract", "onnxruntime", "openvino"]);
+    assert_eq!(found[0]["unavailable"], Json::Null);
+    assert_eq!(found[0]["providers"][0]["device"], "cpu");
+    for missing in &found[1..] {
+        let why = &missing["unavailable"];
+        assert_eq!(why["code"], "not-configured");
+        assert!(
+            why["help"].as_str().unwrap().contains("backends pin"),
+            "{why}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plugins_are_stopped_started_and_brought_back() {
     let world = World::start().await;
     world.deploy(&[ECHO]).await;

@@ -1,5 +1,7 @@
 //! How the host, its plugins, models and parties fare.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -48,6 +50,13 @@ pub(in crate::api) async fn uplinks(asked: Asked) -> Result<Response, Refusal> {
 
 pub(in crate::api) async fn models(asked: Asked) -> Result<Response, Refusal> {
     json(StatusCode::OK, &model_status(&asked.api))
+}
+
+pub(in crate::api) async fn backends(asked: Asked) -> Result<Response, Refusal> {
+    let store = Arc::clone(&asked.api.deployments.deployer().models);
+    // It looks whether the files are still those that were loaded.
+    let status = tokio::task::spawn_blocking(move || store.backends().status());
+    json(StatusCode::OK, &status.await.unwrap_or_default())
 }
 
 /// Every model in service.

@@ -19,7 +19,7 @@ use crate::api::wire::{
 use crate::deployment::deployments::PluginReport;
 use crate::deployment::plan::Plan;
 use crate::deployment::report::DeploymentReport;
-use crate::inference::ModelStatus;
+use crate::inference::{BackendStatus, ModelStatus};
 use crate::uplink::UplinkStatus;
 
 /// How long an answer may take; for streams, until it begins.
@@ -285,6 +285,13 @@ pub(in crate::api) const ROUTES: &[Route] = &[
         "Every model.",
         Gives::Json(schema_of::<Vec<ModelStatus>>),
         |asked| Box::pin(state::models(asked)),
+    ),
+    get(
+        "/v1/backends",
+        "backends",
+        "Every library that models could be run with, and why not with some.",
+        Gives::Json(schema_of::<Vec<BackendStatus>>),
+        |asked| Box::pin(state::backends(asked)),
     ),
     Route {
         query: &[
