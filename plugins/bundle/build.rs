@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use wasm_build::{BuildError, Workspace, copy_if_changed};
 
 /// What is shipped: the folders of `plugins/`. The package is `plugin-<folder>`.
-const SHIPPED: &[&str] = &["modbus", "window", "detector", "responder"];
+const SHIPPED: &[&str] = &["modbus", "window", "detector", "responder", "classifier"];
 
 fn main() -> ExitCode {
     match bundle() {

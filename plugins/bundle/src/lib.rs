@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn every_shipped_plugin_is_a_component() {
-        assert_eq!(PLUGINS.len(), 4);
+        assert_eq!(PLUGINS.len(), 5);
         for plugin in PLUGINS {
             assert!(
                 plugin.component.starts_with(COMPONENT_PREAMBLE),
