@@ -7,6 +7,7 @@ use selvedge_plugin::bindings::imports::wasi::nn::graph::{
 };
 use selvedge_plugin::bindings::imports::wasi::nn::inference::GraphExecutionContext;
 use selvedge_plugin::bindings::imports::wasi::nn::tensor::{Tensor, TensorType};
+use selvedge_plugin::models::{Port, describe};
 use selvedge_plugin::{Config, Error, Lifecycle, Message, Subscriber, export, publish};
 
 /// The plugin.
@@ -52,6 +53,11 @@ impl Subscriber for Infers {
             "loads-not-granted" => {
                 self.saw(load_by_name("secret").map(drop))?;
                 self.saw(load_by_name("no-such-model").map(drop))
+            }
+            "describes" => self.tell(described("granted")),
+            "describes-not-granted" => {
+                self.tell(described("secret"))?;
+                self.tell(described("no-such-model"))
             }
             "wrong-length" => self.compute(&[(input, &[1, count], f32, &too_short)]),
             "wrong-shape" => self.compute(&[(
@@ -135,11 +141,23 @@ impl Infers {
     }
 
     fn saw(&self, outcome: Result<(), errors::Error>) -> Result<(), Error> {
-        let text = match outcome {
+        self.tell(match outcome {
             Ok(()) => "computed".to_owned(),
             Err(error) => format!("{:?}: {}", error.code(), error.data()),
-        };
+        })
+    }
+
+    fn tell(&self, text: String) -> Result<(), Error> {
         Ok(publish(Message::new(format!("seen/{}", self.mode), text))?)
+    }
+}
+
+/// What the host says of a model.
+fn described(name: &str) -> String {
+    let shown = |ports: &[Port]| ports.iter().map(Port::to_string).collect::<Vec<_>>();
+    match describe(name) {
+        Ok(model) => format!("{:?} -> {:?}", shown(&model.inputs), shown(&model.outputs)),
+        Err(error) => error.to_string(),
     }
 }
 

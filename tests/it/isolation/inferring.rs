@@ -61,6 +61,30 @@ async fn only_granted_models_are_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_granted_models_are_described() {
+    let answer = seen("infers:describes").await;
+    assert!(answer.starts_with(r#"["`input` FP32 [1, "#), "{answer}");
+    assert!(
+        answer.ends_with(r#" -> ["`probabilities` FP32 [1, 3]"]"#),
+        "{answer}"
+    );
+
+    let host = Host::start().await;
+    let mut seen = host.listen("seen/#");
+    for name in ["granted", "secret"] {
+        load(&host, name).await;
+    }
+    host.run(infers("infers:describes-not-granted"))
+        .await
+        .unwrap();
+    host.publish("offence/go", "").await;
+    for name in ["secret", "no-such-model"] {
+        let expected = format!("the model `{name}` is not granted to this plugin");
+        assert_eq!(seen.next().await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tensors_that_do_not_fit_are_refused() {
     for guest in [
         "infers:wrong-length",
