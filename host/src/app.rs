@@ -20,6 +20,7 @@ use crate::api::{self, ServeError, Served};
 use crate::artifacts::{Artifacts, RegistryConfigError};
 use crate::broker::{Broker, BrokerError};
 use crate::bus::{Bus, Message, Party};
+use crate::capture::{self, Capture};
 use crate::config::HostConfig;
 use crate::deployment::deployments::{Deployments, JournalError};
 use crate::deployment::document::Site;
@@ -160,16 +161,14 @@ impl App {
         let mqtt = Mqtt::build(config, &storage, &bus)?;
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
         let supervisor = Supervisor::new(grace, observer(bus.host_party()));
-        let limits = InferenceLimits {
-            slots: config.inference.slots_max,
-            ..InferenceLimits::default()
-        };
-        let models = ModelStore::with(limits, Backends::open(&config.inference));
+        let models = models(config);
+        let capture = capturing(config, &bus);
         let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,
             cache: Arc::new(cache),
             models: Arc::new(models),
+            capture,
             artifacts,
             gate: Arc::new(gate),
             supervisor: supervisor.clone(),
@@ -254,6 +253,8 @@ impl App {
     /// Starts what is in force, and begins to take deployments and to serve devices.
     pub async fn resume(&self) -> Result<(), JournalError> {
         self.mqtt.start_first(&self.supervisor);
+        self.supervisor
+            .start(self.deployments.deployer().capture.unit());
         self.deployments.resume().await?;
         self.watch();
         self.mqtt.start_last(&self.supervisor);
@@ -263,6 +264,8 @@ impl App {
     /// Begins to take deployments with nothing in force, whatever ran before.
     pub async fn begin_afresh(&self) -> Result<(), JournalError> {
         self.mqtt.start_first(&self.supervisor);
+        self.supervisor
+            .start(self.deployments.deployer().capture.unit());
         self.deployments.begin_afresh().await?;
         self.watch();
         self.mqtt.start_last(&self.supervisor);
@@ -317,6 +320,22 @@ impl App {
         self.deployments.stop().await;
         self.supervisor.shut_down().await;
     }
+}
+
+/// What models are made with.
+fn models(config: &HostConfig) -> ModelStore {
+    let limits = InferenceLimits {
+        slots: config.inference.slots_max,
+        ..InferenceLimits::default()
+    };
+    ModelStore::with(limits, Backends::open(&config.inference))
+}
+
+/// What captures for a host that is set up like this.
+fn capturing(config: &HostConfig, bus: &Bus) -> Capture {
+    let files = config.inference.capture.as_ref();
+    let files = files.map(|files| capture::files_config(&config.data_directory, files));
+    Capture::new(bus, files)
 }
 
 /// Keeps the names of plugins and uplinks from devices, which may have come first.

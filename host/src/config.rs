@@ -217,6 +217,9 @@ impl HostConfig {
         for (field, text) in self.broker.iter().flat_map(BrokerConfig::faults) {
             faults.push(places.nearest(&field), FaultKind::Invalid(text));
         }
+        for (field, text) in self.inference.faults() {
+            faults.push(places.nearest(field), FaultKind::Invalid(text));
+        }
         self.validate_uplinks(places, faults);
         self.validate_cloud(places, faults);
         let texts = std::iter::once(("data_directory".to_owned(), &self.data_directory));

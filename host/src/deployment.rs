@@ -26,6 +26,7 @@ use document::fault::Location;
 use line::{Line, LineError};
 
 use crate::artifacts::Artifacts;
+use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
 use crate::inference::{LoadError, ModelStore};
 use crate::names::{ModelName, PluginName};
@@ -110,6 +111,7 @@ pub struct Deployer {
     pub engine: Engine,
     pub cache: Arc<CodeCache>,
     pub models: Arc<ModelStore>,
+    pub capture: Capture,
     pub supervisor: Supervisor,
     pub find: FindPlugin,
     pub artifacts: Artifacts,

@@ -44,7 +44,7 @@ pub use backend::{
     ModelSource, Placement, Port, ProviderStatus, Unavailable,
 };
 pub use backends::Backends;
-pub use config::InferenceConfig;
+pub use config::{CaptureConfig, InferenceApiConfig, InferenceConfig};
 pub use errors::{LoadError, RunError};
 pub use exchange::{Exchanged, Exchanges, NextModels};
 pub use golden::{Golden, GoldenError};

@@ -35,6 +35,7 @@ pub mod retention;
 pub mod uplink;
 
 pub mod capabilities;
+pub mod capture;
 pub mod runtime;
 
 pub mod deployment;
@@ -42,6 +43,7 @@ pub mod deployment;
 pub mod api;
 pub mod cloud;
 pub mod discovery;
+pub mod inference_api;
 
 pub mod app;
 pub mod config;

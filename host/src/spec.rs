@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{Digest, ModelName, PluginName, TopicFilter};
+use crate::names::{Digest, ModelName, PluginName, Topic, TopicFilter};
 
 /// Everything that makes one instance of one plugin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -330,6 +330,88 @@ impl TryFrom<f64> for Ratio {
 impl From<Ratio> for f64 {
     fn from(ratio: Ratio) -> Self {
         ratio.0
+    }
+}
+
+/// What of a model's runs is captured, for training.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureOptions {
+    /// Which part of all runs, from 0 to 1, to one millionth. Every n-th is taken:
+    /// with 0.01, the hundredth, the two hundredth and so on. With 0, only what
+    /// programs hand in themselves.
+    pub fraction: Fraction,
+    /// At most so many in one second.
+    #[serde(default = "capture_per_s_max")]
+    pub per_s_max: NonZeroU32,
+    /// Where it is published; else on `capture/<model>`.
+    #[serde(default)]
+    pub topic: Option<Topic>,
+    /// Keep what the model was given.
+    #[serde(default = "yes")]
+    pub inputs: bool,
+    /// Keep what it gave.
+    #[serde(default = "yes")]
+    pub outputs: bool,
+}
+
+fn capture_per_s_max() -> NonZeroU32 {
+    nonzero!(NonZeroU32, 5)
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A part of a whole, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Fraction(u32);
+
+/// Not from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("`{0}` is not from 0 to 1")]
+pub struct FractionError(f64);
+
+impl Fraction {
+    /// A whole.
+    pub const WHOLE_PPM: u32 = 1_000_000;
+
+    /// In millionths.
+    pub fn ppm(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Fraction {
+    type Error = FractionError;
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it was found to be from 0 to 1"
+    )]
+    fn try_from(value: f64) -> Result<Self, FractionError> {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(FractionError(value));
+        }
+        Ok(Self((value * f64::from(Self::WHOLE_PPM)).round() as u32))
+    }
+}
+
+impl From<Fraction> for f64 {
+    fn from(fraction: Fraction) -> Self {
+        Self::from(fraction.0) / Self::from(Fraction::WHOLE_PPM)
+    }
+}
+
+impl JsonSchema for Fraction {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Fraction".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
     }
 }
 

@@ -284,7 +284,17 @@ impl Deployments {
             .absent
             .lock()
             .retain(|name, _| names.contains_key(name) && !occupants.contains_key(name));
-        *self.0.running.lock() = Some(running);
+        self.in_force(Some(running));
+    }
+
+    /// What runs from now on, and what of it is captured.
+    fn in_force(&self, running: Option<Running>) {
+        if let Some(Running { document, models }) = &running {
+            let asked = document.models.iter();
+            let asked = asked.filter_map(|(name, model)| Some((name, model.capture.as_ref()?)));
+            self.0.deployer.capture.apply(models, asked);
+        }
+        *self.0.running.lock() = running;
     }
 
     /// Says of plugins that are no longer on the line that they are missing.

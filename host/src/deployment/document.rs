@@ -36,7 +36,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::names::{Digest, PartyName, PluginName};
-use crate::spec::{BackendChoice, Grants, Limits, Models, RunOptions, ShadowOptions, Target};
+use crate::spec::{
+    BackendChoice, CaptureOptions, Grants, Limits, Models, RunOptions, ShadowOptions, Target,
+};
 
 use self::ceilings::Ceilings;
 use self::component_source::{ComponentSource, FilePath};
@@ -123,6 +125,9 @@ pub struct Model {
     /// Another model of this deployment that is tried out beside it.
     #[schemars(default)]
     pub shadow: Option<ShadowOptions>,
+    /// What of its runs is captured for training. Without it, nothing ever is.
+    #[schemars(default)]
+    pub capture: Option<CaptureOptions>,
 }
 
 /// What a deployment is called: formed as the name of a plugin.

@@ -1,8 +1,8 @@
 //! What `host.toml` says of inference.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::{Component, Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,79 @@ pub struct InferenceConfig {
     pub onnxruntime: Option<OnnxruntimeConfig>,
     /// OpenVINO. Without it, models that ask for it are refused.
     pub openvino: Option<OpenvinoConfig>,
+    /// The inference API for native programs on the gateway: gRPC over a Unix
+    /// socket. Without it, there is none.
+    pub api: Option<InferenceApiConfig>,
+    /// Files for what deployments let be captured. Without them, it goes to the bus
+    /// alone.
+    pub capture: Option<CaptureConfig>,
+}
+
+/// Where the inference API listens, and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceApiConfig {
+    /// The Unix socket. Relative to this file. If nobody is named below, only root
+    /// and the host's own user can open it; else everyone can, and the kernel says
+    /// who they are.
+    pub socket: PathBuf,
+    /// Users of this machine who may run models.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// Groups whose members may. Known from `/etc/passwd` and `/etc/group`.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Users who may load and unload models too, besides root and the host's own.
+    #[serde(default)]
+    pub operators: Vec<String>,
+    /// Groups whose members may.
+    #[serde(default)]
+    pub operator_groups: Vec<String>,
+    /// Connections at once; one user has at most half of them.
+    #[serde(default = "connections_max")]
+    pub connections_max: NonZeroU32,
+    /// Bytes of one message, in both directions.
+    #[serde(default = "message_bytes_max")]
+    pub message_bytes_max: NonZeroU32,
+    /// Bytes of all requests that are being received and of all answers that are
+    /// being made, over all connections.
+    #[serde(default = "received_bytes_max")]
+    pub received_bytes_max: NonZeroU32,
+}
+
+fn connections_max() -> NonZeroU32 {
+    nonzero!(NonZeroU32, 64)
+}
+
+fn message_bytes_max() -> NonZeroU32 {
+    nonzero!(NonZeroU32, 16 << 20)
+}
+
+fn received_bytes_max() -> NonZeroU32 {
+    nonzero!(NonZeroU32, 256 << 20)
+}
+
+/// Files of captured data: one JSON object a line. The oldest file goes when there
+/// are too many or they are too large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureConfig {
+    /// Their folder. Relative to the data directory.
+    pub directory: PathBuf,
+    /// Bytes of all files.
+    pub bytes_max: NonZeroU64,
+    /// Files.
+    pub files_max: NonZeroU32,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self {
+            directory: "capture".into(),
+            bytes_max: nonzero!(NonZeroU64, 64 << 20),
+            files_max: nonzero!(NonZeroU32, 8),
+        }
+    }
 }
 
 /// ONNX Runtime, from 1.22 on. `selvedge backends pin` writes this.
@@ -69,11 +142,33 @@ impl Default for InferenceConfig {
             slots_max: nonzero!(NonZeroU32, 2),
             onnxruntime: None,
             openvino: None,
+            api: None,
+            capture: None,
         }
     }
 }
 
 impl InferenceConfig {
+    /// What no type can say by itself: the field, and what is wrong.
+    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if let Some(capture) = &self.capture {
+            let within = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+            let directory = &capture.directory;
+            if directory.as_os_str().is_empty() || !directory.components().all(within) {
+                let text = format!("`{}` is not below the data directory", directory.display());
+                faults.push(("inference.capture.directory", text));
+            }
+        }
+        if let Some(api) = &self.api
+            && api.message_bytes_max > api.received_bytes_max
+        {
+            let text = "`message_bytes_max` is above `received_bytes_max`".to_owned();
+            faults.push(("inference.api.message_bytes_max", text));
+        }
+        faults
+    }
+
     /// With its paths seen from `folder`.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         let runtime = self
@@ -81,7 +176,8 @@ impl InferenceConfig {
             .as_mut()
             .map(|runtime| &mut runtime.library);
         let openvino = self.openvino.as_mut().map(|openvino| &mut openvino.library);
-        for path in runtime.into_iter().chain(openvino) {
+        let socket = self.api.as_mut().map(|api| &mut api.socket);
+        for path in runtime.into_iter().chain(openvino).chain(socket) {
             *path = folder.join(&*path);
         }
         self

@@ -78,6 +78,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "capture",
+        &[
+            "bus",
+            "inference",
+            "supervisor",
+            "names",
+            "spec",
+            "error_chain",
+        ],
+    ),
+    (
         "runtime",
         &[
             "capabilities",
@@ -93,6 +104,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "deployment",
         &[
             "runtime",
+            "capture",
             "capabilities",
             "bus",
             "inference",
@@ -142,6 +154,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "devices",
             "tls",
             "deployment",
+            "capture",
             "runtime",
             "capabilities",
             "bus",
@@ -150,6 +163,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "supervisor",
             "artifacts",
             "trust",
+            "names",
+            "spec",
+            "error_chain",
+        ],
+    ),
+    (
+        "inference_api",
+        &[
+            "api",
+            "deployment",
+            "capture",
+            "inference",
+            "supervisor",
             "names",
             "spec",
             "error_chain",

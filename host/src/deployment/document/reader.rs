@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::names::{ModelName, PluginName};
-use crate::spec::{Grants, Models, ShadowOptions};
+use crate::spec::{CaptureOptions, Grants, Models, ShadowOptions};
 
 use super::component_source::FilePath;
 use super::fault::{Collector, FaultKind};
@@ -94,6 +94,7 @@ impl<'a, 's> Reader<'a, 's> {
             let target = self.field(&mut fields, "target").unwrap_or_default();
             let run = self.field(&mut fields, "run").unwrap_or_default();
             let shadow: Option<ShadowOptions> = self.field(&mut fields, "shadow");
+            let capture: Option<CaptureOptions> = self.field(&mut fields, "capture");
             let Some(name) = name else { continue };
             if let Some(shadow) = &shadow {
                 self.rules.shadow(&name, &shadow.model);
@@ -105,6 +106,7 @@ impl<'a, 's> Reader<'a, 's> {
             }
             let Some(path) = path else { continue };
             self.rules.model_file(&at, &path, digest);
+            self.rules.capture(&at, capture.as_ref());
             let model = Model {
                 path,
                 digest,
@@ -113,6 +115,7 @@ impl<'a, 's> Reader<'a, 's> {
                 target,
                 run,
                 shadow,
+                capture,
             };
             read.insert(name, model);
         }

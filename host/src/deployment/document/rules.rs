@@ -7,7 +7,7 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use crate::names::{Digest, ModelName, PartyName, PluginName};
-use crate::spec::{Grants, Limits};
+use crate::spec::{CaptureOptions, Grants, Limits};
 
 use super::component_source::{ComponentSource, FilePath};
 use super::fault::{Collector, FaultKind};
@@ -270,6 +270,16 @@ impl<'a, 's> Rules<'a, 's> {
     /// the end.
     pub(crate) fn shadow(&mut self, model: &ModelName, shadow: &ModelName) {
         self.shadows.insert(model.clone(), shadow.clone());
+    }
+
+    /// Where a model's runs are captured is a topic that the host lends to no one.
+    pub(crate) fn capture(&mut self, at: &str, capture: Option<&CaptureOptions>) {
+        let topic = capture.and_then(|capture| capture.topic.as_ref());
+        if let Some(reason) = topic.and_then(|topic| reserved(topic.as_str())) {
+            let offset = self.places.nearest(&format!("{at}.capture.topic"));
+            let kind = FaultKind::Invalid(reason.to_owned());
+            self.faults.push(offset, kind);
+        }
     }
 
     pub(crate) fn golden(&mut self, at: &str, path: &FilePath) {

@@ -203,7 +203,7 @@ impl Attempt<'_> {
             Err(broken) => Err(broken),
         };
         if kept.is_err() {
-            *self.deployments.0.running.lock() = before;
+            self.deployments.in_force(before);
         }
         match kept {
             // Only now may the predecessors go.
