@@ -27,7 +27,7 @@ use crate::deployment::document::Site;
 use crate::deployment::line::Line;
 use crate::deployment::report::{DeploymentId, FaultReport, Phase};
 use crate::deployment::submission::{Submission, SubmitError};
-use crate::deployment::{Deployer, FindPlugin, Shipped};
+use crate::deployment::{Deployer, FindPlugin, ModelOrigins, Shipped};
 use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
 use crate::inference::{Backends, InferenceLimits, ModelStore};
@@ -173,17 +173,9 @@ impl App {
             gate: Arc::new(gate),
             supervisor: supervisor.clone(),
             line: Line::new(bus.clone(), supervisor.clone(), storage.clone(), hosts),
+            model_origins: ModelOrigins::default(),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
-            find: FindPlugin {
-                shipped: |name| {
-                    let plugin = selvedge_bundle::find(name)?;
-                    Some(Shipped {
-                        component: plugin.component,
-                        manifest: plugin.manifest,
-                    })
-                },
-                directories: config.plugin_directories.clone().into(),
-            },
+            find: brought_along(config),
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
         reserve(config, &deployments, &bus)?;
@@ -350,6 +342,24 @@ fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<
     }
     bus.reserve(names);
     Ok(())
+}
+
+/// What comes with the binary, and where else components are looked for.
+fn brought_along(config: &HostConfig) -> FindPlugin {
+    FindPlugin {
+        shipped: |name| {
+            let plugin = selvedge_bundle::find(name)?;
+            Some(Shipped {
+                component: plugin.component,
+                manifest: plugin.manifest,
+            })
+        },
+        shipped_model: |digest| {
+            let mut assets = crate::demo::ASSETS.iter();
+            assets.any(|(_, bytes)| Digest::of(bytes) == *digest)
+        },
+        directories: config.plugin_directories.clone().into(),
+    }
 }
 
 /// What a deployment for this host is judged by.

@@ -8,7 +8,9 @@ mod config;
 use std::path::Path;
 
 use bytes::Bytes;
-use selvedge_artifact::{Descriptor, DocumentError, Manifest, from_both_ends, media_type};
+use selvedge_artifact::{
+    ArtifactKind, Descriptor, DocumentError, Manifest, from_both_ends, media_type,
+};
 use selvedge_registry::{Client, ClientError, Layout, LayoutError, Progress, Pulled};
 use selvedge_signing::Candidate;
 use tracing::warn;
@@ -22,6 +24,8 @@ pub use config::{RegistryConfig, RegistryConfigError};
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a component.
 const COMPONENT_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of all files of a model: they are in memory at once.
+const MODEL_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a signature bundle. What is larger is never believed.
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 /// Signature bundles of an artifact that are looked at, and in memory at once:
@@ -44,6 +48,8 @@ pub enum ArtifactError {
     },
     #[error("{0} holds no component")]
     Empty(Digest),
+    #[error("the files of {digest} have {bytes} bytes; {MODEL_BYTES_MAX} are allowed")]
+    TooLarge { digest: Digest, bytes: u64 },
     #[error("reading the store did not end")]
     Interrupted,
     #[error("the registry did not provide it")]
@@ -60,6 +66,7 @@ impl ArtifactError {
             Self::Layout(_) => "store-unusable",
             Self::Manifest { .. } => "manifest-invalid",
             Self::Empty(_) => "component-missing",
+            Self::TooLarge { .. } => "artifact-too-large",
             Self::Interrupted => "interrupted",
             Self::Registry(error) => error.code(),
         }
@@ -143,6 +150,45 @@ impl Artifacts {
         self.candidate(stored.digest).await
     }
 
+    /// Sees to it that the store has `reference`, with a signature where there is
+    /// one to be had; reads no more of it than that.
+    pub async fn bring(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<(), ArtifactError> {
+        let (store, wanted) = (self.clone(), reference.clone());
+        let look = move || {
+            let found = store.find(&wanted)?;
+            let signed = match &found {
+                Some(found) => !bundles(&store.layout, &found.digest)?.is_empty(),
+                None => false,
+            };
+            Ok((found, signed))
+        };
+        match off_executor(look).await? {
+            (Some(_), true) => Ok(()),
+            (Some(found), false) if self.pull => {
+                let pinned = reference.with_digest(found.digest);
+                if let Err(error) = self.pull(&pinned, progress).await {
+                    let error = ErrorChain(&error).to_string();
+                    warn!(error, "registry not asked again for signatures");
+                }
+                Ok(())
+            }
+            (Some(_), false) => Ok(()),
+            (None, _) if self.pull => self.pull(reference, progress).await.map(drop),
+            (None, _) => Err(ArtifactError::Missing(Box::new(reference.clone()))),
+        }
+    }
+
+    /// What the store has for `reference`. Blocks.
+    pub fn stored(&self, reference: &Reference) -> Result<Candidate, ArtifactError> {
+        let found = self.find(reference)?;
+        let found = found.ok_or_else(|| ArtifactError::Missing(Box::new(reference.clone())))?;
+        candidate(&self.layout, &found.digest)
+    }
+
     async fn candidate(&self, digest: Digest) -> Result<Candidate, ArtifactError> {
         let layout = self.layout.clone();
         off_executor(move || candidate(&layout, &digest)).await
@@ -173,16 +219,36 @@ async fn off_executor<T: Send + 'static>(
 pub fn candidate(layout: &Layout, digest: &Digest) -> Result<Candidate, ArtifactError> {
     let manifest_bytes = layout.blob(digest, DOCUMENT_BYTES_MAX)?;
     let manifest = parse(digest, &manifest_bytes)?;
-    let component = manifest
-        .layers
-        .first()
-        .ok_or(ArtifactError::Empty(*digest))?;
     Ok(Candidate {
+        layers: layers(layout, digest, &manifest)?,
         config: layout.blob(&manifest.config.digest, DOCUMENT_BYTES_MAX)?,
-        component: layout.blob(&component.digest, COMPONENT_BYTES_MAX)?,
         bundles: bundles(layout, digest)?,
         manifest: manifest_bytes,
     })
+}
+
+/// Of a model all files, within what may be in memory; of anything else the first
+/// layer: it is a plugin's only one, or what it is is refused.
+fn layers(
+    layout: &Layout,
+    digest: &Digest,
+    manifest: &Manifest,
+) -> Result<Vec<Bytes>, ArtifactError> {
+    if ArtifactKind::of(manifest) != Some(ArtifactKind::Model) {
+        let component = manifest.layers.first();
+        let component = component.ok_or(ArtifactError::Empty(*digest))?;
+        return Ok(vec![layout.blob(&component.digest, COMPONENT_BYTES_MAX)?]);
+    }
+    let sizes = manifest.layers.iter().map(|layer| layer.size);
+    let bytes = sizes.fold(0, u64::saturating_add);
+    if bytes > MODEL_BYTES_MAX {
+        let digest = *digest;
+        return Err(ArtifactError::TooLarge { digest, bytes });
+    }
+    let layers = manifest.layers.iter();
+    // What is there is as large as is said, or it is not it.
+    let blobs = layers.map(|layer| layout.blob(&layer.digest, layer.size));
+    Ok(blobs.collect::<Result<_, _>>()?)
 }
 
 /// The signature bundles about `digest`. One that cannot be read is left out:

@@ -16,6 +16,7 @@ mod inspect;
 mod install;
 mod keygen;
 mod log;
+mod model;
 mod operate;
 mod output;
 mod panics;
@@ -102,6 +103,9 @@ enum Command {
     Inspect(inspect::Args),
     /// Bring an artifact and its signatures into a store.
     Pull(pull::Args),
+    /// Models as artifacts: package, publish, pull, inspect.
+    #[command(subcommand)]
+    Model(model::Command),
     /// Carry artifacts and policy to a site without a network.
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -151,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => ended(inspect::run(&args)),
         Command::Pull(args) => ended(pull::run(&args)),
         Command::Policy(command) => ended(policy::run(&command)),
+        Command::Model(command) => ended(model::run(&command)),
         Command::Registry(command) => ended(registry::run(&command)),
         Command::Store(command) => ended(store::run(&command)),
         Command::Bundle(command) => ended(bundle::run(&command)),

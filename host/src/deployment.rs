@@ -11,6 +11,8 @@ pub mod deployments;
 pub mod document;
 pub mod line;
 mod load;
+pub mod model_artifact;
+mod model_origins;
 pub mod plan;
 pub mod report;
 mod rights;
@@ -19,22 +21,24 @@ pub mod submission;
 
 use std::sync::Arc;
 
-use selvedge_signing::Origin;
+use selvedge_signing::{Origin, Refusal};
 use tracing::error;
 
+use document::Document;
 use document::fault::Location;
 use line::{Line, LineError};
 
 use crate::artifacts::Artifacts;
 use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, ModelStore};
-use crate::names::{ModelName, PluginName};
+use crate::inference::{LoadError, ModelSet, ModelStore};
+use crate::names::{Digest, ModelName, PluginName};
 use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
 use crate::trust::{Gate, GateError, OpenError};
 
 pub use load::{FindPlugin, LoadFault, Shipped};
+pub(crate) use model_origins::ModelOrigins;
 
 /// Why a part of a deployment was not put into service.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +71,16 @@ impl DeployFault {
             Self::Component {
                 source: LoadFault::Refused(refused),
                 ..
+            }
+            | Self::ModelFile {
+                source: LoadFault::Refused(refused),
+                ..
             } => refused.code(),
             Self::Component {
+                source: LoadFault::Artifact(error),
+                ..
+            }
+            | Self::ModelFile {
                 source: LoadFault::Artifact(error),
                 ..
             } => error.code(),
@@ -86,6 +98,10 @@ impl DeployFault {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Component {
+                source: LoadFault::Refused(refused),
+                ..
+            }
+            | Self::ModelFile {
                 source: LoadFault::Refused(refused),
                 ..
             } => refused.hint(),
@@ -117,6 +133,8 @@ pub struct Deployer {
     pub artifacts: Artifacts,
     pub gate: Arc<Gate>,
     pub line: Line,
+    /// By whose word models serve.
+    pub(crate) model_origins: ModelOrigins,
     /// Components compiled at once, each on one core.
     pub compile_threads_max: usize,
 }
@@ -140,6 +158,44 @@ impl Deployer {
         let gate = Arc::clone(&self.gate);
         let refreshed = tokio::task::spawn_blocking(move || gate.refresh()).await;
         refreshed.unwrap_or(Ok(()))
+    }
+
+    /// Takes the models of `document` out of service that the trust repository
+    /// revokes. Plugins that use them go on, and are told at each run.
+    pub(crate) fn withdraw_revoked(&self, document: &Document, models: &ModelSet) {
+        for name in models.names() {
+            let Some(model) = models.get(name).map(|served| served.current()) else {
+                continue;
+            };
+            // The version that serves may be another than the document's: one under
+            // way is watched behind the same name.
+            let Some(refusal) = self.model_revoked(&model.digest()) else {
+                continue;
+            };
+            let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
+            if model.withdraw(reason.clone()) {
+                let used_by = document.plugins.iter();
+                let used_by = used_by.filter(|(_, plugin)| plugin.grants.models.contains(name));
+                let used_by: Vec<_> = used_by.map(|(plugin, _)| plugin.as_str()).collect();
+                error!(
+                    model = name.as_str(),
+                    digest = %model.digest(),
+                    used_by = used_by.join(", "),
+                    code,
+                    error = reason,
+                    "model taken out of service: it is revoked"
+                );
+            }
+        }
+    }
+
+    /// Why the model of that file may not serve, if every artifact is revoked that
+    /// it came with.
+    fn model_revoked(&self, file: &Digest) -> Option<Refusal> {
+        let origins = self.model_origins.of_file(file);
+        let refusals = origins.iter().map(|origin| self.gate.revoked(origin));
+        let refusals: Option<Vec<_>> = refusals.collect();
+        refusals?.into_iter().next()
     }
 
     /// Stops what the trust repository revokes; which, and why.

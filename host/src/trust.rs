@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use selvedge_signing::{
     Candidate, Device, Origin, PolicyError, Purpose, Refusal, RepositoryFiles, Request, TrustError,
-    VerifiedArtifact, Verifier,
+    VerifiedArtifact, VerifiedModel, Verifier,
 };
 use tracing::{info, warn};
 
@@ -65,6 +65,8 @@ pub enum GateError {
     NotBelieved(String),
     #[error("the component is a file, which nobody has signed")]
     NotSigned,
+    #[error("the model is a file, which nobody has signed")]
+    ModelNotSigned,
     #[error("cannot vouch for what this process brings along")]
     Local(#[from] LocalError),
     #[error(transparent)]
@@ -82,6 +84,7 @@ impl GateError {
             Self::NotBelieved(_) => "policy-not-believed",
             Self::Reserved(_) => "package-reserved",
             Self::NotSigned => "component-not-signed",
+            Self::ModelNotSigned => "model-not-signed",
             Self::Local(_) => "local-signature-failed",
             Self::Record(_) => "record-unreadable",
         }
@@ -99,6 +102,10 @@ impl GateError {
             }
             Self::NotSigned => Some(
                 "run it with `selvedge dev`, or publish it with `selvedge publish` and name it by reference"
+                    .into(),
+            ),
+            Self::ModelNotSigned => Some(
+                "run it with `selvedge dev`, or publish it with `selvedge model publish` and name it as `artifact`"
                     .into(),
             ),
             _ => None,
@@ -146,6 +153,19 @@ pub fn accepted(storage: &Storage) -> Result<Vec<Digest>, RecordError> {
 /// The files of the trust repository in `directory`, bounded.
 pub fn repository_files(directory: &Path) -> Result<RepositoryFiles, RepositoryError> {
     repository::files(directory)
+}
+
+/// Says if nothing but the device's record vouched for it.
+fn resumed(reference: &Reference, origin: &Origin) {
+    if origin.from_record() {
+        warn!(
+            %reference,
+            digest = %origin.digest(),
+            kind = %origin.kind(),
+            publisher = origin.publisher(),
+            "resumed by the device's record: its clock is behind"
+        );
+    }
 }
 
 /// Decides what may run on this device.
@@ -246,12 +266,52 @@ impl Gate {
         self.not_revoked(artifact)
     }
 
-    /// What was found for `reference`.
+    /// A model's file that a developer is working on, or that comes with the
+    /// binary; by its digest, since nothing else of it is looked at.
+    pub fn model_file(&self, digest: &Digest, shipped: bool) -> Result<(), GateError> {
+        if !shipped && self.development.is_none() {
+            return Err(GateError::ModelNotSigned);
+        }
+        let site = self.site.load();
+        if site.as_ref().is_some_and(|site| site.revokes(digest)) {
+            let what = format!("the model {digest}");
+            return Err(GateError::Revoked { what });
+        }
+        Ok(())
+    }
+
+    /// The plugin that was found for `reference`.
     pub fn admit(
         &self,
         reference: &Reference,
         candidate: &Candidate,
     ) -> Result<VerifiedArtifact, GateError> {
+        let verified = self.decide(reference, |site, request, device| {
+            site.verify(request, candidate, device)
+        })?;
+        resumed(reference, verified.origin());
+        Ok(verified)
+    }
+
+    /// The model that was found for `reference`.
+    pub fn admit_model(
+        &self,
+        reference: &Reference,
+        candidate: &Candidate,
+    ) -> Result<VerifiedModel, GateError> {
+        let verified = self.decide(reference, |site, request, device| {
+            site.verify_model(request, candidate, device)
+        })?;
+        resumed(reference, verified.origin());
+        Ok(verified)
+    }
+
+    /// What the site says of `reference`, by what this device knows.
+    fn decide<T>(
+        &self,
+        reference: &Reference,
+        verify: impl FnOnce(&Verifier, &Request, &Device<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, GateError> {
         let site = self.site.load_full();
         let site = site.ok_or_else(|| match self.unbelieved.lock().clone() {
             Some(error) => GateError::NotBelieved(error),
@@ -284,21 +344,11 @@ impl Gate {
             accepted: &accepted,
         };
         // Without the lock: a component is large, and hashing it takes a while.
-        let verified = site.verify(&request, candidate, &device);
-        let verified = verified.map_err(|source| GateError::Refused {
+        let verified = verify(&site, &request, &device);
+        verified.map_err(|source| GateError::Refused {
             reference: Box::new(reference.clone()),
             source: Box::new(source),
-        })?;
-        if verified.origin().from_record() {
-            let publisher = verified.origin().publisher();
-            warn!(
-                %reference,
-                %digest,
-                publisher,
-                "plugin resumed by the device's record: its clock is behind"
-            );
-        }
-        Ok(verified)
+        })
     }
 
     /// Remembers what a deployment puts into service, so that nothing older is

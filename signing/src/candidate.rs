@@ -28,11 +28,19 @@ pub struct Candidate {
     pub manifest: Bytes,
     /// The configuration that the manifest names.
     pub config: Bytes,
-    /// The component: the manifest's one layer.
-    pub component: Bytes,
+    /// The layers that the manifest names, in its order: of a plugin its
+    /// component, of a model its files.
+    pub layers: Vec<Bytes>,
     /// The signature bundles found beside it, in any order. Those that do not
     /// count do no harm, but only the first 32 are looked at.
     pub bundles: Vec<Bytes>,
+}
+
+impl Candidate {
+    /// The first layer: of a plugin, its component.
+    pub fn component(&self) -> Option<&Bytes> {
+        self.layers.first()
+    }
 }
 
 /// What the device knows when it decides.

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use selvedge_artifact::{Digest, PackageName};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName};
 
 use crate::policy::{Faults, pointer};
 use crate::publisher::PreparedPublisher;
 use crate::{
     Candidate, Device, Grant, Origin, Policy, PolicyError, PolicyFaultKind, PublicKey, Publisher,
-    Purpose, Refusal, Request, Trust, TrustedRoot, VerifiedArtifact,
+    Purpose, Refusal, Request, Trust, TrustedRoot, VerifiedArtifact, VerifiedModel,
 };
 use selvedge_artifact::foreign::{cut, cut_chain};
 
@@ -29,7 +29,7 @@ mod revocation;
 mod tests;
 mod version;
 
-use artifact::Artifact;
+use artifact::{Artifact, Contents};
 use findings::Findings;
 use revocation::Revocations;
 
@@ -50,6 +50,13 @@ struct Known {
     wanted: String,
     /// What the policy says about it, as [`accepted::entry`] has it.
     entry: Digest,
+}
+
+/// What came of a decision.
+struct Decided<'p, C> {
+    origin: Origin,
+    grant: &'p Grant,
+    contents: C,
 }
 
 impl Verifier {
@@ -121,7 +128,8 @@ impl Verifier {
     /// May it run here? In this order, and denied unless all hold:
     ///
     /// 1. the policy is current (to install);
-    /// 2. the policy has one most specific grant for the package;
+    /// 2. the policy has one most specific grant for the package, and for what
+    ///    it is;
     /// 3. the manifest is the one asked for, and names exactly these bytes;
     /// 4. a bundle over the manifest is a release by a granted publisher;
     /// 5. the signed package and version are those asked for;
@@ -147,16 +155,55 @@ impl Verifier {
         candidate: &Candidate,
         device: &Device<'_>,
     ) -> Result<VerifiedArtifact, Refusal> {
+        let artifact = || Artifact::plugin(request, candidate, device.purpose);
+        let decided = self.decide(ArtifactKind::Plugin, artifact, (request, candidate, device))?;
+        let imports = decided.grant.imports.as_ref();
+        let artifact::Plugin { component, config } = decided.contents;
+        Ok(VerifiedArtifact {
+            origin: decided.origin,
+            component,
+            config,
+            imports_allowed: imports.map(|imports| imports.iter().cloned().collect()),
+        })
+    }
+
+    /// The same of a model: the same steps in the same order, and a grant that
+    /// is for models.
+    ///
+    /// # Errors
+    ///
+    /// The first of these that does not hold.
+    pub fn verify_model(
+        &self,
+        request: &Request,
+        candidate: &Candidate,
+        device: &Device<'_>,
+    ) -> Result<VerifiedModel, Refusal> {
+        let artifact = || Artifact::model(request, candidate, device.purpose);
+        let decided = self.decide(ArtifactKind::Model, artifact, (request, candidate, device))?;
+        Ok(VerifiedModel {
+            origin: decided.origin,
+            contents: decided.contents,
+        })
+    }
+
+    /// All steps, for an artifact that is `kind`; the third is `read`.
+    fn decide<C: Contents>(
+        &self,
+        kind: ArtifactKind,
+        read: impl FnOnce() -> Result<Artifact<C>, Refusal>,
+        (request, candidate, device): (&Request, &Candidate, &Device<'_>),
+    ) -> Result<Decided<'_, C>, Refusal> {
         self.check_current(device)?;
-        let grant = self.grant(&request.package)?;
-        let artifact = Artifact::read(request, candidate, device.purpose)?;
+        let grant = self.grant(&request.package, kind)?;
+        let artifact = read()?;
         let mut findings = Findings::collect(grant, &self.publishers, candidate);
-        let from_record = self.stand_in(grant, &artifact, device, &mut findings);
+        let from_record = self.stand_in(grant, artifact.digest, device, &mut findings);
         findings.check_released(&request.package, grant)?;
         let version = name::check(request, &artifact)?;
         needs::check(&request.package, grant, &mut findings)?;
         self.revocations
-            .check_digests(&[artifact.digest, artifact.component_digest])?;
+            .check_digests(std::iter::once(&artifact.digest).chain(&artifact.layer_digests))?;
         let releases = self.revocations.retain(grant, &mut findings)?;
         let seen = match device.purpose {
             Purpose::Install => Some(device.version_seen),
@@ -169,10 +216,12 @@ impl Verifier {
         let accepted = self.to_remember(artifact.digest, &releases);
         let mut releases = releases.into_iter();
         let origin = Origin {
+            kind,
             package: request.package.clone(),
             version,
             digest: artifact.digest,
             component_digest: artifact.component_digest,
+            layer_digests: artifact.layer_digests,
             release: releases.next().expect("one is left, or it was refused"),
             also_released: releases.collect(),
             rule: grant.packages.clone(),
@@ -180,23 +229,22 @@ impl Verifier {
             accepted,
             from_record,
         };
-        Ok(VerifiedArtifact {
+        Ok(Decided {
             origin,
-            component: candidate.component.clone(),
-            config: artifact.config,
-            imports_allowed: grant.imports.as_ref().map(|i| i.iter().cloned().collect()),
+            grant,
+            contents: artifact.contents,
         })
     }
 
     /// Whether an artifact that was accepted before is revoked by now: by its
-    /// digest or its component's, or because everyone who released it is.
+    /// digest or that of a layer, or because everyone who released it is.
     ///
     /// It may have been accepted by an older policy. That its grant or publisher
     /// is not in this one does not stop what runs, for no one said that it must;
     /// [`Self::verify`] refuses to install or resume it.
     pub fn revoked(&self, artifact: &Origin) -> Option<Refusal> {
-        let digests = [artifact.digest, artifact.component_digest];
-        let digests = self.revocations.check_digests(&digests);
+        let digests = std::iter::once(&artifact.digest).chain(&artifact.layer_digests);
+        let digests = self.revocations.check_digests(digests);
         let mut releases = artifact.also_released.clone();
         releases.insert(0, artifact.release.clone());
         let releases = || self.revocations.retain_releases(releases).map(drop);
@@ -205,7 +253,7 @@ impl Verifier {
 
     /// Whether this digest, of a manifest or component, is revoked.
     pub fn revokes(&self, digest: &Digest) -> bool {
-        self.revocations.check_digests(&[*digest]).is_err()
+        self.revocations.check_digests([digest]).is_err()
     }
 
     fn check_current(&self, device: &Device<'_>) -> Result<(), Refusal> {
@@ -218,13 +266,20 @@ impl Verifier {
         }
     }
 
-    fn grant(&self, package: &PackageName) -> Result<&Grant, Refusal> {
+    fn grant(&self, package: &PackageName, kind: ArtifactKind) -> Result<&Grant, Refusal> {
         let grant = self.policy.grant(package);
         let grant = grant.ok_or_else(|| Refusal::NotGranted(package.clone()))?;
         if grant.by.is_empty() {
             return Err(Refusal::Denied {
                 package: package.clone(),
                 rule: grant.packages.clone(),
+            });
+        }
+        if !grant.kinds.contains(&kind) {
+            return Err(Refusal::KindNotGranted {
+                package: package.clone(),
+                rule: grant.packages.clone(),
+                kind,
             });
         }
         Ok(grant)

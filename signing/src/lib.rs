@@ -1,6 +1,6 @@
 //! Is this artifact trusted?
 //!
-//! The only way to a [`VerifiedArtifact`]: an artifact's bytes, the signature
+//! The only way to a [`VerifiedArtifact`] or a [`VerifiedModel`]: an artifact's bytes, the signature
 //! bundles that came with it and a site's [`Policy`] in, a verdict out. A
 //! device needs nothing else to decide, no network and no other service, and
 //! this crate has no input or output of its own: what it reads is handed to it,
@@ -23,6 +23,7 @@ mod site;
 mod statement;
 mod trust;
 mod verified;
+mod verified_model;
 
 pub use bundle::{
     BundleError, Content, Evidence, PublicKey, SignatureBundle, Signer, TrustedRoot,
@@ -41,3 +42,4 @@ pub use site::Trust;
 pub use statement::{Statement, StatementError, predicate_type};
 pub use trust::{RepositoryFiles, StoredTrust, TrustError};
 pub use verified::{Attestation, Origin, VerifiedArtifact};
+pub use verified_model::VerifiedModel;

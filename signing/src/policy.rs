@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use selvedge_artifact::{Digest, PackageName, PackagePattern};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName, PackagePattern};
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -111,6 +111,10 @@ pub struct Grant {
     /// The publishers who may release them, by their names in `publishers`. At
     /// most 32; none denies the packages to everyone.
     pub by: BTreeSet<String>,
+    /// What these packages may be: `plugin`, `model`. Without it, plugins alone:
+    /// whoever releases models does not release code by that.
+    #[serde(default = "plugins", skip_serializing_if = "is_plugins")]
+    pub kinds: BTreeSet<ArtifactKind>,
     /// Statements that must be there beside the release, by predicate type or
     /// short name: `slsa-provenance`, `cyclonedx`, `spdx`. The last two stand
     /// for all versions of theirs. At most 16.
@@ -121,6 +125,14 @@ pub struct Grant {
     /// deployment alone decides. At most 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imports: Option<BTreeSet<String>>,
+}
+
+fn plugins() -> BTreeSet<ArtifactKind> {
+    BTreeSet::from([ArtifactKind::Plugin])
+}
+
+fn is_plugins(kinds: &BTreeSet<ArtifactKind>) -> bool {
+    *kinds == plugins()
 }
 
 /// Whose statement is needed.

@@ -5,7 +5,7 @@
 //! be printed.
 
 use jiff::Timestamp;
-use selvedge_artifact::{Digest, PackageName, PackagePattern};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName, PackagePattern};
 use semver::Version;
 
 mod bundle;
@@ -60,6 +60,16 @@ pub enum Refusal {
         /// The line.
         rule: PackagePattern,
     },
+    /// The policy lets the package be something else.
+    #[error("the policy's line for `{rule}` does not let `{package}` be a {kind}")]
+    KindNotGranted {
+        /// The package.
+        package: PackageName,
+        /// The line.
+        rule: PackagePattern,
+        /// What it would be.
+        kind: ArtifactKind,
+    },
     /// It is to be resumed, but not by its digest.
     #[error("`{0}` can only be resumed by its digest")]
     ResumeWithoutDigest(PackageName),
@@ -79,7 +89,7 @@ pub enum Refusal {
     ConfigType {
         /// The type, cut.
         found: String,
-        /// The type of a plugin's.
+        /// The type of what was asked for.
         expected: &'static str,
     },
     /// It does not have exactly one layer.
@@ -99,6 +109,20 @@ pub enum Refusal {
     /// The component is not the one that the manifest names.
     #[error("the component is not the one that the manifest names, `{0}`")]
     ComponentMismatch(Digest),
+    /// Of a model, not every layer came.
+    #[error("{found} files came with the model; its manifest names {named}")]
+    LayersMissing {
+        /// How many its manifest names.
+        named: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A file of a model is not the one that the manifest names.
+    #[error("a file of the model is not the one that the manifest names, `{0}`")]
+    FileMismatch(Digest),
+    /// It is a model that cannot be used.
+    #[error("the model is not acceptable")]
+    ModelInvalid(#[source] Cause),
     /// The configuration is none of a component.
     #[error("the configuration is not acceptable")]
     ConfigInvalid(#[source] Cause),
@@ -144,10 +168,10 @@ pub enum Refusal {
     /// It was released as another version.
     #[error("it was released as version {}; {} was asked for", .0.1, .0.0)]
     OtherVersion(Box<(Version, Version)>),
-    /// The plugin's manifest is of another plugin.
-    #[error("the plugin manifest is of `{found}`, but the release is `{signed}`")]
+    /// The plugin's or model's own manifest is of another.
+    #[error("its own manifest is of `{found}`, but the release is `{signed}`")]
     PluginManifest {
-        /// Name and version in the plugin's manifest.
+        /// Name and version in its own manifest.
         found: String,
         /// Name and version that are signed.
         signed: String,

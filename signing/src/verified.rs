@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use selvedge_artifact::{Digest, PackageName, PackagePattern, WasmConfig};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName, PackagePattern, WasmConfig};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -42,13 +42,17 @@ pub struct VerifiedArtifact {
 }
 
 /// What an artifact is, and by whose word it may run: all of a
-/// [`VerifiedArtifact`] that is worth keeping once its component is compiled.
+/// [`VerifiedArtifact`] that is worth keeping once its component is compiled, and
+/// of a [`crate::VerifiedModel`] once it is loaded.
 #[derive(Clone, Debug)]
 pub struct Origin {
+    pub(crate) kind: ArtifactKind,
     pub(crate) package: PackageName,
     pub(crate) version: Version,
     pub(crate) digest: Digest,
     pub(crate) component_digest: Digest,
+    /// The digests of all layers, that one included.
+    pub(crate) layer_digests: Vec<Digest>,
     pub(crate) release: Release,
     /// The releases by others that count too: it is revoked when all are.
     pub(crate) also_released: Vec<Release>,
@@ -114,6 +118,11 @@ impl VerifiedArtifact {
 }
 
 impl Origin {
+    /// What it is.
+    pub fn kind(&self) -> ArtifactKind {
+        self.kind
+    }
+
     /// The package.
     pub fn package(&self) -> &PackageName {
         &self.package
@@ -129,9 +138,14 @@ impl Origin {
         self.digest
     }
 
-    /// The digest of the component's bytes.
+    /// The digest of the component's bytes; of a model, that of its file.
     pub fn component_digest(&self) -> Digest {
         self.component_digest
+    }
+
+    /// The digests of all its layers: if one is revoked, all of it is.
+    pub fn layer_digests(&self) -> &[Digest] {
+        &self.layer_digests
     }
 
     /// Who released it, by the name in the policy; the first if several did.

@@ -13,6 +13,7 @@ mod engine;
 pub mod fault_point;
 mod journal;
 mod ledger;
+mod models;
 mod news;
 mod operate;
 mod plugins;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use selvedge_signing::Origin;
 use tokio::sync::{Notify, broadcast, watch as changes};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -48,6 +50,7 @@ use crate::trust::OpenError;
 
 pub use crate::storage::FILE_BYTES_MAX;
 pub use journal::JournalError;
+pub use models::{ModelOrigin, ModelReport};
 pub use operate::NoAnswer;
 pub use plugins::PluginReport;
 pub use state::{DOCUMENTS_MAX, REPORTS_MAX};
@@ -239,12 +242,26 @@ impl Deployments {
     }
 
     async fn take_off_revoked(&self) {
+        if let Some(running) = self.running() {
+            let (document, models) = (&running.document, &running.models);
+            self.0.deployer.withdraw_revoked(document, models);
+        }
         let occupants = self.0.deployer.line.occupants();
         for (plugin, reason) in self.0.deployer.take_off_revoked().await {
             if let Some(occupant) = occupants.get(&plugin) {
                 self.absent(occupant.deployment, &plugin, &reason);
             }
         }
+    }
+
+    /// By whose word all that runs does, plugins and models.
+    fn origins(&self) -> Vec<Arc<Origin>> {
+        let deployer = &self.0.deployer;
+        let running = self.running();
+        let models = running.map(|running| deployer.model_origins.of(&running.document));
+        let models = models.into_iter().flat_map(BTreeMap::into_values);
+        let plugins = deployer.line.origins();
+        plugins.into_values().chain(models).collect()
     }
 
     fn kept(&self, id: DeploymentId) -> Option<Arc<Kept>> {
@@ -284,6 +301,7 @@ impl Deployments {
             .absent
             .lock()
             .retain(|name, _| names.contains_key(name) && !occupants.contains_key(name));
+        self.0.deployer.model_origins.keep(&running.document);
         self.in_force(Some(running));
     }
 

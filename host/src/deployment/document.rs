@@ -35,7 +35,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::names::{Digest, PartyName, PluginName};
+use crate::names::{Digest, PartyName, PluginName, Reference};
 use crate::spec::{
     BackendChoice, CaptureOptions, Grants, Limits, Models, RunOptions, ShadowOptions, Target,
 };
@@ -104,24 +104,32 @@ pub struct Plugin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Model {
-    /// The model's file, relative to this document.
-    pub path: FilePath,
-    /// SHA-256 of the file. If given, no other file is loaded.
+    /// Where the model comes from: an artifact by its reference with its digest,
+    /// `registry.example/acme/pump-health:1.2.0@sha256:…`. This or `path`.
+    #[schemars(default, with = "Option<String>")]
+    pub artifact: Option<Reference>,
+    /// The model's file, relative to this document: for `selvedge dev` alone,
+    /// since nobody has signed it.
+    #[schemars(default)]
+    pub path: Option<FilePath>,
+    /// SHA-256 of the model's file. If given, no other file is loaded.
     #[schemars(default)]
     pub digest: Option<Digest>,
     /// A file with an input and the output it must give, relative to this
-    /// document. If given, a model that computes otherwise is refused.
+    /// document. If given, a model that computes otherwise is refused; what an
+    /// artifact brings along is checked besides.
     #[schemars(default)]
     pub golden: Option<FilePath>,
-    /// The library that runs it.
+    /// The library that runs it; else as the artifact says, else `auto`.
     #[schemars(default)]
-    pub backend: BackendChoice,
-    /// The processor it runs on.
+    pub backend: Option<BackendChoice>,
+    /// The processor it runs on; else as the artifact says, else `cpu`.
     #[schemars(default)]
-    pub target: Target,
-    /// How it is run.
+    pub target: Option<Target>,
+    /// How it is run; else as the artifact says. All of it: what is left out here
+    /// has its default.
     #[schemars(default)]
-    pub run: RunOptions,
+    pub run: Option<RunOptions>,
     /// Another model of this deployment that is tried out beside it.
     #[schemars(default)]
     pub shadow: Option<ShadowOptions>,
@@ -230,6 +238,15 @@ impl Document {
     /// looked through too, unless it was handed in.
     pub fn find(&self, path: &FilePath, directories: &[PathBuf]) -> Option<PathBuf> {
         self.origin.files.find(path, self.folder(), directories)
+    }
+
+    /// The bytes that `model` is made from, as far as the document says: the
+    /// digest of its artifact, else that of its file.
+    pub(crate) fn model_digest(&self, model: &Model) -> Option<Digest> {
+        let artifact = model.artifact.as_ref().and_then(Reference::digest);
+        let path = model.path.as_ref();
+        let handed = || path.and_then(|path| self.files().digest(path));
+        artifact.or_else(handed).or(model.digest)
     }
 
     /// The folder that its paths are relative to.

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use selvedge_registry::{Progress, Silent};
 use selvedge_signing::VerifiedArtifact;
+use tracing::info;
 
 use super::document::component_source::{ComponentSource, FilePath};
 use super::document::handed::Files;
 use super::document::{Document, Model, Plugin};
+use super::model_artifact::{self, DescriptionError};
 use super::{DeployFault, Deployer};
 use crate::artifacts::ArtifactError;
-use crate::inference::{self, Golden, GoldenError, ModelSource, ModelStore};
-use crate::names::{Digest, ModelName, PluginName};
+use crate::inference::{self, Golden, GoldenError, ModelSource};
+use crate::names::{Digest, ModelName, PluginName, Reference};
 use crate::spec::BackendKind;
 use crate::storage::FileError;
 use crate::trust::GateError;
@@ -47,6 +49,10 @@ pub enum LoadFault {
     Interrupted,
     #[error("its golden vector cannot be read")]
     Golden(#[source] GoldenError),
+    #[error("this host cannot run it as its publisher means it")]
+    Description(#[source] Box<DescriptionError>),
+    #[error("it names neither an artifact nor a file")]
+    NoModel,
 }
 
 /// Where components come from that a document does not bring along.
@@ -54,6 +60,8 @@ pub enum LoadFault {
 pub struct FindPlugin {
     /// The plugins that come with the binary.
     pub shipped: fn(&str) -> Option<Shipped>,
+    /// Whether the file of a model comes with the binary.
+    pub shipped_model: fn(&Digest) -> bool,
     /// Where files are looked for after the folder of the document.
     pub directories: Arc<[PathBuf]>,
 }
@@ -150,33 +158,69 @@ fn file(
     }
 }
 
-/// The model, with the vector that it must reproduce. Blocks.
-pub(super) fn model(document: &Document, model: &Model) -> Result<ModelSource, LoadFault> {
-    let from = |path: &FilePath| file(document.files(), path, document.folder(), &[]);
-    let (bytes, digest) = checked(from(&model.path)?, model.digest)?;
-    let golden = model
-        .golden
-        .as_ref()
-        .map(|path| -> Result<Golden, LoadFault> {
-            Golden::parse(&from(path)?).map_err(LoadFault::Golden)
-        });
-    Ok(ModelSource {
-        digest,
-        backend: model.backend,
-        target: model.target,
-        options: model.run,
-        golden: golden.transpose()?.into_iter().collect(),
-        ..ModelSource::onnx(bytes)
-    })
+/// Brings what `model` is made from to this device, without looking into it.
+pub(super) async fn bring_model(
+    deployer: &Deployer,
+    model: &Model,
+    progress: &dyn Progress,
+) -> Result<(), LoadFault> {
+    if let Some(reference) = &model.artifact {
+        deployer.artifacts.bring(reference, progress).await?;
+    }
+    Ok(())
 }
 
-/// What was read is what is checked and used: nothing comes between.
-fn checked(bytes: Bytes, expected: Option<Digest>) -> Result<(Bytes, Digest), LoadFault> {
-    let found = Digest::of(&bytes);
-    match expected {
-        Some(expected) if expected != found => Err(LoadFault::Digest { found, expected }),
-        _ => Ok((bytes, found)),
+/// The model, out of what was brought, verified, with the vectors that it must
+/// reproduce. Blocks.
+fn model(
+    deployer: &Deployer,
+    document: &Document,
+    model: &Model,
+) -> Result<ModelSource, LoadFault> {
+    let from = |path: &FilePath| file(document.files(), path, document.folder(), &[]);
+    let mut source = match (&model.artifact, &model.path) {
+        (Some(reference), _) => artifact_of(deployer, reference)?,
+        (None, Some(path)) => {
+            let bytes = from(path)?;
+            let source = ModelSource::onnx(bytes);
+            let shipped = (deployer.find.shipped_model)(&source.digest);
+            deployer.gate.model_file(&source.digest, shipped)?;
+            source
+        }
+        (None, None) => return Err(LoadFault::NoModel),
+    };
+    match model.digest {
+        Some(expected) if expected != source.digest => {
+            let found = source.digest;
+            return Err(LoadFault::Digest { found, expected });
+        }
+        _ => {}
     }
+    if let Some(path) = &model.golden {
+        let golden = Golden::parse(&from(path)?).map_err(LoadFault::Golden)?;
+        source.golden.push(golden);
+    }
+    source.backend = model.backend.unwrap_or(source.backend);
+    source.target = model.target.unwrap_or(source.target);
+    source.options = model.run.unwrap_or(source.options);
+    Ok(source)
+}
+
+/// The model of an artifact that is in the store, verified.
+fn artifact_of(deployer: &Deployer, reference: &Reference) -> Result<ModelSource, LoadFault> {
+    let candidate = deployer.artifacts.stored(reference)?;
+    let verified = deployer.gate.admit_model(reference, &candidate)?;
+    let origin = verified.origin();
+    info!(
+        digest = %origin.digest(),
+        package = %origin.package(),
+        model_version = %origin.version(),
+        publisher = origin.publisher(),
+        "model verified"
+    );
+    deployer.model_origins.verified(origin);
+    let source = model_artifact::source(verified.contents());
+    source.map_err(|error| LoadFault::Description(Box::new(error)))
 }
 
 fn read(path: &Path) -> Result<Bytes, LoadFault> {
@@ -194,16 +238,16 @@ fn read(path: &Path) -> Result<Bytes, LoadFault> {
 /// The model, loaded and tried out. Computes for a while. Where it leaves the
 /// library open, it is the one that is `recorded`.
 pub(super) fn prepared(
+    deployer: &Deployer,
     document: &Document,
     (name, asked): (&ModelName, &Model),
     recorded: Option<BackendKind>,
-    store: &ModelStore,
 ) -> Result<Arc<inference::Model>, DeployFault> {
-    let source = model(document, asked).map_err(|source| DeployFault::ModelFile {
+    let source = model(deployer, document, asked).map_err(|source| DeployFault::ModelFile {
         model: name.clone(),
         source,
     })?;
-    let prepared = store.prepare_as(&source, recorded);
+    let prepared = deployer.models.prepare_as(&source, recorded);
     prepared.map_err(|source| DeployFault::Model {
         model: name.clone(),
         source,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
-use selvedge_registry::Progress;
+use selvedge_registry::{Progress, Silent};
 use selvedge_signing::{Origin, VerifiedArtifact};
 use tracing::info;
 
@@ -81,7 +81,25 @@ impl Deployer {
             };
             work.push((name, bring.boxed()));
         }
-        each(document, work, PULLS_MAX, |_| {}).await.1
+        let mut faults = each(document, work, PULLS_MAX, |_| {}).await.1;
+        faults.extend(self.pull_models(document).await);
+        faults
+    }
+
+    /// Brings what the models are made from; what is in the store already is only
+    /// looked for.
+    async fn pull_models(&self, document: &Document) -> Vec<Located> {
+        let models = document.models.iter();
+        let bring = models.map(|(name, model)| async move {
+            let brought = load::bring_model(self, model, &Silent).await;
+            let fault = brought.map_err(|source| DeployFault::ModelFile {
+                model: name.clone(),
+                source,
+            });
+            Some(Located::of_document(document, fault.err()?))
+        });
+        let faults = stream::iter(bring.collect::<Vec<_>>()).buffered(PULLS_MAX);
+        faults.filter_map(std::future::ready).collect().await
     }
 
     /// Says by whose word the plugins may run, what they need, and whether what
@@ -190,13 +208,13 @@ impl Deployer {
         recorded: BTreeMap<ModelName, BackendKind>,
     ) -> (NextModels, Vec<Located>) {
         let asked = Arc::clone(document);
-        let (document, store) = (Arc::clone(document), Arc::clone(&self.models));
+        let (document, deployer) = (Arc::clone(document), self.clone());
         let load = move || {
             let (mut faults, mut changes) = (Vec::new(), Vec::new());
             for name in changed {
                 let model = document.models.get(&name);
                 let recorded = recorded.get(&name).copied();
-                let load = |model| load::prepared(&document, (&name, model), recorded, &store);
+                let load = |model| load::prepared(&deployer, &document, (&name, model), recorded);
                 match model.map(load) {
                     Some(Ok(model)) => changes.push((name, Some(model))),
                     Some(Err(fault)) => faults.push(Located::of_document(&document, fault)),
@@ -208,6 +226,7 @@ impl Deployer {
                 Some((name.clone(), shadow))
             });
             let shadows = shadows.collect();
+            let store = &deployer.models;
             let next = store.next(&before, changes.clone(), &shadows);
             let next = next.or_else(|source| {
                 let fault = DeployFault::Models(source);

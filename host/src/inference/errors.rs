@@ -166,6 +166,8 @@ pub enum RunError {
     NoTurn { max: usize },
     #[error("the run did not end in time")]
     Deadline,
+    #[error("the model was taken out of service: {reason}")]
+    Withdrawn { reason: String },
     #[error("the backend failed")]
     Failed { source: Source },
     #[error("the backend panicked: {message}")]
@@ -188,6 +190,7 @@ impl RunError {
             | Self::NoSlot
             | Self::NoTurn { .. }
             | Self::Deadline
+            | Self::Withdrawn { .. }
             | Self::Failed { .. }
             | Self::Panicked { .. } => false,
         }

@@ -6,8 +6,8 @@ mod running;
 mod trial;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
@@ -37,6 +37,7 @@ pub struct Model {
     /// What a byte of input is expected to cost, in picoseconds.
     byte_cost_ps: AtomicU64,
     stats: RunStats,
+    withdrawn: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Model {
@@ -72,6 +73,7 @@ impl Model {
             overdue: Arc::default(),
             byte_cost_ps: AtomicU64::new(u64::MAX),
             stats: RunStats::new(),
+            withdrawn: OnceLock::new(),
         }
     }
 
@@ -147,5 +149,16 @@ impl Model {
 
     pub fn run_status(&self) -> RunStatus {
         self.stats.status(self.overdue.load(Ordering::Acquire))
+    }
+
+    /// Takes it out of service, for good: what runs ends, no run begins, and each
+    /// is told why. Whether it was in service.
+    pub fn withdraw(&self, reason: String) -> bool {
+        self.withdrawn.set(reason).is_ok()
+    }
+
+    /// Why it is out of service, if so.
+    pub fn withdrawn(&self) -> Option<&str> {
+        self.withdrawn.get().map(String::as_str)
     }
 }

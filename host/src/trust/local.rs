@@ -80,7 +80,7 @@ impl Local {
         let candidate = Candidate {
             manifest: packaged.manifest.clone(),
             config: config.unwrap_or_default(),
-            component,
+            layers: vec![component],
             bundles: vec![self.publisher.release(&packaged)?],
         };
         let request = Request {

@@ -71,7 +71,7 @@ impl Site {
         let candidate = Candidate {
             bundles: vec![self.publisher.release(&packaged).unwrap()],
             config: packaged.blobs[0].1.clone(),
-            component,
+            layers: vec![component],
             manifest: packaged.manifest.clone(),
         };
         (reference.with_digest(packaged.digest()), candidate)

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use selvedge_artifact::{Manifest, PackageName, PackagePattern, Packaged, media_type};
+use selvedge_artifact::{
+    ArtifactKind, Manifest, PackageName, PackagePattern, Packaged, media_type,
+};
 use selvedge_signing::{Grant, KeyPublisher, Policy, Publisher, Trust, Verifier};
 
 use crate::managed::Unstamped;
@@ -102,6 +104,7 @@ fn policy(name: &str, packages: &PackagePattern, key: &SigningKey) -> Policy {
         grants: vec![Grant {
             packages: packages.clone(),
             by: BTreeSet::from([name.to_owned()]),
+            kinds: BTreeSet::from([ArtifactKind::Plugin]),
             need: BTreeMap::new(),
             imports: None,
         }],

@@ -8,7 +8,7 @@
 
 use selvedge_artifact::Digest;
 
-use crate::decision::{Artifact, Findings};
+use crate::decision::Findings;
 use crate::verified::Release;
 use crate::{AcceptedRelease, Device, Grant, Policy, Publisher, Purpose, Verifier};
 
@@ -29,7 +29,7 @@ impl Verifier {
     pub(super) fn stand_in(
         &self,
         grant: &Grant,
-        artifact: &Artifact,
+        artifact: Digest,
         device: &Device<'_>,
         findings: &mut Findings,
     ) -> bool {
@@ -44,7 +44,7 @@ impl Verifier {
         let mut stands_in = false;
         for accepted in device.accepted {
             let AcceptedRelease { entry, release, .. } = accepted;
-            if accepted.artifact == artifact.digest
+            if accepted.artifact == artifact
                 && grant.by.contains(&release.publisher)
                 && is_as_accepted(&release.publisher, *entry)
             {

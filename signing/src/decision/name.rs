@@ -3,21 +3,28 @@
 //! What the signed manifest says counts, not where it was found: a genuine
 //! release may stand under any name in a registry.
 
-use selvedge_artifact::{PackageName, media_type};
+use selvedge_artifact::{Manifest, PackageName, media_type};
 use semver::Version;
 
-use crate::decision::Artifact;
+use crate::decision::{Artifact, Contents};
 use crate::{Refusal, Request};
 use selvedge_artifact::foreign::cut;
 
 /// The version, as signed.
-pub(super) fn check(request: &Request, artifact: &Artifact) -> Result<Version, Refusal> {
+pub(super) fn check<C: Contents>(
+    request: &Request,
+    artifact: &Artifact<C>,
+) -> Result<Version, Refusal> {
     let signed: PackageName = annotation(
-        artifact,
+        &artifact.manifest,
         media_type::PACKAGE,
         "a package, `acme/thermostat`",
     )?;
-    let version: Version = annotation(artifact, media_type::VERSION, "a version, `1.2.0`")?;
+    let version: Version = annotation(
+        &artifact.manifest,
+        media_type::VERSION,
+        "a version, `1.2.0`",
+    )?;
     if signed != request.package {
         let asked = request.package.clone();
         return Err(Refusal::OtherPackage { asked, signed });
@@ -28,11 +35,11 @@ pub(super) fn check(request: &Request, artifact: &Artifact) -> Result<Version, R
         }
         _ => {}
     }
-    if let Some(plugin) = &artifact.config.plugin
-        && (plugin.name != signed.name() || plugin.version != version)
+    if let Some((name, of_manifest)) = artifact.contents.named()
+        && (name != signed.name() || *of_manifest != version)
     {
         return Err(Refusal::PluginManifest {
-            found: format!("{} {}", cut(&plugin.name), plugin.version),
+            found: format!("{} {of_manifest}", cut(name)),
             signed: format!("{signed} {version}"),
         });
     }
@@ -40,11 +47,11 @@ pub(super) fn check(request: &Request, artifact: &Artifact) -> Result<Version, R
 }
 
 fn annotation<T: std::str::FromStr>(
-    artifact: &Artifact,
+    manifest: &Manifest,
     annotation: &'static str,
     expected: &'static str,
 ) -> Result<T, Refusal> {
-    let found = artifact.manifest.annotations.get(annotation);
+    let found = manifest.annotations.get(annotation);
     let found = found.ok_or(Refusal::AnnotationMissing(annotation))?;
     found.parse().map_err(|_| Refusal::AnnotationInvalid {
         annotation,

@@ -57,8 +57,11 @@ impl Revocations {
         }
     }
 
-    pub(super) fn check_digests(&self, digests: &[Digest]) -> Result<(), Refusal> {
-        let mut digests = digests.iter();
+    pub(super) fn check_digests<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<(), Refusal> {
+        let mut digests = digests.into_iter();
         match digests.find(|digest| self.digests.contains(digest)) {
             Some(digest) => Err(Refusal::DigestRevoked(*digest)),
             None => Ok(()),

@@ -66,7 +66,7 @@ fn an_expired_policy_installs_nothing_and_resumes() {
     let candidate = Candidate {
         manifest: Default::default(),
         config: Default::default(),
-        component: Default::default(),
+        layers: Vec::new(),
         bundles: Vec::new(),
     };
     let code = |now: Timestamp, purpose: Purpose| {

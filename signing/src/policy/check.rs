@@ -140,6 +140,9 @@ impl Check<'_> {
                 first.insert(&grant.packages, index);
             }
             self.by(&["grants", &place, "by"], &grant.by);
+            if grant.kinds.is_empty() {
+                self.fault(&["grants", &place, "kinds"], PolicyFaultKind::NoKinds);
+            }
             self.needs(&place, grant);
             let imports = grant.imports.iter().flatten();
             self.at_most(

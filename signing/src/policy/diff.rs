@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use selvedge_artifact::{Digest, PackageName, PackagePattern};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName, PackagePattern};
 
 use crate::policy::{Grant, KeyPublisher, KeylessPublisher, Policy, Publisher, Revoked};
 use selvedge_artifact::foreign::cut;
@@ -316,6 +316,9 @@ fn grant(old: Option<&Grant>, new: Option<&Grant>) -> What {
     let none = BTreeSet::new();
     let by = |grant: Option<&'_ Grant>| grant.map_or_else(|| none.clone(), |g| g.by.clone());
     let mut changes = members(&by(old), &by(new), "may release them");
+    if let Some(new) = new.filter(|new| !new.by.is_empty()) {
+        changes.extend(kinds(old.filter(|old| !old.by.is_empty()), new));
+    }
     let (Some(old), Some(new)) = (old, new) else {
         return changes;
     };
@@ -330,6 +333,18 @@ fn grant(old: Option<&Grant>, new: Option<&Grant>) -> What {
         (Some(old), Some(new)) => changes.extend(members(old, new, "may be imported")),
         (None, None) => {}
     }
+    changes
+}
+
+/// What the packages may be. Of a line that is new, only what is not every line's.
+fn kinds(old: Option<&Grant>, new: &Grant) -> What {
+    let plugins = BTreeSet::from([ArtifactKind::Plugin]);
+    let mut changes = members(
+        old.map_or(&plugins, |old| &old.kinds),
+        &new.kinds,
+        "may be released",
+    );
+    changes.retain(|(effect, _)| old.is_some() || *effect == Effect::Wider);
     changes
 }
 

@@ -96,6 +96,9 @@ pub enum PolicyFaultKind {
         "`{0}` is no statement beside the release: expected `slsa-provenance`, `cyclonedx`, `spdx` or a predicate type"
     )]
     Need(String),
+    /// The packages may be nothing.
+    #[error("it names neither `plugin` nor `model`")]
+    NoKinds,
     /// Two needs mean the same statement.
     #[error("`{0}` means the same statement")]
     NeedAmbiguous(String),
@@ -138,6 +141,7 @@ impl PolicyFaultKind {
             Self::Claim(_) => "policy-claim-unknown",
             Self::Key(_) => "policy-key-unusable",
             Self::Ambiguous { .. } => "policy-grant-ambiguous",
+            Self::NoKinds => "policy-kinds-empty",
             Self::Need(_) => "policy-need-unknown",
             Self::NeedAmbiguous(_) => "policy-need-ambiguous",
             Self::Import(_) => "policy-import-invalid",

@@ -11,7 +11,7 @@ impl Refusal {
     pub fn step(&self) -> Step {
         match self {
             Self::PolicyExpired { .. } => Step::Policy,
-            Self::NotGranted(_) | Self::Denied { .. } => Step::Grant,
+            Self::NotGranted(_) | Self::Denied { .. } | Self::KindNotGranted { .. } => Step::Grant,
             Self::ResumeWithoutDigest(_)
             | Self::DigestMismatch { .. }
             | Self::ManifestInvalid(_)
@@ -20,6 +20,9 @@ impl Refusal {
             | Self::LayerType { .. }
             | Self::ConfigMismatch(_)
             | Self::ComponentMismatch(_)
+            | Self::LayersMissing { .. }
+            | Self::FileMismatch(_)
+            | Self::ModelInvalid(_)
             | Self::ConfigInvalid(_)
             | Self::ConfigLayers
             | Self::NativeCode
@@ -43,6 +46,7 @@ impl Refusal {
             Self::PolicyExpired { .. } => "policy-expired",
             Self::NotGranted(_) => "package-not-granted",
             Self::Denied { .. } => "package-denied",
+            Self::KindNotGranted { .. } => "kind-not-granted",
             Self::ResumeWithoutDigest(_) => "resume-without-digest",
             Self::DigestMismatch { .. } => "digest-mismatch",
             Self::ManifestInvalid(_) => "manifest-invalid",
@@ -51,6 +55,9 @@ impl Refusal {
             Self::LayerType { .. } => "layer-type-unsupported",
             Self::ConfigMismatch(_) => "config-mismatch",
             Self::ComponentMismatch(_) => "component-mismatch",
+            Self::LayersMissing { .. } => "layers-missing",
+            Self::FileMismatch(_) => "file-mismatch",
+            Self::ModelInvalid(_) => "model-invalid",
             Self::ConfigInvalid(_) => "config-invalid",
             Self::ConfigLayers => "config-layers-mismatch",
             Self::NativeCode => "native-code",
@@ -78,7 +85,15 @@ impl Refusal {
                 "bring a newer copy of the trust repository to the device; what was installed keeps running"
             }
             Self::NotGranted(_) => "add a grant for the package to the policy",
-            Self::DigestMismatch { .. } | Self::ConfigMismatch(_) | Self::ComponentMismatch(_) => {
+            Self::KindNotGranted { kind, .. } => {
+                return Some(format!(
+                    "name `--kind {kind}` in the policy's grant: `selvedge policy add grant`"
+                ));
+            }
+            Self::DigestMismatch { .. }
+            | Self::ConfigMismatch(_)
+            | Self::ComponentMismatch(_)
+            | Self::FileMismatch(_) => {
                 "the copy is damaged or was changed on its way: pull it again, from elsewhere if it stays so"
             }
             Self::NativeCode => "publish the component; each device compiles it for itself",

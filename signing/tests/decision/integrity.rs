@@ -64,14 +64,14 @@ fn changed_bytes_are_refused_before_anyone_asks_who_signed() {
     );
     assert_eq!(
         refused(|candidate| {
-            let mut component = candidate.component.to_vec();
+            let mut component = candidate.layers[0].to_vec();
             *component.last_mut().unwrap() ^= 1;
-            candidate.component = component.into();
+            candidate.layers = vec![component.into()];
         }),
         "component-mismatch"
     );
     assert_eq!(
-        refused(|candidate| candidate.component = Bytes::new()),
+        refused(|candidate| candidate.layers = vec![Bytes::new()]),
         "component-mismatch"
     );
 }

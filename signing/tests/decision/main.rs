@@ -9,6 +9,7 @@
 )]
 
 mod integrity;
+mod models;
 mod record;
 mod releases;
 mod revocation;

@@ -115,7 +115,7 @@ fn what_is_remembered_of_another_artifact_does_not_count() {
 fn altered_bytes_are_refused_whatever_is_remembered() {
     let (mut site, accepted) = accepted();
     let whole = site.candidate.clone();
-    site.candidate.component = OTHER.into();
+    site.candidate.layers = vec![OTHER.into()];
     is_refused(&site, &accepted, "component-mismatch");
     site.candidate = whole.clone();
     site.candidate.config = "{}".into();

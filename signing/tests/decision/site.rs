@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use selvedge_artifact::{Digest, Manifest, PluginManifest, Release};
+use selvedge_artifact::{ArtifactKind, Digest, Manifest, PluginManifest, Release};
 use selvedge_signer::{
     KeySigner, SigningKey, TimeSource, TimestampAuthority, TrustedRootBuilder, attestation,
 };
@@ -68,6 +68,7 @@ pub(crate) fn grant(packages: &str, by: &[&str]) -> Grant {
     Grant {
         packages: packages.parse().unwrap(),
         by: names(by),
+        kinds: [ArtifactKind::Plugin].into(),
         need: BTreeMap::new(),
         imports: None,
     }
@@ -88,7 +89,7 @@ pub(crate) fn packaged(package: &str, version: &str, component: &'static [u8]) -
     Candidate {
         manifest: packaged.manifest,
         config: packaged.blobs[0].1.clone(),
-        component: packaged.blobs[1].1.clone(),
+        layers: vec![packaged.blobs[1].1.clone()],
         bundles: Vec::new(),
     }
 }

@@ -80,7 +80,7 @@ impl Signed {
             candidate: Candidate {
                 manifest: packaged.manifest.clone(),
                 config: config.clone(),
-                component: component.clone(),
+                layers: vec![component.clone()],
                 bundles: vec![bundle],
             },
             request: Request {

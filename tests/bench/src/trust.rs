@@ -37,7 +37,10 @@ pub(crate) fn measure(guests: &Guests) -> Outcome<Vec<Row>> {
 }
 
 fn verdict(kind: &str, signed: &Signed) -> Outcome<Row> {
-    let component = &signed.candidate.component;
+    let component = signed
+        .candidate
+        .component()
+        .ok_or("a plugin has a component")?;
     let (mut ours, mut hash) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
         ours = ours.min(best_of_all(1, VERDICTS, || {

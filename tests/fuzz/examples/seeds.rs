@@ -15,8 +15,8 @@ use bytes::Bytes;
 use fuzz::join;
 use jiff::Timestamp;
 use selvedge_artifact::{
-    Annotations, Descriptor, Digest, Index, Packaged, PluginManifest, Release, attachment,
-    media_type,
+    Annotations, ArtifactKind, Descriptor, Digest, Index, Packaged, PluginManifest, Release,
+    attachment, media_type,
 };
 use selvedge_registry::Layout;
 use selvedge_signer::{
@@ -196,6 +196,7 @@ fn policy(number: u64, acme: &KeySigner, builder: &KeySigner) -> Policy {
         grants: vec![Grant {
             packages: "acme/*".parse().expect("a pattern"),
             by: BTreeSet::from([name("acme")]),
+            kinds: BTreeSet::from([ArtifactKind::Plugin]),
             need: BTreeMap::from([(name("cyclonedx"), need)]),
             imports: None,
         }],

@@ -53,7 +53,7 @@ impl World {
         let candidate = Candidate {
             manifest: parts[0].clone(),
             config: parts[1].clone(),
-            component: parts[2].clone(),
+            layers: vec![parts[2].clone()],
             bundles: parts[3..].to_vec(),
         };
         let policies = split(POLICIES);

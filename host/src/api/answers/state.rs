@@ -49,7 +49,7 @@ pub(in crate::api) async fn uplinks(asked: Asked) -> Result<Response, Refusal> {
 }
 
 pub(in crate::api) async fn models(asked: Asked) -> Result<Response, Refusal> {
-    json(StatusCode::OK, &model_status(&asked.api))
+    json(StatusCode::OK, &asked.api.deployments.model_reports())
 }
 
 pub(in crate::api) async fn backends(asked: Asked) -> Result<Response, Refusal> {

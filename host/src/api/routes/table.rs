@@ -16,10 +16,10 @@ use crate::api::wire::{
     DeadLetter, Health, HostStatus, KeptTopic, LogLine, Parties, RollBackRequest, SubmitRequest,
     Submitted, SwapRequest, Tapped, WireMessage,
 };
-use crate::deployment::deployments::PluginReport;
+use crate::deployment::deployments::{ModelReport, PluginReport};
 use crate::deployment::plan::Plan;
 use crate::deployment::report::DeploymentReport;
-use crate::inference::{BackendStatus, ModelStatus};
+use crate::inference::BackendStatus;
 use crate::uplink::UplinkStatus;
 
 /// How long an answer may take; for streams, until it begins.
@@ -283,7 +283,7 @@ pub(in crate::api) const ROUTES: &[Route] = &[
         "/v1/models",
         "models",
         "Every model.",
-        Gives::Json(schema_of::<Vec<ModelStatus>>),
+        Gives::Json(schema_of::<Vec<ModelReport>>),
         |asked| Box::pin(state::models(asked)),
     ),
     get(

@@ -26,7 +26,9 @@ pub(super) fn code_of(error: &RunError) -> ErrorCode {
         | RunError::NoSlot
         | RunError::NoTurn { .. }
         | RunError::Deadline => ErrorCode::Timeout,
-        RunError::Failed { .. } | RunError::Panicked { .. } => ErrorCode::RuntimeError,
+        RunError::Withdrawn { .. } | RunError::Failed { .. } | RunError::Panicked { .. } => {
+            ErrorCode::RuntimeError
+        }
     }
 }
 

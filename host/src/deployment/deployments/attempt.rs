@@ -216,10 +216,10 @@ impl Attempt<'_> {
         }
         work.plan = self.deployments.compared(&work.document, needs);
         let plan = work.plan.clone();
-        let models = work.document.models.iter().filter_map(|(name, model)| {
-            let digest = work.document.files().digest(&model.path);
-            Some((name.clone(), digest.or(model.digest)?))
-        });
+        let models =
+            work.document.models.iter().filter_map(|(name, model)| {
+                Some((name.clone(), work.document.model_digest(model)?))
+            });
         let models = models.collect();
         let told = move |report: &mut DeploymentReport| {
             report.plugins = plugins;

@@ -51,14 +51,14 @@ impl Deployments {
 fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
     let needs = |(name, model): (&ModelName, &Model)| {
         let needs = ModelNeeds {
-            file: handed(document, &model.path).or(model.digest)?,
+            file: document.model_digest(model)?,
             golden: model
                 .golden
                 .as_ref()
                 .and_then(|path| handed(document, path)),
-            backend: model.backend,
-            target: model.target,
-            run: model.run,
+            backend: model.backend.unwrap_or_default(),
+            target: model.target.unwrap_or_default(),
+            run: model.run.unwrap_or_default(),
             shadow: model.shadow.clone(),
         };
         Some((name.clone(), needs))
@@ -160,7 +160,7 @@ fn same_model(old: &Document, new: &Document, name: &ModelName) -> bool {
             .golden
             .as_ref()
             .and_then(|path| handed(document, path));
-        let bytes = handed(document, &model.path);
+        let bytes = document.model_digest(&model);
         Some((model, bytes, golden))
     };
     of(old) == of(new)

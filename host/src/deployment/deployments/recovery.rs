@@ -124,11 +124,7 @@ impl Deployments {
         recorded: BTreeMap<ModelName, BackendKind>,
     ) -> Vec<FaultReport> {
         let deployer = &self.0.deployer;
-        let all = document.models.keys().cloned().collect();
-        let loaded = deployer.models_that_load(document, Arc::default(), all, recorded);
-        let (next, mut faults) = loaded.await;
-        let models = next.set;
-        drop(next.exchanges.make());
+        let mut faults: Vec<Located> = Vec::new();
         let named: BTreeSet<_> = document.plugins.keys().cloned().collect();
         let silent = |_: &PluginName| -> Box<dyn selvedge_registry::Progress> {
             Box::new(selvedge_registry::Silent)
@@ -138,6 +134,12 @@ impl Deployments {
             wanted.retain(|name| Some(name) != fault.plugin.as_ref());
             faults.push(fault);
         }
+        let all = document.models.keys().cloned().collect();
+        let loaded = deployer.models_that_load(document, Arc::default(), all, recorded);
+        let (next, mut of_models) = loaded.await;
+        faults.append(&mut of_models);
+        let models = next.set;
+        drop(next.exchanges.make());
         let (plugins, mut of_plugins) = deployer.compile(document, &wanted, |_| {}).await;
         faults.append(&mut of_plugins);
         let ready = Ready {
@@ -159,8 +161,7 @@ impl Deployments {
 
     /// The host ended after it had accepted a deployment that it did not keep.
     async fn accept_what_runs(&self) {
-        let origins: BTreeMap<_, _> = self.0.deployer.line.origins();
-        let origins = origins.into_values();
+        let origins = self.origins().into_iter();
         let origins = origins.map(|origin| Origin::clone(&origin)).collect();
         if let Err(error) = self.0.deployer.accept(origins).await {
             let (code, error) = (error.code(), ErrorChain(&error).to_string());

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::names::{ModelName, PluginName};
+use crate::names::{ModelName, PluginName, Reference};
 use crate::spec::{CaptureOptions, Grants, Models, ShadowOptions};
 
 use super::component_source::FilePath;
@@ -87,12 +87,14 @@ impl<'a, 's> Reader<'a, 's> {
             let Some(mut fields) = into_table(value) else {
                 continue;
             };
+            let origins = ["artifact", "path"].map(|name| fields.contains_key(name));
+            let artifact: Option<Reference> = self.field(&mut fields, "artifact");
             let path: Option<FilePath> = self.field(&mut fields, "path");
             let digest = self.field(&mut fields, "digest");
             let golden: Option<FilePath> = self.field(&mut fields, "golden");
-            let backend = self.field(&mut fields, "backend").unwrap_or_default();
-            let target = self.field(&mut fields, "target").unwrap_or_default();
-            let run = self.field(&mut fields, "run").unwrap_or_default();
+            let backend = self.field(&mut fields, "backend");
+            let target = self.field(&mut fields, "target");
+            let run = self.field(&mut fields, "run");
             let shadow: Option<ShadowOptions> = self.field(&mut fields, "shadow");
             let capture: Option<CaptureOptions> = self.field(&mut fields, "capture");
             let Some(name) = name else { continue };
@@ -104,10 +106,17 @@ impl<'a, 's> Reader<'a, 's> {
             if let Some(golden) = &golden {
                 self.rules.golden(&at, golden);
             }
-            let Some(path) = path else { continue };
-            self.rules.model_file(&at, &path, digest);
             self.rules.capture(&at, capture.as_ref());
+            if !self.rules.model_origin(&at, origins) {
+                continue;
+            }
+            match (&artifact, &path) {
+                (Some(artifact), _) => self.rules.model_artifact(&at, artifact),
+                (None, Some(path)) => self.rules.model_file(&at, path, digest),
+                (None, None) => continue,
+            }
             let model = Model {
+                artifact,
                 path,
                 digest,
                 golden,

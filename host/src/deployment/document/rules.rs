@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use crate::names::{Digest, ModelName, PartyName, PluginName};
+use crate::names::{Digest, ModelName, PartyName, PluginName, Reference};
 use crate::spec::{CaptureOptions, Grants, Limits};
 
 use super::component_source::{ComponentSource, FilePath};
@@ -251,6 +251,27 @@ impl<'a, 's> Rules<'a, 's> {
                 }
                 _ => {}
             },
+        }
+    }
+
+    /// A model comes from one place: from an artifact or from a file.
+    pub(crate) fn model_origin(&mut self, at: &str, given: [bool; 2]) -> bool {
+        let why = match given {
+            [true, true] => "names both `artifact` and `path`: one of them is wanted",
+            [false, false] => "names neither `artifact` nor `path`",
+            _ => return true,
+        };
+        let kind = FaultKind::Invalid(format!("`{at}` {why}"));
+        self.faults.push(self.places.nearest(at), kind);
+        false
+    }
+
+    pub(crate) fn model_artifact(&mut self, at: &str, reference: &Reference) {
+        if reference.digest().is_none() {
+            let offset = self.places.nearest(&format!("{at}.artifact"));
+            let help = format!("`selvedge pull {reference}` says which digest it has");
+            let kind = FaultKind::NotPinned(reference.to_string());
+            self.faults.push_with(offset, kind, Some(help));
         }
     }
 

@@ -41,7 +41,13 @@ impl Model {
     ) -> Result<Vec<(Arc<str>, Tensor)>, RunError> {
         let latest = Instant::now() + self.run_time_max;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        let result = match arrange(self.inputs(), inputs) {
+        let arranged = match self.withdrawn() {
+            Some(reason) => Err(RunError::Withdrawn {
+                reason: reason.to_owned(),
+            }),
+            None => arrange(self.inputs(), inputs),
+        };
+        let result = match arranged {
             Ok(inputs) => self.run_arranged(inputs, deadline).await,
             Err(error) => Err(error),
         };

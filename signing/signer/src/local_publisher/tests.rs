@@ -32,7 +32,7 @@ fn verify(
     let candidate = Candidate {
         manifest: packaged.manifest.clone(),
         config: config.1,
-        component: component.1,
+        layers: vec![component.1],
         bundles: vec![bundle],
     };
     let device = Device {

@@ -22,7 +22,7 @@ pub(super) fn check(bytes: &[u8]) {
     let candidate = candidate(world, bytes);
     if let Some(verified) = accepted(verify(world, &candidate)) {
         assert_eq!(verified.origin().digest(), world.digest);
-        assert_eq!(verified.component(), &world.candidate.component);
+        assert_eq!(Some(verified.component()), world.candidate.component());
         assert_eq!(candidate.manifest, world.candidate.manifest);
         assert_eq!(candidate.config, world.candidate.config);
     }
@@ -53,7 +53,7 @@ fn candidate(world: &World, bytes: &[u8]) -> Candidate {
         match number {
             0 => candidate.manifest = part,
             1 => candidate.config = part,
-            2 => candidate.component = part,
+            2 => candidate.layers = vec![part],
             _ => replace(&mut candidate.bundles, number - 3, part),
         }
     }

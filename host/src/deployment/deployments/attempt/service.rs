@@ -98,14 +98,22 @@ impl Attempt<'_> {
     ) -> Result<InService, Vec<FaultReport>> {
         let inner = &self.deployments.0;
         let at = |fault: DeployFault| vec![told(&Located::of_document(&work.document, fault))];
-        let before: Vec<_> = inner.deployer.line.origins().into_values().collect();
+        let before: Vec<_> = self.deployments.origins();
         let accepted = successors.warm.origins();
         let stay = inner.deployer.line.origins().into_iter();
         let stay = stay.filter(|(name, _)| {
             let named = work.document.plugins.contains_key(name);
             named && !work.changed.contains(name)
         });
-        let accepted = accepted.into_iter().chain(stay.map(|(_, origin)| origin));
+        let models = inner
+            .deployer
+            .model_origins
+            .of(&work.document)
+            .into_values();
+        let accepted = accepted
+            .into_iter()
+            .chain(stay.map(|(_, origin)| origin))
+            .chain(models);
         let supervisor = &inner.deployer.supervisor;
         let line = &inner.deployer.line;
         // Those whose models change behind them count as changed.
