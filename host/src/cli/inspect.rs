@@ -6,7 +6,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use selvedge_artifact::{ComponentSummary, Manifest, Reference, WasmConfig, media_type};
+use selvedge_artifact::{
+    ArtifactKind, ComponentSummary, Manifest, Reference, WasmConfig, media_type,
+};
 use selvedge_signing::SignatureBundle;
 use serde::Serialize;
 
@@ -102,9 +104,19 @@ fn of_component(bytes: &[u8], summary: ComponentSummary) -> Report {
 
 fn of_artifact(reference: &Reference, options: &RegistryOptions) -> Outcome<Report> {
     let (digest, candidate) = verify::find(reference, options)?;
-    let summary = component::summary(&candidate.component)?;
-    let mut report = of_component(&candidate.component, summary);
-    let annotations = Manifest::parse(&candidate.manifest)?.annotations;
+    let manifest = Manifest::parse(&candidate.manifest)?;
+    if ArtifactKind::of(&manifest) == Some(ArtifactKind::Model) {
+        return Err(Failure::new(
+            format!("`{reference}` is a model"),
+            Some(format!(
+                "`selvedge model inspect {reference}` says what it is"
+            )),
+        ));
+    }
+    let component = candidate.component().cloned().unwrap_or_default();
+    let summary = component::summary(&component)?;
+    let mut report = of_component(&component, summary);
+    let annotations = manifest.annotations;
     report.reference = Some(reference.with_digest(digest).to_string());
     report.digest = Some(digest.to_string());
     report.package = annotations.get(media_type::PACKAGE).cloned();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use jiff::Timestamp;
 use selvedge_artifact::{
-    Digest, Packaged, PluginManifest, Reference, Release, Tag, attachment, media_type,
+    Digest, PackageName, Packaged, PluginManifest, Reference, Release, Tag, attachment, media_type,
 };
 use selvedge_signing::predicate_type;
 use semver::Version;
@@ -43,12 +43,6 @@ pub(super) struct Args {
     /// The version, where there is no manifest to say it.
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
-    /// A bill of materials to sign and attach (CycloneDX or SPDX, JSON).
-    #[arg(long, value_name = "FILE")]
-    sbom: Option<PathBuf>,
-    /// How it was built, to sign and attach (SLSA provenance predicate, JSON).
-    #[arg(long, value_name = "FILE")]
-    provenance: Option<PathBuf>,
     /// Let a version that was published before mean something else from now on.
     #[arg(long)]
     replace: bool,
@@ -60,9 +54,22 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    statements: Statements,
+    #[command(flatten)]
     signing: SigningOptions,
     #[command(flatten)]
     registry: RegistryOptions,
+}
+
+/// What is stated about what is published.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Statements {
+    /// A bill of materials to sign and attach (CycloneDX or SPDX, JSON).
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+    /// How it was built, to sign and attach (SLSA provenance predicate, JSON).
+    #[arg(long, value_name = "FILE")]
+    provenance: Option<PathBuf>,
 }
 
 /// What was published.
@@ -85,7 +92,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         }
         signer => signer,
     };
-    let statements = statements(args)?;
+    let statements = args.statements.read()?;
     if signer.is_none() && !statements.is_empty() {
         return Err(Failure::usage("what is attached must be signed, too"));
     }
@@ -105,7 +112,7 @@ async fn publish(
     args: &Args,
     release: Release,
     signer: Option<Signer>,
-    statements: Vec<(String, serde_json::Value)>,
+    statements: Vec<Statement>,
     client: &selvedge_registry::Client,
 ) -> Outcome<Published> {
     let (version, component_bytes) = (release.version.clone(), release.component.len());
@@ -113,30 +120,9 @@ async fn publish(
     let packaged = release.package()?;
     let (digest, package) = (packaged.digest(), reference.package().clone());
     // Signed before anything leaves: what cannot be signed is not published.
-    let mut bundles = Vec::new();
-    if let Some(signer) = &signer {
-        let statement = selvedge_signer::release(&package, &digest);
-        bundles.push(sign::Signed::new(
-            predicate_type::RELEASE,
-            signer.sign(&statement).await?,
-        ));
-        for (kind, predicate) in &statements {
-            let statement = selvedge_signer::attestation(&package, &digest, kind, predicate);
-            bundles.push(sign::Signed::new(kind, signer.sign(&statement).await?));
-        }
-    }
+    let bundles = bundles(signer.as_ref(), &package, &digest, &statements).await?;
     unless_released(client, &reference, &digest, args.replace).await?;
-    let bars = Bars::new();
-    client.push(&reference, &packaged, &bars).await?;
-    for bundle in &bundles {
-        let attached: Packaged = attachment(
-            packaged.descriptor(),
-            media_type::SIGSTORE_BUNDLE,
-            bundle.bytes.clone(),
-            bundle.annotations(),
-        );
-        client.attach(&reference, &attached, &bars).await?;
-    }
+    push(client, &reference, &packaged, &bundles).await?;
     Ok(Published {
         reference: reference.with_digest(digest).to_string(),
         version,
@@ -146,8 +132,52 @@ async fn publish(
     })
 }
 
+/// The release and what is stated besides, signed; nothing if nobody signs.
+pub(super) async fn bundles(
+    signer: Option<&Signer>,
+    package: &PackageName,
+    digest: &Digest,
+    statements: &[Statement],
+) -> Outcome<Vec<sign::Signed>> {
+    let mut bundles = Vec::new();
+    let Some(signer) = signer else {
+        return Ok(bundles);
+    };
+    let statement = selvedge_signer::release(package, digest);
+    bundles.push(sign::Signed::new(
+        predicate_type::RELEASE,
+        signer.sign(&statement).await?,
+    ));
+    for (kind, predicate) in statements {
+        let statement = selvedge_signer::attestation(package, digest, kind, predicate);
+        bundles.push(sign::Signed::new(kind, signer.sign(&statement).await?));
+    }
+    Ok(bundles)
+}
+
+/// Brings an artifact and its signatures to the registry.
+pub(super) async fn push(
+    client: &selvedge_registry::Client,
+    reference: &Reference,
+    packaged: &Packaged,
+    bundles: &[sign::Signed],
+) -> Outcome<()> {
+    let bars = Bars::new();
+    client.push(reference, packaged, &bars).await?;
+    for bundle in bundles {
+        let attached: Packaged = attachment(
+            packaged.descriptor(),
+            media_type::SIGSTORE_BUNDLE,
+            bundle.bytes.clone(),
+            bundle.annotations(),
+        );
+        client.attach(reference, &attached, &bars).await?;
+    }
+    Ok(())
+}
+
 /// Whoever pulled a version should get the same one tomorrow.
-async fn unless_released(
+pub(super) async fn unless_released(
     client: &selvedge_registry::Client,
     reference: &Reference,
     digest: &Digest,
@@ -168,12 +198,7 @@ async fn unless_released(
 
 /// What is released, from the files that the arguments name.
 fn release(args: &Args) -> Outcome<Release> {
-    if args.to.tag().is_some() || args.to.digest().is_some() {
-        return Err(Failure::usage(format!(
-            "`{}` names a tag or a digest; the version becomes the tag",
-            args.to
-        )));
-    }
+    without_tag(&args.to)?;
     let component: Bytes = fs_err::read(&args.component)?.into();
     let summary = component::summary(&component);
     let summary = summary.map_err(|error| Failure::about(&args.component, error))?;
@@ -197,6 +222,16 @@ fn release(args: &Args) -> Outcome<Release> {
     })
 }
 
+/// The tag is made from the version.
+pub(super) fn without_tag(to: &Reference) -> Outcome<()> {
+    if to.tag().is_some() || to.digest().is_some() {
+        return Err(Failure::usage(format!(
+            "`{to}` names a tag or a digest; the version becomes the tag"
+        )));
+    }
+    Ok(())
+}
+
 fn manifest(args: &Args) -> Outcome<Option<PluginManifest>> {
     let beside = args
         .component
@@ -215,7 +250,7 @@ fn manifest(args: &Args) -> Outcome<Option<PluginManifest>> {
 }
 
 /// When it was built, as reproducible builds say it.
-fn source_date_epoch() -> Outcome<Option<Timestamp>> {
+pub(super) fn source_date_epoch() -> Outcome<Option<Timestamp>> {
     let Ok(seconds) = std::env::var("SOURCE_DATE_EPOCH") else {
         return Ok(None);
     };
@@ -223,18 +258,23 @@ fn source_date_epoch() -> Outcome<Option<Timestamp>> {
     Ok(Some(Timestamp::from_second(seconds)?))
 }
 
-fn statements(args: &Args) -> Outcome<Vec<(String, serde_json::Value)>> {
-    let mut statements = Vec::new();
-    if let Some(path) = &args.sbom {
-        let sbom = sign::read_json(path)?;
-        let kind = sign::sbom_type(&sbom).ok_or_else(|| {
-            Failure::usage(format!("{} is neither CycloneDX nor SPDX", path.display()))
-        })?;
-        statements.push((kind.to_owned(), sbom));
+/// A predicate's type, and the predicate.
+pub(super) type Statement = (String, serde_json::Value);
+
+impl Statements {
+    pub(super) fn read(&self) -> Outcome<Vec<Statement>> {
+        let mut statements = Vec::new();
+        if let Some(path) = &self.sbom {
+            let sbom = sign::read_json(path)?;
+            let kind = sign::sbom_type(&sbom).ok_or_else(|| {
+                Failure::usage(format!("{} is neither CycloneDX nor SPDX", path.display()))
+            })?;
+            statements.push((kind.to_owned(), sbom));
+        }
+        if let Some(path) = &self.provenance {
+            let provenance = sign::read_json(path)?;
+            statements.push((predicate_type::SLSA_PROVENANCE.to_owned(), provenance));
+        }
+        Ok(statements)
     }
-    if let Some(path) = &args.provenance {
-        let provenance = sign::read_json(path)?;
-        statements.push((predicate_type::SLSA_PROVENANCE.to_owned(), provenance));
-    }
-    Ok(statements)
 }

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use selvedge_artifact::Reference;
+use selvedge_artifact::{ArtifactKind, Manifest, Reference};
 use selvedge_signing::{
-    Attestation, Candidate, Device, Purpose, Refusal, Request, Signer, VerifiedArtifact, Verifier,
+    Attestation, Candidate, Device, Origin, Purpose, Refusal, Request, Signer, Verifier,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +36,13 @@ pub(super) struct Args {
     registry: RegistryOptions,
 }
 
+/// What is told of something that may run.
+struct Verified {
+    origin: Origin,
+    /// Of a plugin, what the policy leaves it.
+    imports_allowed: Option<Vec<String>>,
+}
+
 pub(super) fn run(args: &Args) -> Outcome {
     let verifier = args.trust.verifier(&args.registry)?;
     let (digest, candidate) = find(&args.reference, &args.registry)?;
@@ -50,7 +57,21 @@ pub(super) fn run(args: &Args) -> Outcome {
         version_seen: None,
         accepted: &[],
     };
-    let verdict = verifier.verify(&request, &candidate, &device);
+    let is_model = Manifest::parse(&candidate.manifest)
+        .is_ok_and(|manifest| ArtifactKind::of(&manifest) == Some(ArtifactKind::Model));
+    let verdict = if is_model {
+        let verified = verifier.verify_model(&request, &candidate, &device);
+        verified.map(|model| Verified {
+            origin: model.into_origin(),
+            imports_allowed: None,
+        })
+    } else {
+        let verified = verifier.verify(&request, &candidate, &device);
+        verified.map(|artifact| Verified {
+            imports_allowed: artifact.imports_allowed().map(<[_]>::to_vec),
+            origin: artifact.into_origin(),
+        })
+    };
     let pinned = args.reference.with_digest(digest);
     if args.json {
         output::json(&as_json(&pinned, &verdict, &verifier))?;
@@ -94,20 +115,20 @@ pub(super) fn signer(signer: &Signer) -> String {
     }
 }
 
-fn table(
-    reference: &Reference,
-    verdict: &Result<VerifiedArtifact, Refusal>,
-    verifier: &Verifier,
-) -> Table {
+fn table(reference: &Reference, verdict: &Result<Verified, Refusal>, verifier: &Verifier) -> Table {
     let mut table = Table::default();
     table.row("artifact", reference.to_string());
     match verdict {
         Ok(artifact) => {
-            let origin = artifact.origin();
+            let origin = &artifact.origin;
             table.row("verdict", "may run");
             let package = origin.package();
             table.row("package", format!("{package} {}", origin.version()));
-            table.row("component", origin.component_digest().to_string());
+            let what = match origin.kind() {
+                ArtifactKind::Plugin => "component",
+                ArtifactKind::Model => "model",
+            };
+            table.row(what, origin.component_digest().to_string());
             table.row("publisher", origin.publisher());
             table.row("signed by", signer(origin.signer()));
             table.row("signed at", origin.signed_at().to_string());
@@ -122,8 +143,9 @@ fn table(
                 let line = format!("{predicate_type} by {publisher} at {signed_at}");
                 table.row("attestation", line);
             }
-            match artifact.imports_allowed() {
+            match &artifact.imports_allowed {
                 Some(imports) => table.row("may import", imports.join(", ")),
+                None if origin.kind() == ArtifactKind::Model => {}
                 None => table.row("may import", "what its deployment grants"),
             }
         }
@@ -155,7 +177,7 @@ fn bundles(refusal: &Refusal) -> Vec<Value> {
 
 fn as_json(
     reference: &Reference,
-    verdict: &Result<VerifiedArtifact, Refusal>,
+    verdict: &Result<Verified, Refusal>,
     verifier: &Verifier,
 ) -> Value {
     let signer = |signer: &Signer| match signer {
@@ -165,15 +187,16 @@ fn as_json(
     let mut report = match verdict {
         Ok(artifact) => json!({
             "ok": true,
-            "package": artifact.origin().package(),
-            "version": artifact.origin().version(),
-            "component": artifact.origin().component_digest(),
-            "publisher": artifact.origin().publisher(),
-            "signer": signer(artifact.origin().signer()),
-            "signed_at": artifact.origin().signed_at(),
-            "policy_line": artifact.origin().rule(),
-            "imports_allowed": artifact.imports_allowed(),
-            "attestations": artifact.origin().attestations().iter().map(|attestation| json!({
+            "kind": artifact.origin.kind(),
+            "package": artifact.origin.package(),
+            "version": artifact.origin.version(),
+            "component": artifact.origin.component_digest(),
+            "publisher": artifact.origin.publisher(),
+            "signer": signer(artifact.origin.signer()),
+            "signed_at": artifact.origin.signed_at(),
+            "policy_line": artifact.origin.rule(),
+            "imports_allowed": artifact.imports_allowed,
+            "attestations": artifact.origin.attestations().iter().map(|attestation| json!({
                 "predicate_type": attestation.predicate_type,
                 "publisher": attestation.publisher,
                 "signer": signer(&attestation.signer),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use selvedge_artifact::{Digest, PackageName, PackagePattern};
+use selvedge_artifact::{ArtifactKind, Digest, PackageName, PackagePattern};
 use selvedge_signing::{
     Grant, IdentityPattern, KeyPublisher, KeylessPublisher, Need, Policy, Publisher,
 };
@@ -39,8 +39,9 @@ Examples:
     --claim source_repository_owner_identifier=1234567";
 
 const GRANT_EXAMPLE: &str = "\
-Example:
-  selvedge policy add grant 'acme/*' --by acme --need slsa-provenance";
+Examples:
+  selvedge policy add grant 'acme/*' --by acme --need slsa-provenance
+  selvedge policy add grant 'acme-models/*' --by acme-ml --kind model";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = PUBLISHER_EXAMPLES)]
@@ -86,6 +87,9 @@ pub(in crate::cli) struct GrantArgs {
     /// The publishers who may release them, by the policy's names.
     #[arg(long, value_name = "NAME", required = true)]
     by: Vec<String>,
+    /// What the packages may be.
+    #[arg(long = "kind", value_name = "KIND", default_value = "plugin")]
+    kinds: Vec<Kind>,
     /// What must be stated beside the release, and perhaps by whom:
     /// `slsa-provenance`, `cyclonedx=scanner`, `https://…`.
     #[arg(long = "need", value_name = "TYPE[=NAME]")]
@@ -218,6 +222,7 @@ fn grant(args: &GrantArgs) -> Outcome {
     let grant = Grant {
         packages: args.packages.clone(),
         by: args.by.iter().cloned().collect(),
+        kinds: args.kinds.iter().map(|kind| (*kind).into()).collect(),
         need,
         imports,
     };
@@ -227,6 +232,24 @@ fn grant(args: &GrantArgs) -> Outcome {
             .retain(|granted| granted.packages != grant.packages);
         policy.grants.push(grant);
     })
+}
+
+/// What a package may be.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    /// A component that runs in the sandbox.
+    Plugin,
+    /// A model that a library of the host runs.
+    Model,
+}
+
+impl From<Kind> for ArtifactKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Plugin => Self::Plugin,
+            Kind::Model => Self::Model,
+        }
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
