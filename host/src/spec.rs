@@ -195,6 +195,17 @@ pub enum BackendKind {
     Openvino,
 }
 
+impl BackendKind {
+    /// As documents and messages write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tract => "tract",
+            Self::Onnxruntime => "onnxruntime",
+            Self::Openvino => "openvino",
+        }
+    }
+}
+
 /// Which library a model asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

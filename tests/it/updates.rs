@@ -5,8 +5,12 @@ mod clients;
 mod exchanged;
 mod flow;
 mod models;
+#[path = "../../host/src/inference/onnx_writer.rs"]
+#[expect(dead_code, reason = "it is written for the tests of one module")]
+mod onnx_writer;
 mod registry;
 mod removed;
 mod rights;
+mod shadows;
 mod shipped;
 mod successors;

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bus::PartyStatus;
 use crate::deployment::deployments::PluginReport;
-use crate::deployment::report::{DeploymentId, DeploymentReport};
+use crate::deployment::report::{ComputedBy, DeploymentId, DeploymentReport};
 use crate::deployment::submission::WhenBusy;
-use crate::names::Digest;
+use crate::names::{Digest, ModelName};
 
 /// The version of the API: the first part of every path but those of probes.
 pub const VERSION: &str = "v1";
@@ -101,6 +101,28 @@ pub struct HostStatus {
     pub under_way: Vec<DeploymentReport>,
     /// Every plugin.
     pub plugins: Vec<PluginReport>,
+    /// Every model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelSummary>,
+}
+
+/// What serves under the name of a model, and what computes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelSummary {
+    /// The model.
+    pub model: ModelName,
+    /// The version: the digest of its file.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// What computes it.
+    #[serde(flatten)]
+    pub by: ComputedBy,
+    /// It was to run on a graphics processor if there is one, and there is none.
+    pub degraded: bool,
+    /// Runs of this version that failed or came too late.
+    pub failures_total: u64,
+    /// How often another version took its place while plugins used it.
+    pub swaps_total: u64,
 }
 
 /// Something that keeps the host from being healthy or ready.

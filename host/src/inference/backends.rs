@@ -91,7 +91,7 @@ impl Backends {
         let names = self
             .usable
             .iter()
-            .map(|it| format!("`{}`", name(it.kind())));
+            .map(|it| format!("`{}`", it.kind().name()));
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -103,7 +103,7 @@ impl Backends {
         let (domain, short) = operator.split_once(':').unwrap_or(("", &operator));
         let others = self.usable.iter().filter(|it| it.kind() != backend);
         let have = others.filter(|it| it.supports_operator(domain, short) == Some(true));
-        let have: Vec<_> = have.map(|it| format!("`{}`", name(it.kind()))).collect();
+        let have: Vec<_> = have.map(|it| format!("`{}`", it.kind().name())).collect();
         let here = self.has(BackendKind::Onnxruntime);
         let elsewhere = match have.as_slice() {
             [] if backend == BackendKind::Onnxruntime || here => {
@@ -172,14 +172,5 @@ fn not_configured(backend: BackendKind) -> BackendStatus {
                     .to_owned(),
             ),
         }),
-    }
-}
-
-/// As documents write it.
-fn name(kind: BackendKind) -> &'static str {
-    match kind {
-        BackendKind::Tract => "tract",
-        BackendKind::Onnxruntime => "onnxruntime",
-        BackendKind::Openvino => "openvino",
     }
 }

@@ -59,11 +59,13 @@ pub enum LoadError {
     #[error("the shadow `{shadow}` does not take and give what `{model}` does")]
     Shadow { model: ModelName, shadow: ModelName },
     #[error(
-        "the deployment was made with the backend `{recorded:?}`, which is not here any \
-         more: this host has {now}"
+        "the deployment was made with the backend `{}`, which is not here any more: \
+         this host has {now}",
+        recorded.name()
     )]
     BackendGone { recorded: BackendKind, now: String },
-    #[error("the operator `{operator}` is not supported by the backend `{backend:?}`; {elsewhere}")]
+    #[error("the operator `{operator}` is not supported by the backend `{}`; {elsewhere}",
+        backend.name())]
     OperatorElsewhere {
         operator: String,
         backend: BackendKind,

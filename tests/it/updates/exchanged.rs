@@ -8,20 +8,15 @@ use selvedge::deployment::plan::{Change, ModelSwap};
 use selvedge::deployment::report::{DeploymentReport, Phase};
 use tokio::time::timeout;
 
+use super::onnx_writer::{FLOAT, Onnx};
 use crate::deployments::world::{Device, Host, Line};
 use crate::process::DEADLINE;
-
-#[path = "../../../host/src/inference/onnx_writer.rs"]
-#[expect(dead_code, reason = "it is written for the tests of one module")]
-mod onnx_writer;
-
-use onnx_writer::{FLOAT, Onnx};
 
 /// Numbers on their way at once.
 const WINDOW: usize = 32;
 
 /// `y = x + what` of one number, `inputs` wide.
-fn adds(what: f32, inputs: &str) -> bytes::Bytes {
+pub(super) fn adds(what: f32, inputs: &str) -> bytes::Bytes {
     Onnx::new()
         .input("x", FLOAT, &["1", inputs])
         .weights("c", &[1, 1], &[what])
@@ -46,7 +41,7 @@ fn fails(what: f32) -> bytes::Bytes {
         .build()
 }
 
-async fn device() -> (Device, Host) {
+pub(super) async fn device() -> (Device, Host) {
     let device = Device::with(&["infers", "handles"]);
     let models = [
         ("a", adds(1000.0, "1")),
@@ -62,7 +57,7 @@ async fn device() -> (Device, Host) {
     (device, host)
 }
 
-fn line(version: usize, model: &str) -> Line {
+pub(super) fn line(version: usize, model: &str) -> Line {
     Line::new(version)
         .plugin("i", "infers", "numbers")
         .and("grants.models = [\"granted\"]\nlimits.call_ms_max = 10000")
@@ -71,7 +66,11 @@ fn line(version: usize, model: &str) -> Line {
 
 /// Asks for the numbers from `first` on, a few at a time, while `more` says so;
 /// what was answered to each.
-async fn ask(host: &Host, first: u32, more: impl Fn(u32) -> bool) -> BTreeMap<u32, String> {
+pub(super) async fn ask(
+    host: &Host,
+    first: u32,
+    more: impl Fn(u32) -> bool,
+) -> BTreeMap<u32, String> {
     let mut seen = host.listen("seen/#");
     let (mut answers, mut next) = (BTreeMap::new(), first);
     loop {
@@ -94,12 +93,12 @@ async fn ask(host: &Host, first: u32, more: impl Fn(u32) -> bool) -> BTreeMap<u3
     }
 }
 
-async fn answer(host: &Host, number: u32) -> String {
+pub(super) async fn answer(host: &Host, number: u32) -> String {
     let answers = ask(host, number, |next| next == number).await;
     answers.into_values().next().unwrap()
 }
 
-fn swap(report: &DeploymentReport) -> Option<ModelSwap> {
+pub(super) fn swap(report: &DeploymentReport) -> Option<ModelSwap> {
     report.plan.as_ref().unwrap().models[0].swap
 }
 
@@ -133,7 +132,7 @@ async fn twenty_exchanges_under_load_fail_no_request_and_touch_no_plugin() {
     assert_eq!(other, Vec::new(), "of {}", answers.len());
     assert!(old > 0 && new > 0, "{old} of the one, {new} of the other");
 
-    let last = answers.len() as u32;
+    let last = u32::try_from(answers.len()).unwrap();
     let after = ask(&host, last + 1, |next| next <= last + 100).await;
     assert!(after.values().all(|answer| answer == "2000"), "{after:?}");
     let plugin = host.plugin("i");

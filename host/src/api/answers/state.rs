@@ -9,7 +9,8 @@ use crate::api::Api;
 use crate::api::health;
 use crate::api::refusal::Refusal;
 use crate::api::request::{Asked, json};
-use crate::api::wire::{HostStatus, Parties};
+use crate::api::wire::{HostStatus, ModelSummary, Parties};
+use crate::deployment::report::ComputedBy;
 use crate::inference::ModelStatus;
 use crate::names::PluginName;
 
@@ -24,6 +25,7 @@ pub(in crate::api) async fn status(asked: Asked) -> Result<Response, Refusal> {
         active: api.deployments.active(),
         under_way: api.deployments.under_way(),
         plugins: api.deployments.plugins(),
+        models: model_status(api).into_iter().map(summary).collect(),
     };
     json(StatusCode::OK, &status)
 }
@@ -57,6 +59,21 @@ pub(in crate::api) async fn backends(asked: Asked) -> Result<Response, Refusal> 
     // It looks whether the files are still those that were loaded.
     let status = tokio::task::spawn_blocking(move || store.backends().status());
     json(StatusCode::OK, &status.await.unwrap_or_default())
+}
+
+fn summary(status: ModelStatus) -> ModelSummary {
+    ModelSummary {
+        model: status.model,
+        digest: status.digest,
+        by: ComputedBy {
+            backend: status.backend,
+            provider: status.provider,
+            device: status.device,
+        },
+        degraded: status.degraded,
+        failures_total: status.runs.failures_total,
+        swaps_total: status.swaps_total,
+    }
 }
 
 /// Every model in service.

@@ -4,7 +4,6 @@
 
 use super::page::{Kind, Page};
 use crate::inference::{Device, ModelStatus, ShadowStatus};
-use crate::spec::BackendKind;
 
 /// A number of a model.
 type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
@@ -181,18 +180,13 @@ pub(super) fn models(page: &mut Page, models: &[ModelStatus]) {
 }
 
 fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
-    let backend = match model.backend {
-        BackendKind::Tract => "tract",
-        BackendKind::Onnxruntime => "onnxruntime",
-        BackendKind::Openvino => "openvino",
-    };
     let device = match model.device {
         Device::Cpu => "cpu",
         Device::Gpu => "gpu",
     };
     [
         ("model", model.model.as_str()),
-        ("backend", backend),
+        ("backend", model.backend.name()),
         ("provider", &model.provider),
         ("device", device),
     ]

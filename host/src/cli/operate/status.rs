@@ -6,13 +6,17 @@ use jiff::Timestamp;
 
 use super::outcome::phase_name;
 use super::ps;
-use crate::api::wire::HostStatus;
+use crate::api::wire::{HostStatus, ModelSummary};
 use crate::cli::failure::Outcome;
 use crate::cli::host_options::HostOptions;
-use crate::cli::output::{Paint, Table, Tone, say, units};
+use crate::cli::output::{Align, Cell, Columns, Paint, Table, Tone, say, units};
 use crate::cli::wait;
 use crate::deployment::document::fault::plain;
 use crate::deployment::report::DeploymentReport;
+use crate::inference::Device;
+
+/// Characters of a digest that tell versions apart: `sha256:` and twelve more.
+const DIGEST_CHARS: usize = 19;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -60,7 +64,47 @@ fn lines(status: &HostStatus, now: Timestamp, paint: Paint) -> Vec<String> {
         lines.push(String::new());
         lines.extend(ps::table(&status.plugins).lines(paint));
     }
+    if !status.models.is_empty() {
+        lines.push(String::new());
+        lines.extend(models(&status.models).lines(paint));
+    }
     lines
+}
+
+/// The models: which version serves, and what computes it.
+fn models(models: &[ModelSummary]) -> Columns<7> {
+    let mut table = Columns::new([
+        ("MODEL", Align::Left),
+        ("VERSION", Align::Left),
+        ("BACKEND", Align::Left),
+        ("PROVIDER", Align::Left),
+        ("DEVICE", Align::Left),
+        ("FAILED", Align::Right),
+        ("SWAPS", Align::Right),
+    ]);
+    for model in models {
+        let device = match (model.by.device, model.degraded) {
+            (Device::Gpu, _) => Cell::new(Tone::Usual, "gpu"),
+            (Device::Cpu, false) => Cell::new(Tone::Usual, "cpu"),
+            (Device::Cpu, true) => Cell::new(Tone::Bad, "cpu, degraded"),
+        };
+        let version: String = model
+            .digest
+            .to_string()
+            .chars()
+            .take(DIGEST_CHARS)
+            .collect();
+        table.row([
+            model.model.as_str().into(),
+            version.into(),
+            model.by.backend.name().into(),
+            plain(&model.by.provider).into(),
+            device,
+            model.failures_total.to_string().into(),
+            model.swaps_total.to_string().into(),
+        ]);
+    }
+    table
 }
 
 /// `7: press-line 1.2.0, by uid 0, 5 s ago`.
@@ -75,11 +119,14 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::lines;
-    use crate::api::wire::{HealthReason, HostStatus};
+    use crate::api::wire::{HealthReason, HostStatus, ModelSummary};
     use crate::cli::operate::outcome::tests::report;
     use crate::cli::operate::ps::tests::plugin;
     use crate::cli::output::Paint;
-    use crate::deployment::report::Phase;
+    use crate::deployment::report::{ComputedBy, Phase};
+    use crate::inference::Device;
+    use crate::names::Digest;
+    use crate::spec::BackendKind;
 
     #[test]
     fn a_host_that_is_not_ready_says_why_before_anything_else() {
@@ -95,6 +142,18 @@ mod tests {
             active: Some(report(Phase::Committed)),
             under_way: vec![report(Phase::Probation)],
             plugins: vec![plugin("window")],
+            models: vec![ModelSummary {
+                model: "pump".parse().unwrap(),
+                digest: Digest::of(b""),
+                by: ComputedBy {
+                    backend: BackendKind::Tract,
+                    provider: "cpu".to_owned(),
+                    device: Device::Cpu,
+                },
+                degraded: true,
+                failures_total: 0,
+                swaps_total: 3,
+            }],
         };
         let lines = lines(&status, now, Paint::plain());
         let expected = [
@@ -107,5 +166,18 @@ mod tests {
         ];
         assert_eq!(lines[..6], expected);
         assert!(lines[6].starts_with("PLUGIN"), "{lines:?}");
+        let model = lines.last().unwrap();
+        let words: Vec<_> = model.split_whitespace().collect();
+        let expected = [
+            "pump",
+            "sha256:e3b0c44298fc",
+            "tract",
+            "cpu",
+            "cpu,",
+            "degraded",
+            "0",
+            "3",
+        ];
+        assert_eq!(words, expected);
     }
 }

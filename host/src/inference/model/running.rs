@@ -178,10 +178,6 @@ impl Model {
     }
 
     /// A panic is an error like any other. Fails if it is too late to begin.
-    #[expect(
-        clippy::type_complexity,
-        reason = "whether it began, how it ended, and how long it took"
-    )]
     fn compute(
         &self,
         inputs: &[Tensor],

@@ -136,7 +136,8 @@ async fn ask<const N: usize>(
     values: [f64; N],
     within: Duration,
 ) -> Result<Vec<f64>, RunError> {
-    let x = tensor(&[N as u32], TensorKind::Fp64, &values);
+    let rows = u32::try_from(N).unwrap();
+    let x = tensor(&[rows], TensorKind::Fp64, &values);
     let deadline = Instant::now() + within;
     let outputs = world.model.run(vec![("x".to_owned(), x)], Some(deadline));
     Ok(outputs.await?[0].1.values().collect())

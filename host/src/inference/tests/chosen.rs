@@ -69,7 +69,7 @@ fn what_was_chosen_once_is_taken_again_and_nothing_else() {
     assert_eq!(error.code(), "model-backend-gone");
     assert_eq!(
         error.to_string(),
-        "the deployment was made with the backend `Onnxruntime`, which is not here any more: \
+        "the deployment was made with the backend `onnxruntime`, which is not here any more: \
          this host has `tract`"
     );
     // Where the document says which, that is what counts.
@@ -97,7 +97,7 @@ fn of_an_unsupported_operator_it_is_said_who_has_it() {
     assert_eq!(error.code(), "model-unsupported-operator");
     assert_eq!(
         error.to_string(),
-        "the operator `NonSuch` is not supported by the backend `Tract`; \
+        "the operator `NonSuch` is not supported by the backend `tract`; \
          `onnxruntime` has all standard operators, and this host has none"
     );
     let error = said(&stores(&[BackendKind::Tract, BackendKind::Openvino]));

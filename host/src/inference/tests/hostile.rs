@@ -57,7 +57,7 @@ fn what_reaches_outside_the_model_is_refused() {
     let error = with("ai.onnx.ml", "TreeEnsembleRegressor").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the operator `TreeEnsembleRegressor` is not supported by the backend `Tract`; \
+        "the operator `TreeEnsembleRegressor` is not supported by the backend `tract`; \
          `onnxruntime` has all standard operators, and this host has none"
     );
     let error = load(Onnx::new().function("f").build()).unwrap_err();

@@ -39,8 +39,8 @@ fn next(
     shadows: &Models<ShadowOptions>,
 ) -> Result<NextModels, LoadError> {
     let prepared = models.iter().map(|(model, source)| {
-        let model = (name(model), Some(store.prepare(source).unwrap()));
-        model
+        let prepared = store.prepare(source).unwrap();
+        (name(model), Some(prepared))
     });
     let prepared: Vec<_> = prepared.collect();
     store.next(before, prepared, shadows)
@@ -54,7 +54,8 @@ fn pair(store: &ModelStore, candidate: [f32; 2], fraction: f64) -> Arc<ModelSet>
 }
 
 async fn feed(served: &Served, rows: &[f64]) {
-    let x = tensor(&[rows.len() as u32 / 2, 2], TensorKind::Fp32, rows);
+    let count = u32::try_from(rows.len() / 2).unwrap();
+    let x = tensor(&[count, 2], TensorKind::Fp32, rows);
     let outputs = served.run(vec![("x".to_owned(), x)], None).await.unwrap();
     let given: Vec<_> = outputs[0].1.values().collect();
     assert_eq!(given, rows, "what serves is what is given");
@@ -92,7 +93,7 @@ async fn a_candidate_is_compared_and_serves_nobody() {
     assert_eq!((status.failures_total, status.dropped_total), (0, 0));
     let candidate = set.get(&name("next")).unwrap();
     assert_eq!(candidate.current().run_status().runs_total, 1);
-    assert_eq!(status.time_ratio.is_some(), true);
+    assert!(status.time_ratio.is_some());
     let told = set.status();
     assert_eq!(told[1].shadow.as_ref().unwrap().model, name("next"));
     assert!(told[0].shadow.is_none());
