@@ -16,34 +16,37 @@ mod operators;
 mod pool;
 mod providers;
 mod session;
-mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use self::graph::OrtGraph;
 use self::library::Library;
-use self::operators::allowed;
+use self::operators::{allowed, supported};
 use self::providers::Providers;
 use self::session::{Place, Sessions};
-use self::watch::Watch;
 use super::backend::{Backend, BackendStatus, Device, Graph, ModelSource, Unavailable};
 use super::config::OnnxruntimeConfig;
 use super::errors::{LoadError, panic_message};
 use super::limits::InferenceLimits;
 use super::native_library::LibraryError;
 use super::onnx_file::{OnnxFile, Rules};
+use super::watchdog::Watchdog;
 use crate::spec::BackendKind;
 
 /// The library, ready to load models.
 struct Onnxruntime {
     library: Library,
     providers: Providers,
-    watch: Arc<Watch>,
+    /// Stops the loading of models.
+    watchdog: Watchdog,
     devices: Vec<Device>,
 }
 
 /// Loads the library that `config` names. One that cannot be used is a status.
+#[expect(
+    clippy::result_large_err,
+    reason = "made once, when the host starts, and kept as it is"
+)]
 pub(super) fn open(config: &OnnxruntimeConfig) -> Result<Box<dyn Backend>, BackendStatus> {
     let opened = catch_unwind(AssertUnwindSafe(|| Onnxruntime::open(config)));
     let opened = opened.unwrap_or_else(|payload| {
@@ -59,14 +62,11 @@ pub(super) fn open(config: &OnnxruntimeConfig) -> Result<Box<dyn Backend>, Backe
 impl Onnxruntime {
     fn open(config: &OnnxruntimeConfig) -> Result<Self, LibraryError> {
         let library = Library::open(config)?;
-        let watch = Watch::start().map_err(|source| LibraryError::Start {
-            source: source.into(),
-        })?;
-        let watch = Arc::new(watch);
+        let watchdog = Watchdog::default();
         let providers = Providers::try_all(&Sessions {
             environment: library.environment(),
             config,
-            watch: &watch,
+            watchdog: &watchdog,
         });
         let devices = if config.providers.is_empty() {
             vec![Device::Cpu]
@@ -76,7 +76,7 @@ impl Onnxruntime {
         Ok(Self {
             library,
             providers,
-            watch,
+            watchdog,
             devices,
         })
     }
@@ -85,7 +85,7 @@ impl Onnxruntime {
         Sessions {
             environment: self.library.environment(),
             config: self.providers.config(),
-            watch: &self.watch,
+            watchdog: &self.watchdog,
         }
     }
 
@@ -96,8 +96,10 @@ impl Onnxruntime {
         place: Place,
         limits: &InferenceLimits,
     ) -> Result<Box<dyn Graph>, LoadError> {
-        let sessions = self.sessions().make(&file.bytes, place, &source.options)?;
-        let graph = OrtGraph::new(sessions, file, place, Arc::clone(&self.watch))?;
+        let options = &source.options;
+        let sessions = self.sessions();
+        let sessions = sessions.make(&file.bytes, place, options, limits)?;
+        let graph = OrtGraph::new(sessions, file, place)?;
         Ok(Box::new(graph.bounded(limits.run_bytes_max.get())))
     }
 }
@@ -131,6 +133,10 @@ impl Backend for Onnxruntime {
             providers: self.providers.status(),
             unavailable: replaced,
         }
+    }
+
+    fn supports_operator(&self, domain: &str, operator: &str) -> Option<bool> {
+        supported(domain, operator)
     }
 
     fn load(

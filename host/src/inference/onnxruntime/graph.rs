@@ -9,7 +9,6 @@ use ort::value::{Outlet, ValueType};
 use super::convert::{Failure, bytes_of, from_ort, kind_of, to_ort};
 use super::pool::{Place as Slot, Pool};
 use super::session::{Place, malformed};
-use super::watch::{Stop, Watch};
 use crate::inference::native_library::line_of;
 use crate::inference::onnx_file::{OnnxFile, shown};
 use crate::inference::tensor::RANK_MAX;
@@ -20,7 +19,6 @@ pub(super) struct OrtGraph {
     outputs: Vec<Port>,
     pool: Pool,
     place: Place,
-    watch: Arc<Watch>,
     run_bytes_max: u64,
 }
 
@@ -29,7 +27,6 @@ impl OrtGraph {
         sessions: Vec<Session>,
         file: &OnnxFile,
         place: Place,
-        watch: Arc<Watch>,
     ) -> Result<Self, LoadError> {
         let first = sessions.first();
         let first = first.ok_or_else(|| malformed("no session was made"))?;
@@ -50,7 +47,6 @@ impl OrtGraph {
             outputs,
             pool: Pool::new(sessions).map_err(|error| malformed(line_of(error.message())))?,
             place,
-            watch,
             run_bytes_max: u64::MAX,
         })
     }
@@ -171,8 +167,6 @@ impl Graph for OrtGraph {
                 // Fails for no reason that could be told to anyone.
                 drop(its_options.terminate());
             });
-            let stop = Stop::Run(Arc::clone(&options), Arc::clone(&stopped));
-            let _watched = self.watch.until(control.deadline(), stop);
             self.run_in(slot, &values, &stopped)
         };
         // Nothing can stop it from here on: the next run begins anew.

@@ -11,6 +11,7 @@ use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use parking_lot::Mutex;
+use tracing::{debug, warn};
 
 use crate::inference::config::OnnxruntimeConfig;
 use crate::inference::native_library::{LibraryError, NativeLibrary, check_environment, line_of};
@@ -23,6 +24,8 @@ const VARIABLES: [&str; 2] = ["ORT_", "ONNXRUNTIME_"];
 const LOG_LINES_PER_S_MAX: u64 = 5;
 
 static OPENED: Mutex<Option<Library>> = Mutex::new(None);
+/// What it complained of last: its errors often leave out the cause.
+static COMPLAINT: Mutex<Option<String>> = Mutex::new(None);
 
 #[derive(Clone)]
 pub(super) struct Library {
@@ -87,6 +90,11 @@ impl Library {
     }
 }
 
+/// What the library complained of since this was last asked.
+pub(super) fn take_complaint() -> Option<String> {
+    COMPLAINT.lock().take()
+}
+
 fn told(error: LoadDynamicError, native: &NativeLibrary) -> LibraryError {
     let path = native.path().to_owned();
     match error {
@@ -132,6 +140,11 @@ fn logger() -> ort::logging::LoggerFunction {
     let (second, lines) = (AtomicU64::new(0), AtomicU64::new(0));
     Arc::new(
         move |level: LogLevel, _: &str, _: &str, _: &str, text: &str| {
+            let text = line_of(text);
+            let severe = matches!(level, LogLevel::Error | LogLevel::Fatal);
+            if severe {
+                *COMPLAINT.lock() = Some(text.clone());
+            }
             let now = started.elapsed().as_secs();
             if second.swap(now, Ordering::Relaxed) != now {
                 lines.store(0, Ordering::Relaxed);
@@ -139,12 +152,10 @@ fn logger() -> ort::logging::LoggerFunction {
             if lines.fetch_add(1, Ordering::Relaxed) >= LOG_LINES_PER_S_MAX {
                 return;
             }
-            let text = line_of(text);
-            match level {
-                LogLevel::Error | LogLevel::Fatal => {
-                    tracing::warn!(said = text, "ONNX Runtime complained");
-                }
-                _ => tracing::debug!(said = text, "ONNX Runtime spoke"),
+            if severe {
+                warn!(error = text, "the library complained");
+            } else {
+                debug!(error = text, "the library remarked on something");
             }
         },
     )

@@ -44,6 +44,28 @@ const ADDED: [&str; 38] = [
     "SkipSimplifiedLayerNormalization",
 ];
 
+/// Of `ai.onnx.ml`, all of which the library has.
+const CLASSICAL: [&str; 18] = [
+    "ArrayFeatureExtractor",
+    "Binarizer",
+    "CastMap",
+    "CategoryMapper",
+    "DictVectorizer",
+    "FeatureVectorizer",
+    "Imputer",
+    "LabelEncoder",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "OneHotEncoder",
+    "SVMClassifier",
+    "SVMRegressor",
+    "Scaler",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+    "ZipMap",
+];
+
 /// Operators that read files, or strings that are programs.
 const REFUSED: [&str; 2] = ["ImageDecoder", "RegexFullMatch"];
 
@@ -53,6 +75,16 @@ pub(super) fn allowed(domain: &str, operator: &str) -> bool {
         "ai.onnx.ml" => true,
         "com.microsoft" => ADDED.binary_search(&operator).is_ok(),
         _ => false,
+    }
+}
+
+/// Whether the library has it, where that is known without a model: it has all of
+/// what the classical models of `ai.onnx.ml` are made of.
+pub(super) fn supported(domain: &str, operator: &str) -> Option<bool> {
+    match domain {
+        "ai.onnx.ml" => CLASSICAL.contains(&operator).then_some(true),
+        _ if !allowed(domain, operator) => Some(false),
+        _ => None,
     }
 }
 

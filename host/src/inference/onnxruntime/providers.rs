@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use tract_onnx::pb;
 
+use super::library::take_complaint;
 use super::session::{Place, Sessions};
 use crate::inference::config::OnnxruntimeConfig;
 use crate::inference::native_library::line_of;
@@ -118,8 +119,13 @@ impl Providers {
             provider: Some(provider),
             whole: true,
         };
+        drop(take_complaint());
         let tried = sessions.one(&smallest(), place, &RunOptions::default());
-        let tried = tried.map(drop).map_err(|error| line_of(error.message()));
+        let tried = tried.map(drop).map_err(|error| {
+            let said = [Some(error.message().to_owned()), take_complaint()];
+            let said: Vec<_> = said.into_iter().flatten().collect();
+            line_of(&said.join(": "))
+        });
         let key = (provider, device == Device::Gpu);
         self.tried.lock().insert(key, tried.clone().err());
         tried

@@ -10,10 +10,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::operators::missing;
 use super::providers::{dispatch, name_of};
-use super::watch::{Stop, Watch};
 use crate::inference::config::OnnxruntimeConfig;
 use crate::inference::native_library::line_of;
-use crate::inference::{Device, LoadError, Placement};
+use crate::inference::watchdog::Watchdog;
+use crate::inference::{Control, Device, InferenceLimits, LoadError, Placement};
 use crate::spec::{BackendKind, Provider, RunOptions};
 
 /// Sessions of one model: each has its own copy of the weights.
@@ -47,18 +47,22 @@ impl Place {
 pub(super) struct Sessions<'a> {
     pub(super) environment: &'a Environment,
     pub(super) config: &'a OnnxruntimeConfig,
-    pub(super) watch: &'a Watch,
+    pub(super) watchdog: &'a Watchdog,
 }
 
 impl Sessions<'_> {
-    /// As many as runs at once are asked for.
+    /// As many as runs at once are asked for, unless their copies of the model would
+    /// together be larger than a model may be.
     pub(super) fn make(
         &self,
         model: &[u8],
         place: Place,
         options: &RunOptions,
+        limits: &InferenceLimits,
     ) -> Result<Vec<Session>, LoadError> {
-        let count = options.concurrency.get().min(SESSIONS_MAX);
+        let asked = options.concurrency.get().min(SESSIONS_MAX);
+        let bytes = u64::try_from(model.len()).unwrap_or(u64::MAX).max(1);
+        let count = (limits.model_bytes_max.get() / bytes).clamp(1, asked.into());
         (0..count)
             .map(|_| self.one(model, place, options))
             .collect::<Result<_, _>>()
@@ -73,8 +77,10 @@ impl Sessions<'_> {
         options: &RunOptions,
     ) -> Result<Session, ort::Error> {
         let mut builder = self.builder(place, options)?;
-        let stop = Stop::Load(builder.canceler());
-        let _watched = self.watch.until(Instant::now() + LOAD_MAX, stop);
+        let canceler = builder.canceler();
+        let control = Control::watched(Instant::now() + LOAD_MAX, self.watchdog);
+        // Fails for no reason that could be told to anyone.
+        let _cancels = control.on_cancel(move || drop(canceler.cancel()));
         builder.commit_from_memory(model)
     }
 

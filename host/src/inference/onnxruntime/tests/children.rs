@@ -7,13 +7,15 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{
-    Backends, Bytes, InferenceConfig, ModelStore, PLAIN, Provider, RunOptions, WITH_OPENVINO,
-    assert_same, autoencoder, config, double, limits, open, peer, source, store,
+    Backends, Bytes, InferenceConfig, Instant, ModelStore, PLAIN, Provider, RunOptions, Target,
+    WITH_OPENVINO, assert_same, autoencoder, chain, config, double, inputs, limits, open, peer,
+    source, store,
 };
 use crate::inference::onnx_writer::FLOAT;
 use crate::inference::{Device, ModelSource, Unavailable};
 
 const CHILD: &str = "SELVEDGE_TEST_ONNXRUNTIME_CHILD";
+const GPU: &str = "SELVEDGE_TEST_ONNXRUNTIME_GPU";
 
 /// Runs the test of that name again in a process of its own, which must succeed;
 /// says whether this is that process.
@@ -118,6 +120,7 @@ async fn openvino_computes_on_the_processor_in_full_precision() {
     assert_eq!(on(Device::Cpu), None);
     if let Some(why) = on(Device::Gpu) {
         assert_eq!(why.code, "no-device");
+        assert!(why.reason.contains("OpenVINO"), "{}", why.reason);
     }
 
     let options = RunOptions {
@@ -138,6 +141,48 @@ async fn openvino_computes_on_the_processor_in_full_precision() {
             assert_same(&with, &without, rows).await;
         }
     }
+}
+
+/// Where a graphics processor of NVIDIA is: the library's path is in the variable.
+#[tokio::test]
+async fn a_graphics_processor_computes_the_same_and_sooner() {
+    let Some(library) = std::env::var_os(GPU) else {
+        println!("skipped: {GPU} names no ONNX Runtime for a graphics processor");
+        return;
+    };
+    if !is_the_child("a_graphics_processor_computes_the_same_and_sooner") {
+        return;
+    }
+    let inference = InferenceConfig {
+        onnxruntime: Some(config(library.into(), &[Provider::Cuda])),
+        ..InferenceConfig::default()
+    };
+    let store = ModelStore::with(limits(), Backends::open(&inference));
+    let on = |target, bytes: Bytes| {
+        let source = ModelSource {
+            target,
+            ..source(bytes)
+        };
+        store.prepare(&source).unwrap()
+    };
+    let there = on(Target::Gpu, autoencoder());
+    assert_eq!(there.device(), Device::Gpu);
+    assert_eq!(there.placement().provider, "cuda");
+    assert!(there.placement().whole);
+    assert!(!on(Target::GpuPreferred, autoencoder()).degraded());
+    assert_same(&there, &on(Target::Cpu, autoencoder()), 32).await;
+
+    let mut took = Vec::new();
+    for target in [Target::Gpu, Target::Cpu] {
+        let model = on(target, chain(40));
+        let started = Instant::now();
+        for _ in 0..3 {
+            model.run(inputs(&model, 512), None).await.unwrap();
+        }
+        took.push(started.elapsed());
+    }
+    println!("3 x 40 products of 512 x 512 on both: {took:?}");
+    assert!(took[0] < took[1], "{took:?}");
 }
 
 /// A folder that nobody else can write to, with `bytes` as a library.
