@@ -15,6 +15,7 @@ mod deployments;
 mod discovery;
 mod gateway;
 mod guests;
+mod inference;
 mod isolation;
 mod modbus;
 mod mqtt;

@@ -61,6 +61,22 @@ async fn only_granted_models_are_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_model_computes_reaches_the_guest_that_asked() {
+    let host = Host::start().await;
+    let mut seen = host.listen("seen/granted");
+    load(&host, "granted").await;
+    host.run(infers("computes")).await.unwrap();
+    host.publish("offence/go", "granted\nno-such-input fp32 1 00000000")
+        .await;
+    let answer = seen.next().await;
+    assert!(
+        answer.starts_with("ErrorCode::InvalidArgument: "),
+        "{answer}"
+    );
+    host.running("offender").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_granted_models_are_described() {
     let answer = seen("infers:describes").await;
     assert!(answer.starts_with(r#"["`input` FP32 [1, "#), "{answer}");
