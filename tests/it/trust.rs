@@ -3,6 +3,7 @@
 
 mod accepted;
 mod carried;
+mod models;
 mod peers;
 mod refused;
 mod running;

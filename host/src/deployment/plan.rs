@@ -15,8 +15,8 @@ use selvedge_artifact::Want;
 use selvedge_signing::VerifiedArtifact;
 use serde::{Deserialize, Serialize};
 
-use super::document::Document;
 use super::document::place::Place;
+use super::document::{Document, Model};
 use super::report::FaultReport;
 use super::rights;
 use crate::inference::ModelSource;
@@ -65,6 +65,10 @@ pub struct ModelNeeds {
     pub target: Target,
     /// How it is to run.
     pub run: RunOptions,
+    /// Of an artifact, all that is asked of it: under another name it is to be
+    /// verified anew, and what is not asked, its manifest says.
+    #[serde(skip)]
+    pub artifact: Option<Model>,
     /// What is tried out beside it: of this, another does not make another model.
     pub shadow: Option<ShadowOptions>,
 }
@@ -97,6 +101,7 @@ impl ModelNeeds {
             backend: source.backend,
             target: source.target,
             run: source.options,
+            artifact: None,
             shadow: None,
         }
     }

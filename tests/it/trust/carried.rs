@@ -4,13 +4,13 @@ use super::world::World;
 use crate::process::{Process, selvedge};
 
 /// Our own registry over a store, listening on loopback.
-struct Registry {
-    process: Process,
-    address: String,
+pub(super) struct Registry {
+    pub(super) process: Process,
+    pub(super) address: String,
 }
 
 impl Registry {
-    async fn start(world: &World, arguments: &[&str]) -> Self {
+    pub(super) async fn start(world: &World, arguments: &[&str]) -> Self {
         let serve = ["registry", "serve", "served", "--listen", "127.0.0.1:0"];
         let mut command = selvedge(&[&serve[..], arguments].concat());
         let mut process = Process::start(command.current_dir(world.folder()));

@@ -59,6 +59,10 @@ fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
             backend: model.backend.unwrap_or_default(),
             target: model.target.unwrap_or_default(),
             run: model.run.unwrap_or_default(),
+            artifact: model.artifact.as_ref().map(|_| Model {
+                shadow: None,
+                ..model.clone()
+            }),
             shadow: model.shadow.clone(),
         };
         Some((name.clone(), needs))

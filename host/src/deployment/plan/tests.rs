@@ -91,6 +91,7 @@ fn model(file: &str) -> ModelNeeds {
         golden: None,
         backend: BackendChoice::Tract,
         run: crate::spec::RunOptions::default(),
+        artifact: None,
         shadow: None,
         target: Target::Cpu,
     }
