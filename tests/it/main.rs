@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod classifier;
 mod cli;
 mod cloud;
 mod demo;

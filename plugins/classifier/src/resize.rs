@@ -3,7 +3,7 @@
 //!
 //! The same sum whichever way the size changes: nothing is skipped when it shrinks,
 //! and pixels repeat when it grows. `train/prepare.py` does exactly this, and a
-//! test compares them; a model must see in service what it saw in training.
+//! test of `plan` compares them; a model must see in service what it saw in training.
 
 use crate::frame::Frame;
 

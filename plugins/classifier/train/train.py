@@ -6,7 +6,6 @@ WORK keeps frames and checkpoints, so that a run that was stopped goes on. MODEL
 plugins/classifier/model. Seeds below TRAIN teach, those from HELD_OUT on judge.
 """
 
-import json
 import multiprocessing
 import pathlib
 import pickle
@@ -107,15 +106,10 @@ def main(work, folder):
 
 
 def samples(folder):
-    """Held-out frames for the tests: one of each label, and other forms of JPEG."""
+    """Held-out frames for the tests: one of each label, and other forms of JPEG; and
+    what the model sees of the first, which the plugin must see too."""
     folder.mkdir(exist_ok=True)
-    expected = {}
-
-    def keep(name, seed, **saving):
-        jpeg, label = panel.frame(seed, **saving)
-        (folder / name).write_bytes(jpeg)
-        expected[name] = label
-
+    keep = lambda name, seed, **saving: (folder / name).write_bytes(panel.frame(seed, **saving)[0])
     wanted = list(panel.LABELS)
     seed = HELD_OUT + JUDGED
     while wanted:
@@ -129,7 +123,8 @@ def samples(folder):
     keep("progressive.jpg", seed, progressive=True)
     keep("grey.jpg", seed, mode="L")
     keep("cmyk.jpg", seed, mode="CMYK")
-    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    seen = prepare.square((folder / "normal.jpg").read_bytes())
+    (folder / "normal.rgb").write_bytes(seen.tobytes())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@ use selvedge_plugin::models::{Description, Dimension, Port};
 use selvedge_plugin::nn::TensorType;
 
 use super::Plan;
-use crate::config::{Colours, Config, Fit, Image, Layout};
+use crate::config::{Bounds, Colours, Config, Fit, Image, Layout};
 use crate::frame::Frame;
+use crate::tests::sample;
 
 fn port(name: &str, sizes: &[u32]) -> Port {
     let fixed = sizes.iter().map(|size| Dimension::Fixed(*size));
@@ -67,6 +68,29 @@ fn the_model_says_how_it_wants_its_pictures() {
         [-1.0, -1.0, 1.0, 1.0],
     ];
     assert_eq!(plan.prepare(&frame()), planes.concat());
+}
+
+/// `train/prepare.py` made the expected pixels with another decoder: those differ in
+/// how they interpolate colours, and in nothing else.
+#[test]
+fn the_model_sees_in_service_what_it_saw_in_training() {
+    let path = format!("{}/model/frames/normal.rgb", env!("CARGO_MANIFEST_DIR"));
+    let expected = fs_err::read(path).unwrap();
+    let frame = Frame::decode(&sample("normal"), &Bounds::default()).unwrap();
+    let own = r#","image":{"layout":"nhwc","scale":1}"#;
+    let plan = Plan::new(&config(own), &model(&[96, 96, 3], &[LABELS])).unwrap();
+    let found = plan.prepare(&frame);
+    assert_eq!(found.len(), expected.len());
+    let differences = found.iter().zip(&expected);
+    let differences = differences.map(|(found, expected)| (found - f32::from(*expected)).abs());
+    let (sum, largest) = differences.fold((0.0, 0.0_f32), |(sum, largest), difference| {
+        (sum + difference, largest.max(difference))
+    });
+    let mean = sum / found.len() as f32;
+    assert!(
+        mean < 0.5 && largest < 16.0,
+        "mean {mean}, largest {largest}"
+    );
 }
 
 #[test]
