@@ -90,6 +90,15 @@ async fn label(labels: &mut Listener) -> Json {
     serde_json::from_slice(&message.payload).unwrap()
 }
 
+/// The same frame, saying that it is of another size: what it lacks is grey.
+fn of_size(mut jpeg: Vec<u8>, width: u16, height: u16) -> Vec<u8> {
+    let is_header = |pair: &[u8]| pair == [0xFF, 0xC0] || pair == [0xFF, 0xC2];
+    let header = jpeg.windows(2).position(is_header).unwrap();
+    jpeg[header + 5..header + 7].copy_from_slice(&height.to_be_bytes());
+    jpeg[header + 7..header + 9].copy_from_slice(&width.to_be_bytes());
+    jpeg
+}
+
 /// Why the next frame was given up.
 async fn reason(letters: &mut Listener) -> String {
     let letter = letters.message().await;
@@ -188,6 +197,22 @@ async fn damaged_frames_never_end_the_plugin() {
     }
     host.publish("camera/hall/end", good).await;
     while label(&mut labels).await["device"] != "end" {}
+    host.neighbour_answers().await;
+}
+
+/// As the README says: whatever they hold, within 16 MiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_frames_fit_into_the_usual_memory() {
+    let config = json!({ "model": "panel", "frame": { "progressive": true } });
+    assert_eq!(Limits::default().memory_bytes_max.get(), 16 << 20);
+    let (host, mut labels) = start(config).await;
+    for name in ["normal", "progressive", "grey", "normal", "progressive"] {
+        let started = Instant::now();
+        let largest = of_size(frame(name), 1_280, 960);
+        host.publish("camera/hall/c1", largest).await;
+        label(&mut labels).await;
+        println!("{name}, 1280 x 960: {:?}", started.elapsed());
+    }
     host.neighbour_answers().await;
 }
 
