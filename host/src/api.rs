@@ -6,14 +6,15 @@
 //! there is to ask for is one table, [`routes`]: the router and the OpenAPI
 //! document are both made from it.
 
-mod access;
+pub(crate) mod access;
 mod answers;
 mod audit;
 mod body;
 pub mod config;
 mod connection;
-mod door;
+pub(crate) mod door;
 mod health;
+mod inference_counts;
 mod lines;
 mod metrics;
 pub mod openapi;
@@ -53,6 +54,7 @@ use crate::uplink::{UplinkStatus, Uplinks};
 
 pub use crate::tls::TlsError;
 pub use access::Role;
+pub use inference_counts::InferenceCounts;
 pub use server::Served;
 
 /// Streams of viewers, and of operators.
@@ -131,6 +133,8 @@ pub struct Surroundings {
     pub uplinks: Uplinks,
     /// Who may connect by MQTT, and who is; none without a broker.
     pub devices: Option<(Devices, Broker)>,
+    /// The inference API, if there is one.
+    pub inference: Option<Arc<InferenceCounts>>,
 }
 
 /// What all requests share.
@@ -143,6 +147,7 @@ struct Api {
     retention: RetentionStatus,
     uplinks: Uplinks,
     devices: Option<(Devices, Broker)>,
+    inference: Option<Arc<InferenceCounts>>,
     started_at: Timestamp,
     recorder: Arc<Recorder>,
     work: Arc<Work>,
@@ -194,6 +199,7 @@ impl Api {
             retention: host.retention,
             uplinks: host.uplinks,
             devices: host.devices,
+            inference: host.inference,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod authorizer;
 pub(crate) mod cloud;
+mod model_loader;
 mod mqtt;
 mod store;
 
@@ -31,6 +32,7 @@ use crate::deployment::{Deployer, FindPlugin, ModelOrigins, Shipped};
 use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
 use crate::inference::{Backends, InferenceLimits, ModelStore};
+use crate::inference_api;
 use crate::names::{Digest, PartyName, PluginName};
 use crate::retention::{RetentionError, RetentionStatus};
 use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
@@ -291,6 +293,8 @@ impl App {
 
     /// Serves the management API, until everything stops. From an executor.
     pub fn serve(&self, config: &HostConfig) -> Result<Served, ServeError> {
+        let inference = config.inference.api.as_ref();
+        let inference = inference.map(|api| (api, Arc::<api::InferenceCounts>::default()));
         let host = api::Surroundings {
             bus: self.bus.clone(),
             supervisor: self.supervisor.clone(),
@@ -299,9 +303,23 @@ impl App {
             retention: self.retention().clone(),
             uplinks: self.mqtt.uplinks().clone(),
             devices: self.devices().cloned().zip(self.broker().cloned()),
+            inference: inference.as_ref().map(|(_, counts)| Arc::clone(counts)),
         };
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
-        api::serve(host, &config.api, &config.data_directory, grace)
+        let served = api::serve(host, &config.api, &config.data_directory, grace)?;
+        if let Some((api, counts)) = inference {
+            let deployer = self.deployments.deployer();
+            let host = inference_api::Surroundings {
+                supervisor: self.supervisor.clone(),
+                deployments: self.deployments.clone(),
+                models: Arc::clone(&deployer.models),
+                capture: deployer.capture.clone(),
+                loader: Arc::new(model_loader::Store(deployer.clone())),
+                counts,
+            };
+            inference_api::serve(host, api, grace)?;
+        }
+        Ok(served)
     }
 
     /// Stops everything, last started first; before that, all work on

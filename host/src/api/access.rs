@@ -42,15 +42,15 @@ impl Role {
 
 /// Someone who connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// `uid 1000 (anna)`, or the identity of a certificate.
-    pub(super) who: String,
-    pub(super) role: Role,
+    pub(crate) who: String,
+    pub(crate) role: Role,
 }
 
 /// Who may do what on the Unix socket.
 #[derive(Clone, Debug)]
-pub(super) struct Users {
+pub(crate) struct Users {
     own_uid: u32,
     config: ApiConfig,
     files: AccountFiles,
@@ -58,7 +58,7 @@ pub(super) struct Users {
 
 /// Where users and groups are known from.
 #[derive(Clone, Debug)]
-pub(super) struct AccountFiles {
+pub(crate) struct AccountFiles {
     pub(super) passwd: PathBuf,
     pub(super) group: PathBuf,
 }
@@ -74,7 +74,7 @@ impl Default for AccountFiles {
 
 impl Users {
     /// The users that `config` names.
-    pub(super) fn new(config: &ApiConfig, files: AccountFiles) -> io::Result<Self> {
+    pub(crate) fn new(config: &ApiConfig, files: AccountFiles) -> io::Result<Self> {
         // What the kernel would say of us to others.
         let (socket, _) = UnixStream::pair()?;
         Ok(Self {
@@ -85,7 +85,7 @@ impl Users {
     }
 
     /// The peer with these credentials. Reads files.
-    pub(super) fn caller(&self, uid: u32, gid: u32) -> Caller {
+    pub(crate) fn caller(&self, uid: u32, gid: u32) -> Caller {
         let accounts = Accounts::read(&self.files);
         let names = accounts.names(uid);
         let who = match names.first() {

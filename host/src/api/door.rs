@@ -217,14 +217,17 @@ impl Connected<IncomingStream<'_, Door>> for Peer {
 /// A Unix socket's name in the file system. Dropped, it is removed, if it is
 /// still this one.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
 
 /// Listens at `path`. A socket that nobody listens on is replaced; anything else
 /// that is there stays.
-pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServeError> {
+///
+/// Who may connect is decided by the directory and by `mode`, and who may do anything
+/// by credentials.
+pub(crate) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), ServeError> {
     let fault = |source| ServeError::Socket {
         path: path.to_owned(),
         source,
@@ -248,9 +251,7 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServeErr
         }
     }
     let listener = UnixListener::bind(path).map_err(fault)?;
-    // Who may connect is decided by the directory, and who may do anything by
-    // credentials.
-    let permissions = std::fs::Permissions::from_mode(0o666);
+    let permissions = std::fs::Permissions::from_mode(mode);
     fs_err::set_permissions(path, permissions).map_err(fault)?;
     let metadata = fs_err::symlink_metadata(path).map_err(fault)?;
     let file = SocketFile {

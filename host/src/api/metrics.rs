@@ -4,6 +4,7 @@
 //! are bounded by what is deployed and registered: never a topic, never a client id.
 //! What belongs to one version of a plugin begins anew with the next, as counters may.
 
+mod inference;
 mod models;
 mod mqtt;
 mod page;
@@ -129,6 +130,10 @@ pub(super) async fn page(api: &Api) -> String {
     bus(&mut page, api);
     plugins(&mut page, &api.deployments.plugins());
     models::models(&mut page, &super::answers::state::model_status(api));
+    inference::capture(&mut page, &api.deployments.deployer().capture.status());
+    if let Some(counts) = &api.inference {
+        inference::api(&mut page, counts);
+    }
     mqtt::retained(&mut page, &api.retention);
     if let Some((devices, broker)) = &api.devices {
         mqtt::mqtt(&mut page, devices, broker);

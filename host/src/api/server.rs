@@ -24,6 +24,8 @@ use super::door::{Door, Guard, SocketFile, Way, listen};
 use super::{Api, ServeError, policy, routes};
 use crate::supervisor::{Unit, UnitContext, UnitResult};
 
+/// Everyone may open the socket: the probes are for everyone.
+const SOCKET_MODE: u32 = 0o666;
 /// For connections to notice that they are cut off.
 const CUT: Duration = Duration::from_millis(500);
 
@@ -48,7 +50,7 @@ pub(super) fn build(
     let unix = Arc::new(Unix {
         path: socket.clone(),
         users: Arc::new(users),
-        first: Mutex::new(Some(listen(&socket)?)),
+        first: Mutex::new(Some(listen(&socket, SOCKET_MODE)?)),
     });
     let https = config.https.as_ref().map(Https::listen).transpose()?;
     let served = Served {
@@ -127,7 +129,7 @@ impl Unix {
         let first = self.first.lock().take();
         let (listener, file) = match first {
             Some(listening) => listening,
-            None => listen(&self.path)?,
+            None => listen(&self.path, SOCKET_MODE)?,
         };
         info!(socket = %self.path.display(), "api serving");
         let way = Way::Unix(listener, Arc::clone(&self.users));
