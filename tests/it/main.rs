@@ -17,6 +17,7 @@ mod discovery;
 mod gateway;
 mod guests;
 mod inference;
+mod inference_api;
 mod isolation;
 mod modbus;
 mod mqtt;

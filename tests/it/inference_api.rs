@@ -1,0 +1,7 @@
+//! The local inference API through real gRPC over its real socket.
+
+mod calls;
+mod capture;
+mod hostile;
+mod peers;
+mod world;
