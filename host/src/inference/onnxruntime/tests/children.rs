@@ -12,7 +12,7 @@ use super::{
     source, store,
 };
 use crate::inference::onnx_writer::FLOAT;
-use crate::inference::{Device, ModelSource, Unavailable};
+use crate::inference::{Device, LoadError, ModelSource, Unavailable};
 
 const CHILD: &str = "SELVEDGE_TEST_ONNXRUNTIME_CHILD";
 const GPU: &str = "SELVEDGE_TEST_ONNXRUNTIME_GPU";
@@ -107,7 +107,6 @@ async fn openvino_computes_on_the_processor_in_full_precision() {
     };
     let store = ModelStore::with(limits(), Backends::open(&inference));
     let status = store.backends().status();
-    println!("{status:#?}");
     let ours = status
         .iter()
         .find(|status| status.version.as_deref() == Some("1.24.1"));
@@ -119,6 +118,17 @@ async fn openvino_computes_on_the_processor_in_full_precision() {
     };
     assert_eq!(on(Device::Cpu), None);
     if let Some(why) = on(Device::Gpu) {
+        let target = |target| {
+            store.prepare(&ModelSource {
+                target,
+                ..source(autoencoder())
+            })
+        };
+        let error = target(Target::Gpu).unwrap_err();
+        assert!(matches!(error, LoadError::NoDevice { .. }), "{error}");
+        let degraded = target(Target::GpuPreferred).unwrap();
+        assert!(degraded.degraded());
+        assert_eq!(degraded.placement().provider, "cpu");
         assert_eq!(why.code, "no-device");
         assert!(why.reason.contains("OpenVINO"), "{}", why.reason);
     }
