@@ -3,8 +3,8 @@
 use futures::StreamExt as _;
 use selvedge::inference_api::proto::stream_predict_response::Result as Answer;
 use selvedge::inference_api::proto::{
-    GetModelStatsRequest, ListModelsRequest, LoadModelRequest, Owner, StreamPredictRequest,
-    UnloadModelRequest,
+    GetModelStatsRequest, ListModelsRequest, LoadModelRequest, Owner, PredictRequest,
+    StreamPredictRequest, UnloadModelRequest,
 };
 use tonic::Code;
 
@@ -24,7 +24,7 @@ async fn a_model_is_listed_described_and_run() {
     assert!(model.digest.starts_with("sha256:"), "{model:?}");
     assert!(!model.captures && !model.inputs.is_empty() && !model.outputs.is_empty());
     let listed = client.list_models(ListModelsRequest {}).await.unwrap();
-    assert_eq!(listed.into_inner().models, [model.clone()]);
+    assert_eq!(listed.into_inner().models, std::slice::from_ref(&model));
 
     let mut asked = request(&model, 0.5);
     asked.digest.clone_from(&model.digest);
@@ -49,11 +49,7 @@ async fn what_does_not_fit_is_refused_by_name() {
     let mut client = world.client().await;
     let model = describe(&mut client).await;
     let good = request(&model, 0.5);
-    let cases: [(
-        &str,
-        Code,
-        fn(&mut selvedge::inference_api::proto::PredictRequest),
-    ); 8] = [
+    let cases: [(&str, Code, fn(&mut PredictRequest)); 8] = [
         ("model-not-found", Code::NotFound, |r| {
             r.model = "other".into()
         }),

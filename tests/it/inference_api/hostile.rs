@@ -115,6 +115,13 @@ async fn cancelled_calls_hold_nothing() {
     let error = client.predict(late).await.unwrap_err();
     let told = [Code::DeadlineExceeded, Code::Cancelled];
     assert!(told.contains(&error.code()), "{error}");
+    // A run that was cancelled holds its slot until it ends, and its model is busy.
+    world
+        .until("no run goes on", async || {
+            let mut client = client.clone();
+            client.predict(request(&model, 0.5)).await.is_ok()
+        })
+        .await;
     for _ in 0..32 {
         let answer = timeout(DEADLINE, client.predict(request(&model, 0.5))).await;
         answer.unwrap().unwrap();
