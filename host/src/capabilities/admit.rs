@@ -186,13 +186,20 @@ mod tests {
             "wasi:nn/graph@0.2.0-rc-2024-10-28",
             "wasi:http/outgoing-handler@0.2.0",
             "selvedge:bus/publisher@0.1.0",
+            "selvedge:inference/models@0.1.0",
         ];
         let refused = admit(&plugin, imports.into_iter(), &Grants::default());
         let codes: Vec<_> = refused.iter().map(AdmitError::code).collect();
         let not_granted = "import-not-granted";
         assert_eq!(
             codes,
-            [not_granted, not_granted, "import-not-offered", not_granted]
+            [
+                not_granted,
+                not_granted,
+                "import-not-offered",
+                not_granted,
+                not_granted
+            ]
         );
         assert_eq!(
             refused[0].to_string(),
