@@ -81,4 +81,4 @@ fn word(kind: TensorType) -> &'static str {
         .map_or("?", |(word, _)| word)
 }
 
-export!(Computes, exports = [subscriber]);
+export!(Computes: Lifecycle, Subscriber);
