@@ -13,6 +13,7 @@
 mod backend;
 mod backends;
 mod batching;
+mod compiled;
 pub mod config;
 mod errors;
 mod exchange;
@@ -45,6 +46,7 @@ pub use backend::{
     ModelSource, Placement, Port, ProviderStatus, Unavailable,
 };
 pub use backends::Backends;
+pub use compiled::{Compiled, this_cpu};
 pub use config::{CaptureConfig, InferenceApiConfig, InferenceConfig};
 pub use errors::{LoadError, RunError};
 pub use exchange::{Exchanged, Exchanges, NextModels};

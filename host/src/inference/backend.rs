@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -270,6 +270,21 @@ pub trait Backend: Send + Sync {
         device: Device,
         limits: &InferenceLimits,
     ) -> Result<Box<dyn Graph>, LoadError>;
+
+    /// Writes to `to` what the library makes of `source` for this processor, in a
+    /// form that [`Self::load`] takes.
+    fn compile(
+        &self,
+        source: &ModelSource,
+        to: &Path,
+        limits: &InferenceLimits,
+    ) -> Result<(), LoadError> {
+        let _ = (source, to, limits);
+        Err(LoadError::CannotCompile {
+            backend: self.kind(),
+            why: "it has nothing to write".to_owned(),
+        })
+    }
 }
 
 /// A loaded model.

@@ -35,6 +35,10 @@ pub enum LoadError {
     NoDevice { backend: BackendKind, why: String },
     #[error("the model does not have the inputs and outputs that were promised: {what}")]
     NotAsPromised { what: String },
+    #[error("the model was compiled for another device: {what}")]
+    CompiledElsewhere { what: String },
+    #[error("the backend `{backend:?}` cannot compile models: {why}")]
+    CannotCompile { backend: BackendKind, why: String },
     #[error("the model keeps tensor `{tensor}` in another file")]
     ExternalData { tensor: String },
     #[error("the model uses the custom operator `{domain}:{operator}`")]
@@ -107,6 +111,8 @@ impl LoadError {
             Self::NoBackendFor { .. } => "model-backend-none",
             Self::BackendUnavailable { .. } => "model-backend-unusable",
             Self::NotAsPromised { .. } => "model-not-as-promised",
+            Self::CompiledElsewhere { .. } => "model-compiled-elsewhere",
+            Self::CannotCompile { .. } => "model-cannot-compile",
             Self::NoDevice { .. } => "model-target-unavailable",
             Self::ExternalData { .. } => "model-external-data",
             Self::CustomOperator { .. } => "model-custom-operator",

@@ -80,7 +80,8 @@ impl Golden {
         Ok(golden)
     }
 
-    pub(super) fn inputs(&self) -> Result<Vec<(String, Tensor)>, GoldenError> {
+    /// What is fed.
+    pub fn inputs(&self) -> Result<Vec<(String, Tensor)>, GoldenError> {
         let named = |input: &GoldenTensor| Ok((input.name.clone(), input.tensor()?));
         self.inputs.iter().map(named).collect()
     }

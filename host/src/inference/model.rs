@@ -12,8 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
 use super::batching::Batcher;
+use super::inputs::smallest;
 use super::run_stats::{RunStats, RunStatus};
 use super::slots::{Slots, Turns};
+use super::tensor::{Tensor, TensorError};
 use crate::names::Digest;
 use crate::spec::{BackendKind, RunOptions, Target};
 
@@ -145,6 +147,11 @@ impl Model {
 
     pub fn outputs(&self) -> &[Port] {
         self.graph.outputs()
+    }
+
+    /// The smallest inputs that it takes, for whoever has none.
+    pub fn smallest_inputs(&self) -> Result<Vec<(String, Tensor)>, TensorError> {
+        self.inputs().iter().map(smallest).collect()
     }
 
     pub fn run_status(&self) -> RunStatus {

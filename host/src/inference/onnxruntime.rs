@@ -18,6 +18,7 @@ mod providers;
 mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use self::graph::OrtGraph;
 use self::library::Library;
@@ -164,6 +165,20 @@ impl Backend for Onnxruntime {
             backend: BackendKind::Onnxruntime,
             why: "no provider is left".to_owned(),
         }))
+    }
+
+    fn compile(
+        &self,
+        source: &ModelSource,
+        to: &Path,
+        limits: &InferenceLimits,
+    ) -> Result<(), LoadError> {
+        let rules = Rules {
+            allowed: &allowed,
+            limits,
+        };
+        let file = OnnxFile::vet(&source.bytes, rules)?;
+        self.sessions().optimise(&file.bytes, &source.options, to)
     }
 }
 

@@ -214,6 +214,13 @@ impl Backend for Openvino {
         }
         load(source, device, limits).map(|graph| Box::new(graph) as _)
     }
+
+    fn compile(&self, _: &ModelSource, _: &Path, _: &InferenceLimits) -> Result<(), LoadError> {
+        Err(LoadError::CannotCompile {
+            backend: BackendKind::Openvino,
+            why: "its C interface writes no IR; its Python package does".to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! models share is here: backends, limits, and the slots that they run in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backend::{Backend, Device, ModelSource};
 use super::backends::Backends;
+use super::compiled::{Compiled, this_cpu};
 use super::errors::{LoadError, panic_message};
 use super::exchange::NextModels;
 use super::limits::InferenceLimits;
@@ -134,6 +136,23 @@ impl ModelStore {
         })
     }
 
+    /// Writes to `to` what the library of `source` makes of it for this processor.
+    /// What it is worth shows when that is loaded with golden vectors.
+    ///
+    /// Computes for a while, as [`Self::prepare`] does.
+    pub fn compile(&self, source: &ModelSource, to: &Path) -> Result<(), LoadError> {
+        let mut candidates = self.backends.candidates(source)?.into_iter();
+        let backend = candidates.next().ok_or_else(|| LoadError::NoBackendFor {
+            reasons: "none is left".to_owned(),
+        })?;
+        let compile = AssertUnwindSafe(|| backend.compile(source, to, &self.limits));
+        catch_unwind(compile).unwrap_or_else(|payload| {
+            Err(LoadError::Panicked {
+                message: panic_message(payload.as_ref()),
+            })
+        })
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Model, LoadError> {
         let bytes = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
         let max = self.limits.model_bytes_max.get();
@@ -145,8 +164,12 @@ impl ModelStore {
             let expected = source.digest;
             return Err(LoadError::WrongDigest { expected, found });
         }
+        let compiled = Compiled::of(&source.metadata)?;
         let mut refused = Vec::new();
         for backend in self.backends.candidates(source)? {
+            if let Some(compiled) = &compiled {
+                compiled.check(&backend.status(), &this_cpu())?;
+            }
             let loaded = self.load_with(backend, source);
             match loaded.map_err(|error| self.backends.say_elsewhere(error)) {
                 Ok(model) => return Ok(model),

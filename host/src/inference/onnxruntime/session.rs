@@ -1,6 +1,7 @@
 //! Makes the sessions of a model: with what they compute, with how many threads,
 //! and what a failure means.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
@@ -82,6 +83,33 @@ impl Sessions<'_> {
         // Fails for no reason that could be told to anyone.
         let _cancels = control.on_cancel(move || drop(canceler.cancel()));
         builder.commit_from_memory(model)
+    }
+
+    /// Writes to `to` what the library makes of a model: operators joined and what
+    /// is constant computed. Not what depends on the layout of numbers in memory,
+    /// which has operators that no file may name.
+    pub(super) fn optimise(
+        &self,
+        model: &[u8],
+        options: &RunOptions,
+        to: &Path,
+    ) -> Result<(), LoadError> {
+        let place = Place {
+            device: Device::Cpu,
+            provider: None,
+            whole: true,
+        };
+        let optimise = || {
+            let mut builder = self
+                .builder(place, options)?
+                .with_optimization_level(GraphOptimizationLevel::Level2)?
+                .with_optimized_model_path(to)?;
+            let stop = Stop::Load(builder.canceler());
+            let _watched = self.watch.until(Instant::now() + LOAD_MAX, stop);
+            builder.commit_from_memory(model)
+        };
+        let made: Result<Session, ort::Error> = optimise();
+        made.map(drop).map_err(|error| told(&error, place))
     }
 
     fn builder(&self, place: Place, options: &RunOptions) -> Result<SessionBuilder, ort::Error> {
