@@ -103,7 +103,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Bring an artifact and its signatures into a store.
     Pull(pull::Args),
-    /// Models as artifacts: package, publish, pull, inspect.
+    /// Models: make, compile, package, publish, pull and inspect them.
     #[command(subcommand)]
     Model(model::Command),
     /// Carry artifacts and policy to a site without a network.

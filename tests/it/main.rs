@@ -20,6 +20,7 @@ mod inference;
 mod inference_api;
 mod isolation;
 mod modbus;
+mod model_flow;
 mod mqtt;
 mod peers;
 mod process;

@@ -74,6 +74,11 @@ impl Failure {
         output.is_some_and(OutputError::nobody_reads)
     }
 
+    /// Why, in a line.
+    pub(super) fn text(&self) -> String {
+        ErrorChain(self.error.as_ref()).to_string()
+    }
+
     /// Says so, and how the process ends. That nobody reads any more is no
     /// failure.
     pub(super) fn report(&self) -> ExitCode {

@@ -1,8 +1,12 @@
-//! `selvedge model`: models as artifacts, from their files to the registry and
-//! back.
+//! `selvedge model`: models, from the machine that they are made on to the registry
+//! and the device that they run on.
 
+mod bench;
+mod compile;
+mod flow;
 mod folder;
 mod inspect;
+mod local;
 mod package;
 mod publish;
 mod pull;
@@ -21,6 +25,12 @@ pub(super) enum Command {
     Pull(pull::Args),
     /// Say what a model is, takes and gives.
     Inspect(inspect::Args),
+    /// Make of a model what runs fastest on this device, and check it.
+    Compile(compile::Args),
+    /// Say what a model costs on this device.
+    Bench(bench::Args),
+    /// Train, compile, package, publish and deploy a model, as a file says.
+    Flow(flow::Args),
 }
 
 pub(super) fn run(command: &Command) -> Outcome {
@@ -29,5 +39,8 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Publish(args) => publish::run(args),
         Command::Pull(args) => pull::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Compile(args) => compile::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Flow(args) => flow::run(args),
     }
 }

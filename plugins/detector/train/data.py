@@ -10,6 +10,7 @@ What it reads is told by the file's name:
   the input is the window.
 """
 
+import base64
 import csv
 import dataclasses
 import datetime
@@ -24,6 +25,8 @@ import features
 LINE_CHARS_MAX = 1 << 20
 # Rows kept of all files together.
 ROWS_MAX = 2_000_000
+# The kinds of tensors that features are captured in, least byte first.
+KINDS = {"fp32": "<f4", "fp64": "<f8"}
 
 
 @dataclasses.dataclass
@@ -106,12 +109,20 @@ def windows(path, wanted, model_input):
     return np.array(table, dtype=float).reshape(-1, len(wanted))
 
 
+def numbers(tensor):
+    """The numbers of a captured tensor: as they are in memory, in base64."""
+    if tensor.get("kind", "fp32") not in KINDS:
+        raise ValueError(f"a tensor of {tensor['kind']}")
+    data = base64.b64decode(tensor["data"], validate=True)
+    return np.frombuffer(data, KINDS[tensor.get("kind", "fp32")]).astype(float).tolist()
+
+
 def window(entry, wanted, model_input):
     """One row of a line; none where the line is of something else."""
     if "inputs" in entry:
         for tensor in entry["inputs"]:
             if tensor["name"] == model_input:
-                values = [float(value) for value in tensor["values"]]
+                values = numbers(tensor)
                 if len(values) != len(wanted):
                     raise ValueError(f"{len(values)} values instead of {len(wanted)}")
                 return values

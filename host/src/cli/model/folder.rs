@@ -65,7 +65,8 @@ impl Folder {
     }
 }
 
-fn read(path: &Path) -> Outcome<Bytes> {
+/// The bytes of a file, within bounds.
+pub(super) fn read(path: &Path) -> Outcome<Bytes> {
     let mut bytes = Vec::new();
     let file = fs_err::File::open(path)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;

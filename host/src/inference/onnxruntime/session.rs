@@ -104,8 +104,10 @@ impl Sessions<'_> {
                 .builder(place, options)?
                 .with_optimization_level(GraphOptimizationLevel::Level2)?
                 .with_optimized_model_path(to)?;
-            let stop = Stop::Load(builder.canceler());
-            let _watched = self.watch.until(Instant::now() + LOAD_MAX, stop);
+            let canceler = builder.canceler();
+            let control = Control::watched(Instant::now() + LOAD_MAX, self.watchdog);
+            // Fails for no reason that could be told to anyone.
+            let _cancels = control.on_cancel(move || drop(canceler.cancel()));
             builder.commit_from_memory(model)
         };
         let made: Result<Session, ort::Error> = optimise();
