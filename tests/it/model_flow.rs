@@ -26,7 +26,7 @@ struct Site {
 impl Site {
     /// None, said aloud, where there is no Python to train with.
     async fn new() -> Option<Self> {
-        let python = peers::installed(&["bin/python"])?.join("bin/python");
+        let python = peers::installed(&["python/bin/python"])?.join("python/bin/python");
         let world = World::new().await;
         let signing = world.key_publisher("acme", "acme/plugins").await;
         world
@@ -136,9 +136,7 @@ impl Site {
             let heard = tokio::time::timeout(std::time::Duration::from_secs(5), tap.line("score"));
             let Ok(line) = heard.await else { continue };
             let message: Value = serde_json::from_str(&line).unwrap();
-            let text = message["payload"].as_str().map(str::to_owned);
-            let payload = text.unwrap_or_else(|| message["payload"].to_string());
-            let pack: Value = serde_json::from_str(&payload).unwrap();
+            let pack: Value = serde_json::from_str(message["text"].as_str().unwrap()).unwrap();
             return pack[0]["v"].as_f64().unwrap_or_else(|| panic!("{line}"));
         }
     }

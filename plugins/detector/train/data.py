@@ -127,7 +127,7 @@ def window(entry, wanted, model_input):
                     raise ValueError(f"{len(values)} values instead of {len(wanted)}")
                 return values
         return None
-    payload = entry.get("payload", entry)
+    payload = entry.get("text", entry)
     if isinstance(payload, str):
         payload = json.loads(payload)
     if "values" not in payload:

@@ -81,10 +81,10 @@ pub(super) fn run(args: &Args) -> Outcome {
             continue;
         }
         let plan = plan?;
-        tell(args, step, "…")?;
         let (began, started) = (Timestamp::now(), Instant::now());
         state.begin(step, &plan, began);
         state.write(&path)?;
+        tell(args, step, "…")?;
         let outcome = work.run(&plan);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ended = match &outcome {
