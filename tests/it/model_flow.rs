@@ -143,18 +143,18 @@ impl Site {
 }
 
 /// What the machine shows: a slow wave and something that looks like noise.
-fn value(place: u64, width: f64) -> f64 {
-    let wave = (place as f64 / 40.0).sin();
+fn value(place: u64, slowness: f64) -> f64 {
+    let wave = (place as f64 / (40.0 * slowness)).sin();
     let noise = (place as f64 * 12.9898).sin() * 43_758.545;
-    60.0 + width * (5.0 * wave + 2.0 * (noise - noise.floor()))
+    60.0 + 5.0 * wave + 2.0 * (noise - noise.floor())
 }
 
 /// An archive of healthy time.
-fn readings(width: f64) -> String {
+fn readings(slowness: f64) -> String {
     let mut text = "timestamp,temperature\n".to_owned();
     for place in 0..600 {
         let time = START + place * STEP_S;
-        text.push_str(&format!("{time},{}\n", value(place, width)));
+        text.push_str(&format!("{time},{}\n", value(place, slowness)));
     }
     text
 }
@@ -183,7 +183,7 @@ async fn a_flow_that_is_killed_goes_on_and_ends_with_another_model_at_work() {
 
     let ended = site.done().await;
     assert!(ended.stdout.contains("train    unchanged"), "{ended:?}");
-    assert_eq!(site.world.read("out/train/model.onnx"), trained);
+    assert!(site.world.read("out/train/model.onnx") == trained);
     let first = site.served().await;
     assert!(site.score(0).await.is_finite());
 
@@ -200,7 +200,7 @@ async fn a_flow_that_is_killed_goes_on_and_ends_with_another_model_at_work() {
     site.done().await;
     let line = String::from_utf8(site.world.read("line.toml")).unwrap();
     assert!(line.contains("machine-health:1.1.0@sha256:"), "{line}");
-    assert_ne!(site.world.read("out/train/model.onnx"), trained);
+    assert!(site.world.read("out/train/model.onnx") != trained);
     let second = site.served().await;
     assert_ne!(first, second);
     assert!(site.score(1).await.is_finite());
