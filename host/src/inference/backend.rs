@@ -360,7 +360,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Control {
-    pub(super) fn new(deadline: Instant) -> Self {
+    /// One that nobody cancels but by its deadline.
+    pub fn new(deadline: Instant) -> Self {
         Self {
             deadline,
             shared: Arc::default(),

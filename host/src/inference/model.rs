@@ -128,7 +128,9 @@ impl Model {
         self.loaded_at
     }
 
-    pub(super) fn graph(&self) -> &dyn Graph {
+    /// What computes it, for whoever measures what all the rest costs: a run of it
+    /// is not checked, bounded or counted.
+    pub fn graph(&self) -> &dyn Graph {
         &*self.graph
     }
 

@@ -24,13 +24,13 @@ mod curl;
 mod demo;
 mod guests;
 mod idle;
+mod inference;
 mod instantiate;
 mod kills;
 mod line;
 mod measure;
 mod mqtt;
 mod neighbours;
-mod nn;
 mod pace;
 mod pull;
 mod raw;
@@ -63,7 +63,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("idle", idle::measure),
     ("demo", demo::measure),
     ("neighbours", neighbours::measure),
-    ("nn", nn::measure),
+    ("inference", inference::measure),
     ("trust", trust::measure),
     ("pull", pull::measure),
     ("swap", swap::measure),

@@ -8,17 +8,23 @@ use selvedge_plugin::{Config, Error, Lifecycle, Message, Subscriber, export};
 pub struct Infer {
     model: Model,
     input: String,
+    shape: Vec<u32>,
     values: Vec<f32>,
 }
 
 impl Lifecycle for Infer {
     fn init(config: &Config) -> Result<Self, String> {
         let text = |key: &str| config.get(key).ok_or(format!("`{key}` is missing"));
-        let size: usize = text("size")?.parse().map_err(|_| "`size` is no number")?;
+        let sizes = text("shape")?.split(',').map(str::parse);
+        let shape: Vec<u32> = sizes
+            .collect::<Result<_, _>>()
+            .map_err(|_| "`shape` is not numbers")?;
+        let count: u32 = shape.iter().product();
         Ok(Self {
             model: Model::load(text("model")?).map_err(|error| error.to_string())?,
             input: text("input")?.to_owned(),
-            values: vec![0.5; size],
+            values: vec![0.5; count as usize],
+            shape,
         })
     }
 }
@@ -29,10 +35,9 @@ impl Subscriber for Infer {
             .text()
             .and_then(|text| text.parse().ok())
             .unwrap_or(0);
-        let size = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
         for _ in 0..count {
-            let input = (self.input.as_str(), [1, size], self.values.as_slice());
-            let outputs = self.model.compute_f32(&[(input.0, &input.1, input.2)]);
+            let input = (self.input.as_str(), &*self.shape, &*self.values);
+            let outputs = self.model.compute_f32(&[input]);
             std::hint::black_box(outputs.map_err(|error| Error::reject(error.to_string()))?);
         }
         Ok(())
