@@ -164,6 +164,21 @@ pub struct ComputedBy {
     pub device: Device,
 }
 
+impl std::fmt::Display for ComputedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let device = match self.device {
+            Device::Cpu => "cpu",
+            Device::Gpu => "gpu",
+        };
+        write!(
+            f,
+            "{} by {} on the {device}",
+            self.backend.name(),
+            self.provider
+        )
+    }
+}
+
 impl ComputedBy {
     /// Of all models that serve, or will with `next`.
     pub fn of(models: &ModelSet, next: &Exchanges) -> BTreeMap<ModelName, Self> {

@@ -58,8 +58,8 @@ impl Compiled {
             Err(LoadError::CompiledElsewhere { what })
         };
         if self.backend != here.backend {
-            let names = [self.backend, here.backend].map(|backend| format!("{backend:?}"));
-            return differs("the backend that it was made for", &names[0], &names[1]);
+            let names = [self.backend, here.backend].map(BackendKind::name);
+            return differs("the backend that it was made for", names[0], names[1]);
         }
         let version = here.version.as_deref().unwrap_or_default();
         if self.version != version {

@@ -22,11 +22,11 @@ pub enum LoadError {
     TooMuchMemory { bytes: u64, max: u64 },
     #[error("the model has the digest {found}, not {expected}")]
     WrongDigest { expected: Digest, found: Digest },
-    #[error("the backend `{backend:?}` is not built in")]
+    #[error("the backend `{}` is not built in", backend.name())]
     NoBackend { backend: BackendKind },
     #[error("no backend of this host reads it: {reasons}")]
     NoBackendFor { reasons: String },
-    #[error("the backend `{backend:?}` cannot be used: {why}")]
+    #[error("the backend `{}` cannot be used: {why}", backend.name())]
     BackendUnavailable { backend: BackendKind, why: String },
     #[error(
         "the target `gpu` is not available: {why}; \
@@ -37,13 +37,13 @@ pub enum LoadError {
     NotAsPromised { what: String },
     #[error("the model was compiled for another device: {what}")]
     CompiledElsewhere { what: String },
-    #[error("the backend `{backend:?}` cannot compile models: {why}")]
+    #[error("the backend `{}` cannot compile models: {why}", backend.name())]
     CannotCompile { backend: BackendKind, why: String },
     #[error("the model keeps tensor `{tensor}` in another file")]
     ExternalData { tensor: String },
     #[error("the model uses the custom operator `{domain}:{operator}`")]
     CustomOperator { domain: String, operator: String },
-    #[error("the operator `{operator}` is not supported by the backend `{backend:?}`")]
+    #[error("the operator `{operator}` is not supported by the backend `{}`", backend.name())]
     UnsupportedOperator {
         operator: String,
         backend: BackendKind,

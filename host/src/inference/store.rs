@@ -180,9 +180,7 @@ impl ModelStore {
                 Err(error) => return Err(error),
             }
         }
-        Err(refused.pop().unwrap_or_else(|| LoadError::NoBackendFor {
-            reasons: "none is left".to_owned(),
-        }))
+        Err(of_all(refused))
     }
 
     fn load_with(&self, backend: &dyn Backend, source: &ModelSource) -> Result<Model, LoadError> {
@@ -205,7 +203,7 @@ impl ModelStore {
     ) -> Result<Model, LoadError> {
         if !backend.devices().contains(&device) {
             let kind = backend.kind();
-            let why = format!("the backend `{kind:?}` has none here");
+            let why = format!("the backend `{}` has none here", kind.name());
             return Err(LoadError::NoDevice { backend: kind, why });
         }
         let loaded = Loaded {
@@ -228,4 +226,23 @@ impl ModelStore {
             })
         })
     }
+}
+
+/// What is told where each library has refused a model: of a device that none has,
+/// what each says; else what the last one says.
+fn of_all(mut refused: Vec<LoadError>) -> LoadError {
+    let whys = refused.iter().map(|error| match error {
+        LoadError::NoDevice { backend, why } => Some((*backend, why.as_str())),
+        _ => None,
+    });
+    if let Some(whys) = whys.collect::<Option<Vec<_>>>()
+        && let [(backend, _), _, ..] = *whys
+    {
+        let whys: Vec<_> = whys.iter().map(|(_, why)| *why).collect();
+        let why = whys.join("; ");
+        return LoadError::NoDevice { backend, why };
+    }
+    refused.pop().unwrap_or_else(|| LoadError::NoBackendFor {
+        reasons: "none is left".to_owned(),
+    })
 }

@@ -107,7 +107,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         } = &report.compiled;
         say(&format!("{}", report.model.display()))?;
         say(&format!(
-            "for {backend:?} {version} on {cpu}, and nowhere else"
+            "for {} {version} on {cpu}, and nowhere else",
+            backend.name()
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -234,7 +234,15 @@ fn reasons(backends: &[Backend]) -> Vec<String> {
         }
         for provider in &backend.providers {
             if let Some(why) = &provider.unavailable {
-                let what = format!("{} by {}", backend.backend, provider.provider);
+                let Provider {
+                    provider, device, ..
+                } = provider;
+                let name = &backend.backend;
+                let what = if provider == device {
+                    format!("{name} by {provider}")
+                } else {
+                    format!("{name} by {provider} on the {device}")
+                };
                 tell(what, why);
             }
         }

@@ -13,7 +13,7 @@ use crate::cli::host_options::HostOptions;
 use crate::cli::output::{Align, Cell, Columns, Paint, Table, raw, say, to_the_second, units};
 use crate::cli::wait;
 use crate::deployment::document::fault::plain;
-use crate::deployment::report::{DeploymentId, DeploymentReport};
+use crate::deployment::report::{ComputedBy, DeploymentId, DeploymentReport};
 
 pub(super) const AFTER_HELP: &str = "\
 Exit codes: 0 fine, 1 failure, 64 usage. With --follow: 0 committed, 1 failed,
@@ -155,8 +155,10 @@ fn full(report: &DeploymentReport, paint: Paint) -> Vec<String> {
         ]);
     }
     for (name, digest) in &report.models {
+        let by = report.computed_by.get(name);
+        let by = by.map_or_else(String::new, ComputedBy::to_string);
         let name = format!("  model {name}");
-        installed.row([name.into(), "".into(), "".into(), digest.to_string().into()]);
+        installed.row([name.into(), by.into(), "".into(), digest.to_string().into()]);
     }
     part("runs", installed.lines(paint));
     part("faults", report.faults.iter().map(outcome::fault).collect());
@@ -170,7 +172,10 @@ mod tests {
     use super::{full, table};
     use crate::cli::operate::outcome::tests::report;
     use crate::cli::output::Paint;
-    use crate::deployment::report::{FaultReport, Phase};
+    use crate::deployment::report::{ComputedBy, FaultReport, Phase};
+    use crate::inference::Device;
+    use crate::names::{Digest, ModelName};
+    use crate::spec::BackendKind;
 
     #[test]
     fn deployments_are_listed_with_how_they_ended() {
@@ -198,6 +203,15 @@ mod tests {
             place: None,
             help: None,
         });
+        let model = "health".parse::<ModelName>().unwrap();
+        let digest = Digest::of(b"");
+        report.models.insert(model.clone(), digest);
+        let by = ComputedBy {
+            backend: BackendKind::Onnxruntime,
+            provider: "cuda".to_owned(),
+            device: Device::Gpu,
+        };
+        report.computed_by.insert(model, by);
         let lines = full(&report, Paint::plain());
         for line in [
             "deployment  7: press-line 1.2.0",
@@ -213,5 +227,8 @@ mod tests {
                 "{line}: {lines:#?}"
             );
         }
+        let computed = "onnxruntime by cuda on the gpu";
+        let told = |line: &String| line.starts_with("  model health") && line.contains(computed);
+        assert!(lines.iter().any(told), "{lines:#?}");
     }
 }

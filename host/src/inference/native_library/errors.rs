@@ -90,8 +90,8 @@ impl LibraryError {
                 "if you put it there yourself, write what `selvedge backends pin {library}` \
                  prints into host.toml; else remove it and find out who did"
             ),
-            Self::Writable { .. } => "let only root and the host's user write to it and to the \
-                 folders above it: `chmod go-w`, `chown root`"
+            Self::Writable { .. } => "install it where only root and the host's user may write, \
+                 below /opt for one; folders of your own: `chmod go-w`, `chown root`"
                 .to_owned(),
             Self::TooManyFiles { .. } => "give the library a folder of its own".to_owned(),
             Self::Environment { variable } => {

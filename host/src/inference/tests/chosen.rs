@@ -6,7 +6,7 @@ use super::{
     FLOAT, InferenceLimits, LoadError, ModelSource, ModelStore, Onnx, autoencoder, double, store,
 };
 use crate::inference::{Backend, BackendStatus, Device, Graph};
-use crate::spec::{BackendChoice, BackendKind};
+use crate::spec::{BackendChoice, BackendKind, Target};
 
 /// Stands for a library of that kind from outside, with tract within.
 struct Of(BackendKind);
@@ -117,4 +117,20 @@ fn of_an_unsupported_operator_it_is_said_who_has_it() {
     store()
         .prepare(&ModelSource::onnx(double(FLOAT, &["n"])))
         .unwrap();
+}
+
+#[test]
+fn of_a_device_that_is_nowhere_it_is_said_of_every_library() {
+    let both = stores(&[BackendKind::Tract, BackendKind::Onnxruntime]);
+    let source = ModelSource {
+        target: Target::Gpu,
+        ..open()
+    };
+    let error = both.prepare(&source).unwrap_err();
+    assert_eq!(error.code(), "model-target-unavailable");
+    assert_eq!(
+        error.to_string(),
+        "the target `gpu` is not available: the backend `onnxruntime` has none here; \
+         the backend `tract` has none here; `gpu-preferred` would run on the cpu"
+    );
 }
