@@ -31,7 +31,7 @@ use crate::deployment::submission::{Submission, SubmitError};
 use crate::deployment::{Deployer, FindPlugin, ModelOrigins, Shipped};
 use crate::devices::{Devices, DevicesError};
 use crate::error_chain::ErrorChain;
-use crate::inference::{Backends, InferenceLimits, ModelStore};
+use crate::inference::{Backends, InferenceLimits, ModelStore, Rehearsal};
 use crate::inference_api;
 use crate::names::{Digest, PartyName, PluginName};
 use crate::retention::{RetentionError, RetentionStatus};
@@ -338,7 +338,8 @@ fn models(config: &HostConfig) -> ModelStore {
         slots: config.inference.slots_max,
         ..InferenceLimits::default()
     };
-    ModelStore::with(limits, Backends::open(&config.inference))
+    let rehearsal = Rehearsal::of_this_program(&config.inference);
+    ModelStore::with(limits, Backends::open(&config.inference)).rehearsing(rehearsal)
 }
 
 /// What captures for a host that is set up like this.

@@ -44,6 +44,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app;
+use crate::inference;
 
 use failure::Outcome;
 
@@ -127,6 +128,10 @@ enum Command {
     Install(install::Args),
     /// Show a whole line at work on four simulated machines.
     Demo(demo::Args),
+    /// Try the model that the standard input brings: how the host makes sure of a
+    /// model before it loads it.
+    #[command(name = inference::REHEARSAL, hide = true)]
+    RehearseModel,
 }
 
 /// Runs the command that the process was started with.
@@ -141,6 +146,7 @@ pub fn main() -> ExitCode {
         }
     };
     panics::log_bounded();
+    inference::enable_rehearsals();
     match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Dev(args) => run::dev(&args),
@@ -162,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Ca(command) => ended(ca::run(&command)),
         Command::Device(command) => ended(device::run(&command)),
         Command::Check(args) => ended(checked(&args)),
+        Command::RehearseModel => inference::rehearse_here(),
     }
 }
 

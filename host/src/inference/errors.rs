@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::golden::GoldenError;
+use super::rehearsal::Mishap;
 use super::tensor::TensorKind;
 use crate::names::{Digest, ModelName};
 use crate::spec::BackendKind;
@@ -81,6 +82,16 @@ pub enum LoadError {
     Wrong { source: GoldenError },
     #[error("the model does not run")]
     Trial { source: RunError },
+    #[error(
+        "the model was not loaded: {mishap} when the backend `{}` tried it apart from the host",
+        backend.name()
+    )]
+    Mishap {
+        backend: BackendKind,
+        mishap: Mishap,
+    },
+    #[error("the model could not be tried in a process of its own")]
+    NotTried { source: Source },
 }
 
 impl LoadError {
@@ -130,6 +141,12 @@ impl LoadError {
             Self::Golden { .. } => "model-golden-invalid",
             Self::Wrong { .. } => "model-golden-wrong",
             Self::Trial { .. } => "model-trial-failed",
+            Self::Mishap { mishap, .. } => match mishap {
+                Mishap::Memory { .. } => "model-too-much-memory",
+                Mishap::Time { .. } => "model-endless",
+                Mishap::Crash { .. } => "model-crashed",
+            },
+            Self::NotTried { .. } => "model-not-tried",
         }
     }
 }

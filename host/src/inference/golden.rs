@@ -3,13 +3,13 @@
 //! Catches the wrong file, the wrong backend, and a device or library that
 //! silently computes in lower precision.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::backend::Port;
 use super::tensor::{Tensor, TensorError, TensorKind};
 
 /// Inputs of one run and the outputs it must have; a JSON file beside the model.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
     inputs: Vec<GoldenTensor>,
@@ -18,7 +18,7 @@ pub struct Golden {
     tolerance: f64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GoldenTensor {
     name: String,

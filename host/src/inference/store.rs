@@ -16,6 +16,7 @@ use super::exchange::NextModels;
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
 use super::model_set::ModelSet;
+use super::rehearsal::Rehearsal;
 use super::served::Served;
 use super::slots::Slots;
 use crate::names::{Digest, ModelName};
@@ -26,6 +27,7 @@ pub struct ModelStore {
     limits: InferenceLimits,
     backends: Backends,
     slots: Arc<Slots>,
+    rehearsal: Option<Rehearsal>,
 }
 
 impl std::fmt::Debug for ModelStore {
@@ -48,7 +50,14 @@ impl ModelStore {
             slots: Arc::new(Slots::new(&limits)),
             limits,
             backends,
+            rehearsal: None,
         }
+    }
+
+    /// One that loads no model before it was tried in a process of its own.
+    pub fn rehearsing(mut self, rehearsal: Option<Rehearsal>) -> Self {
+        self.rehearsal = rehearsal;
+        self
     }
 
     #[cfg(test)]
@@ -205,6 +214,9 @@ impl ModelStore {
             let kind = backend.kind();
             let why = format!("the backend `{}` has none here", kind.name());
             return Err(LoadError::NoDevice { backend: kind, why });
+        }
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.of(source, (backend.kind(), device), &self.limits)?;
         }
         let loaded = Loaded {
             backend: backend.kind(),

@@ -3,6 +3,7 @@
 mod batches;
 mod chosen;
 mod hostile;
+mod huge;
 mod shadows;
 mod slots;
 mod turns;

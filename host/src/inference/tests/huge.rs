@@ -1,0 +1,339 @@
+//! Tiny files that ask for all memory, or for all time, on every library that is
+//! installed. The host must not grow by it: what grows is another process.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prost::Message as _;
+use tract_onnx::pb;
+use tract_onnx::pb::attribute_proto::AttributeType;
+
+use super::{FLOAT, INT64, LoadError, ModelStore, Onnx, autoencoder};
+use crate::inference::config::{InferenceConfig, OnnxruntimeConfig, OpenvinoConfig};
+use crate::inference::rehearsal::Rehearsal;
+use crate::inference::{Backends, InferenceLimits, ModelSource, pin};
+use crate::spec::{BackendChoice, RunOptions};
+
+/// Bytes that this process may grow by over one refusal, other tests' included.
+const GROWTH_MAX: u64 = 1 << 30;
+
+fn library(folder: &str, name: &str) -> Option<PathBuf> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
+    let entries = std::fs::read_dir(peers.join(folder)).ok()?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.find(|path| {
+        let found = path.file_name().unwrap_or_default().to_string_lossy();
+        found.starts_with(name)
+    });
+    fs_err::canonicalize(found?).ok()
+}
+
+/// A store that tries models apart, and what it has.
+fn store() -> (ModelStore, Vec<BackendChoice>) {
+    let mut config = InferenceConfig::default();
+    let mut backends = vec![BackendChoice::Tract];
+    match library("onnxruntime/onnxruntime/capi", "libonnxruntime.so") {
+        Some(library) => {
+            backends.push(BackendChoice::Onnxruntime);
+            config.onnxruntime = Some(OnnxruntimeConfig {
+                files: pin(&library).unwrap(),
+                library,
+                providers: Vec::new(),
+                gpu_bytes_max: 1 << 30,
+            });
+        }
+        None => println!("without ONNX Runtime: run `cargo xtask peers`"),
+    }
+    match library("openvino/openvino/libs", "libopenvino_c.so") {
+        Some(library) => {
+            backends.push(BackendChoice::Openvino);
+            config.openvino = Some(OpenvinoConfig {
+                files: pin(&library).unwrap(),
+                library,
+                gpu: false,
+            });
+        }
+        None => println!("without OpenVINO: run `cargo xtask peers`"),
+    }
+    let program = std::env::current_exe().unwrap();
+    let arguments = [
+        "--exact",
+        "--nocapture",
+        "inference::rehearsal::tests::the_other_process",
+    ];
+    let rehearsal = Rehearsal::with(program, &arguments, config.clone());
+    let limits = InferenceLimits {
+        run_ms_max: 2_000.try_into().unwrap(),
+        ..InferenceLimits::default()
+    };
+    let store = ModelStore::with(limits, Backends::open(&config)).rehearsing(Some(rehearsal));
+    (store, backends)
+}
+
+fn peak_bytes() -> u64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    kilobytes * 1024
+}
+
+/// `model` with constants of whole numbers and changes of its nodes.
+fn with(
+    model: Onnx,
+    integers: &[(&str, &[i64])],
+    change: impl FnOnce(&mut pb::GraphProto),
+) -> Bytes {
+    let mut model = pb::ModelProto::decode(model.build()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    for (name, values) in integers {
+        graph.initializer.push(pb::TensorProto {
+            name: (*name).to_owned(),
+            data_type: pb::tensor_proto::DataType::Int64 as i32,
+            dims: vec![values.len().try_into().unwrap()],
+            int64_data: values.to_vec(),
+            ..Default::default()
+        });
+    }
+    change(graph);
+    model.encode_to_vec().into()
+}
+
+fn integers(node: &mut pb::NodeProto, name: &str, values: &[i64]) {
+    node.attribute.push(pb::AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Ints as i32,
+        ints: values.to_vec(),
+        ..Default::default()
+    });
+}
+
+/// What makes twelve gigabytes or more of nothing, in the ways there are.
+fn huge() -> Vec<(&'static str, Bytes)> {
+    let made = |operator: &'static str, inputs: &[&str], constants: &[(&str, &[i64])]| {
+        let model = Onnx::new()
+            .input("x", FLOAT, &["1"])
+            .weights("one", &[1], &[1.0])
+            .node(operator, inputs, &["huge"])
+            .node("ReduceMax", &["huge"], &["y"])
+            .output("y", FLOAT, &["?"]);
+        (operator, with(model, constants, |_| ()))
+    };
+    let mut files = vec![
+        made("ConstantOfShape", &["n"], &[("n", &[3_000_000_000])]),
+        made("Expand", &["x", "n"], &[("n", &[3_000_000_000])]),
+        made("Expand", &["one", "n"], &[("n", &[60_000, 60_000])]),
+        made("Tile", &["x", "n"], &[("n", &[3_000_000_000])]),
+        made("Pad", &["x", "n"], &[("n", &[0, 3_000_000_000])]),
+    ];
+    // The shape is computed, from constants alone.
+    let product = Onnx::new()
+        .input("x", FLOAT, &["1"])
+        .node("Mul", &["a", "b"], &["n"])
+        .node("Expand", &["x", "n"], &["huge"])
+        .node("ReduceMax", &["huge"], &["y"])
+        .output("y", FLOAT, &["?"]);
+    let factors: [(&str, &[i64]); 2] = [("a", &[60_000]), ("b", &[60_000])];
+    files.push(("a computed shape", with(product, &factors, |_| ())));
+    // Twice as long each time.
+    let mut doubled = Onnx::new().input("x", FLOAT, &["1"]);
+    let names: Vec<_> = (0..33).map(|i| format!("x{i}")).collect();
+    let mut before = "x";
+    for name in &names {
+        doubled = doubled.node("Concat", &[before, before], &[name]);
+        before = name;
+    }
+    let doubled = doubled
+        .node("ReduceMax", &[before], &["y"])
+        .output("y", FLOAT, &["?"]);
+    let axis = |graph: &mut pb::GraphProto| {
+        for node in graph
+            .node
+            .iter_mut()
+            .filter(|node| node.op_type == "Concat")
+        {
+            node.attribute.push(pb::AttributeProto {
+                name: "axis".to_owned(),
+                r#type: AttributeType::Int as i32,
+                i: 0,
+                ..Default::default()
+            });
+        }
+    };
+    files.push(("Concat", with(doubled, &[], axis)));
+    // Its shape is an attribute.
+    let random = Onnx::new()
+        .input("x", FLOAT, &["1"])
+        .node("RandomNormal", &[], &["huge"])
+        .node("ReduceMax", &["huge"], &["most"])
+        .node("Add", &["x", "most"], &["y"])
+        .output("y", FLOAT, &["?"]);
+    let shape =
+        |graph: &mut pb::GraphProto| integers(&mut graph.node[0], "shape", &[60_000, 60_000]);
+    files.push(("RandomNormal", with(random, &[], shape)));
+    // A range of numbers, and every index in it.
+    let range = Onnx::new()
+        .input("x", INT64, &["1"])
+        .node("Squeeze", &["zero"], &["from"])
+        .node("Squeeze", &["count"], &["to"])
+        .node("Squeeze", &["one"], &["step"])
+        .node("Range", &["from", "to", "step"], &["huge"])
+        .node("NonZero", &["huge"], &["all"])
+        .node("Gather", &["huge", "x"], &["y"])
+        .output("y", INT64, &["1"])
+        .output("all", INT64, &["1", "?"]);
+    let bounds: [(&str, &[i64]); 3] = [("zero", &[0]), ("count", &[2_000_000_000]), ("one", &[1])];
+    files.push(("Range", with(range, &bounds, |_| ())));
+    files
+}
+
+#[test]
+fn a_tiny_model_that_makes_huge_tensors_does_not_make_the_host_grow() {
+    let (store, backends) = store();
+    for (what, bytes) in huge() {
+        for backend in &backends {
+            let before = peak_bytes();
+            let started = Instant::now();
+            let source = ModelSource {
+                backend: *backend,
+                ..ModelSource::onnx(bytes.clone())
+            };
+            let loaded = store.prepare(&source);
+            let grown = peak_bytes() - before;
+            let told = match &loaded {
+                Ok(_) => "loaded".to_owned(),
+                Err(error) => format!("{}: {error}", error.code()),
+            };
+            println!(
+                "{what}, {} bytes, on {backend:?}: {told}; {} MiB, {:?}",
+                bytes.len(),
+                grown >> 20,
+                started.elapsed()
+            );
+            assert!(grown < GROWTH_MAX, "{what} on {backend:?}: {grown}");
+            assert!(
+                started.elapsed() < Duration::from_secs(70),
+                "{what} on {backend:?}"
+            );
+        }
+    }
+}
+
+/// `y = x`, of a product that takes long, as often as `turns`.
+fn endless() -> Vec<(&'static str, Bytes)> {
+    let named = |name: &str, kind: u64, dims: &[i64]| {
+        let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
+            value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)),
+            ..Default::default()
+        };
+        pb::ValueInfoProto {
+            name: name.to_owned(),
+            r#type: Some(pb::TypeProto {
+                value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
+                    elem_type: i32::try_from(kind).unwrap(),
+                    shape: Some(pb::TensorShapeProto {
+                        dim: dims.iter().map(dim).collect(),
+                    }),
+                })),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    };
+    let node = |operator: &str, inputs: &[&str], output: &str| pb::NodeProto {
+        op_type: operator.to_owned(),
+        input: inputs.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..Default::default()
+    };
+    let body = pb::GraphProto {
+        name: "body".to_owned(),
+        node: vec![
+            node("Identity", &["on"], "still_on"),
+            node("Add", &["v", "v"], "w"),
+        ],
+        input: vec![
+            named("turn", INT64, &[]),
+            named("on", super::BOOL, &[]),
+            named("v", FLOAT, &[2]),
+        ],
+        output: vec![named("still_on", super::BOOL, &[]), named("w", FLOAT, &[2])],
+        ..Default::default()
+    };
+    let looping = |of: &'static str| {
+        let model = Onnx::new()
+            .input("x", FLOAT, &["2"])
+            .weights("fixed", &[2], &[1.0, 2.0])
+            .node("Squeeze", &["turns"], &["count"])
+            .node("Loop", &["count", "", of], &["z"])
+            .node("Add", &["x", "z"], &["y"])
+            .output("y", FLOAT, &["2"]);
+        let body = body.clone();
+        with(model, &[("turns", &[1 << 60])], |graph| {
+            graph.node[1].attribute.push(pb::AttributeProto {
+                name: "body".to_owned(),
+                r#type: AttributeType::Graph as i32,
+                g: Some(body),
+                ..Default::default()
+            });
+        })
+    };
+    vec![
+        ("a loop", looping("x")),
+        // Of constants alone, so that a library may run it while it loads.
+        ("a loop of constants", looping("fixed")),
+    ]
+}
+
+#[test]
+fn a_model_that_takes_for_ever_is_refused_in_time() {
+    let (store, backends) = store();
+    for (what, bytes) in endless() {
+        for backend in &backends {
+            let started = Instant::now();
+            let source = ModelSource {
+                backend: *backend,
+                ..ModelSource::onnx(bytes.clone())
+            };
+            let error = store.prepare(&source).unwrap_err();
+            println!(
+                "{what} on {backend:?}: {}: {error} {:?}",
+                error.code(),
+                started.elapsed()
+            );
+            assert!(
+                started.elapsed() < Duration::from_secs(90),
+                "{what} on {backend:?}"
+            );
+        }
+    }
+    // All of them load what is in order afterwards.
+    for backend in backends {
+        let source = ModelSource {
+            backend,
+            options: RunOptions::default(),
+            ..ModelSource::onnx(autoencoder())
+        };
+        store.prepare(&source).unwrap();
+    }
+}
+
+#[test]
+fn a_model_in_order_is_loaded_after_its_rehearsal() {
+    let (store, backends) = store();
+    for backend in backends {
+        let started = Instant::now();
+        let source = ModelSource {
+            backend,
+            ..ModelSource::onnx(autoencoder())
+        };
+        store.prepare(&source).unwrap();
+        println!("{backend:?}: {:?}", started.elapsed());
+    }
+    let error = store.prepare(&ModelSource::onnx(Bytes::from_static(b"no model")));
+    assert!(
+        matches!(error, Err(LoadError::Malformed { .. })),
+        "{error:?}"
+    );
+}
