@@ -211,6 +211,12 @@ impl Deployer {
         let (document, deployer) = (Arc::clone(document), self.clone());
         let load = move || {
             let (mut faults, mut changes) = (Vec::new(), Vec::new());
+            // Loading them all to find that they are too many could cost all memory.
+            if let Err(source) = deployer.models.fits(document.models.len()) {
+                let fault = DeployFault::Models(source);
+                faults.push(Located::of_document(&document, fault));
+                return (NextModels::default(), faults);
+            }
             for name in changed {
                 let model = document.models.get(&name);
                 let recorded = recorded.get(&name).copied();

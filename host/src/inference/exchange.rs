@@ -85,7 +85,7 @@ impl Exchanges {
                 shadow: options.model.clone(),
             })?;
             if before.is_none_or(|before| !before.is(candidate, options)) {
-                let shadow = Shadow::new(Arc::clone(candidate), options.clone());
+                let shadow = Shadow::new(candidate, options.clone());
                 changes.push((Arc::clone(served), Some(Arc::new(shadow))));
             }
         }

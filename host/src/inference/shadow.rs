@@ -4,8 +4,8 @@
 //! One at a time and only where a turn and a slot are free at once; what does not
 //! fit is dropped and counted. Nobody is ever given what a candidate computes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -53,7 +53,8 @@ pub struct ShadowStatus {
 /// A candidate that is tried out.
 #[derive(Debug)]
 pub(super) struct Shadow {
-    candidate: Arc<Served>,
+    /// Not held: two that follow each other would hold each other for ever.
+    candidate: Weak<Served>,
     options: ShadowOptions,
     seen: AtomicU64,
     dropped: AtomicU64,
@@ -83,9 +84,9 @@ impl Drop for Busy {
 }
 
 impl Shadow {
-    pub(super) fn new(candidate: Arc<Served>, options: ShadowOptions) -> Self {
+    pub(super) fn new(candidate: &Arc<Served>, options: ShadowOptions) -> Self {
         Self {
-            candidate,
+            candidate: Arc::downgrade(candidate),
             options,
             seen: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -96,7 +97,7 @@ impl Shadow {
 
     /// Whether it would do the same as one of these.
     pub(super) fn is(&self, candidate: &Arc<Served>, options: &ShadowOptions) -> bool {
-        Arc::ptr_eq(&self.candidate, candidate) && self.options == *options
+        std::ptr::eq(self.candidate.as_ptr(), Arc::as_ptr(candidate)) && self.options == *options
     }
 
     /// Whether the run that begins now is one of the sample: evenly spread.
@@ -112,7 +113,13 @@ impl Shadow {
 
     /// A run of the model that serves went well.
     pub(super) fn follow(self: &Arc<Self>, inputs: Vec<(String, Tensor)>, outputs: &Outputs) {
-        let candidate = self.candidate.current();
+        let candidate = self.candidate.upgrade().map(|served| served.current());
+        // What is revoked computes nothing, for nobody.
+        let candidate = candidate.filter(|model| model.withdrawn().is_none());
+        let Some(candidate) = candidate else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let busy = self.busy.swap(true, Ordering::AcqRel);
         let busy = (!busy).then(|| Busy(Arc::clone(self)));
         let Some((busy, held)) = busy.and_then(|busy| Some((busy, candidate.try_hold()?))) else {
@@ -144,7 +151,8 @@ impl Shadow {
     /// As it is now; `served_p50_us` is the median time of the one that serves.
     pub(super) fn status(&self, served_p50_us: f64) -> ShadowStatus {
         let compared = self.compared.lock();
-        let own = self.candidate.current().run_status().run_p50_us;
+        let own = self.candidate.upgrade();
+        let own = own.map_or(0.0, |own| own.current().run_status().run_p50_us);
         ShadowStatus {
             model: self.options.model.clone(),
             fraction: self.options.fraction.get(),

@@ -86,7 +86,7 @@ impl ModelStore {
             (name, served)
         });
         let set = before.with(changes);
-        self.count(&set)?;
+        self.fits(set.names().len())?;
         Ok(Arc::new(set))
     }
 
@@ -105,13 +105,19 @@ impl ModelStore {
         shadows: &Models<ShadowOptions>,
     ) -> Result<NextModels, LoadError> {
         let next = before.next(changes, shadows)?;
-        self.count(&next.set)?;
+        self.fits(next.set.names().len())?;
         Ok(next)
     }
 
-    fn count(&self, set: &ModelSet) -> Result<(), LoadError> {
+    /// Whether so many models may serve together: to be asked before they are
+    /// loaded.
+    ///
+    /// # Errors
+    ///
+    /// If they are too many.
+    pub fn fits(&self, models: usize) -> Result<(), LoadError> {
         let max = self.limits.models_max.get();
-        if set.names().len() > max {
+        if models > max {
             return Err(LoadError::TooMany { max });
         }
         Ok(())
@@ -163,7 +169,10 @@ impl ModelStore {
     }
 
     fn load(&self, source: &ModelSource) -> Result<Model, LoadError> {
-        let bytes = u64::try_from(source.bytes.len()).unwrap_or(u64::MAX);
+        // The weights are the larger part, where a format keeps them apart.
+        let weights = source.weights.as_ref().map_or(0, bytes::Bytes::len);
+        let bytes = source.bytes.len().saturating_add(weights);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let max = self.limits.model_bytes_max.get();
         if bytes > max {
             return Err(LoadError::TooLarge { bytes, max });

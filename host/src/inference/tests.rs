@@ -1,6 +1,7 @@
 //! Inference against hostile models, hostile inputs and slow backends.
 
 mod batches;
+mod batches_mixed;
 mod chosen;
 mod hostile;
 mod huge;
@@ -353,4 +354,32 @@ fn a_golden_vector_must_be_able_to_fail() {
         r#"{{"inputs": [], "outputs": [{short}], "tolerance": 1}}"#
     ));
     assert!(matches!(error, GoldenError::Tensor { .. }));
+}
+
+#[test]
+fn weights_that_are_kept_apart_count_as_the_model() {
+    let limits = InferenceLimits {
+        model_bytes_max: 10_000.try_into().unwrap(),
+        ..InferenceLimits::default()
+    };
+    let store = ModelStore::new(limits);
+    let source = ModelSource {
+        format: crate::inference::ModelFormat::OpenvinoIr,
+        weights: Some(vec![0; 9_990].into()),
+        ..source("<net></net>".into())
+    };
+    let error = store.prepare(&source).unwrap_err();
+    let LoadError::TooLarge { bytes, max } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((bytes, max), (10_001, 10_000));
+}
+
+#[test]
+fn how_many_models_fit_is_known_before_they_are_loaded() {
+    let store = store();
+    let max = InferenceLimits::default().models_max.get();
+    store.fits(max).unwrap();
+    let error = store.fits(max + 1).unwrap_err();
+    assert!(matches!(error, LoadError::TooMany { .. }), "{error}");
 }

@@ -17,13 +17,13 @@ use crate::inference::{
 };
 use crate::spec::{BackendKind, Batching, RunOptions};
 
-const LONG: Duration = Duration::from_secs(10);
+pub(super) const LONG: Duration = Duration::from_secs(10);
 /// A row that fails whatever it is computed with.
-const POISON: f64 = 666.0;
+pub(super) const POISON: f64 = 666.0;
 /// A row whose run waits to be let go.
 const WAITS: f64 = 777.0;
 
-fn batching(rows_max: u32, wait_us_max: u32) -> RunOptions {
+pub(super) fn batching(rows_max: u32, wait_us_max: u32) -> RunOptions {
     RunOptions {
         batching: Some(Batching {
             rows_max: NonZeroU32::new(rows_max).unwrap(),
@@ -105,13 +105,13 @@ impl Graph for Slow {
     }
 }
 
-struct World {
+pub(super) struct World {
     model: Arc<Model>,
     rows: Receiver<usize>,
     go: SyncSender<()>,
 }
 
-fn world(options: RunOptions) -> World {
+pub(super) fn world(options: RunOptions) -> World {
     let (told, rows) = sync_channel(1_000);
     let (go, go_on) = sync_channel(16);
     let port = Port {
@@ -136,8 +136,16 @@ async fn ask<const N: usize>(
     values: [f64; N],
     within: Duration,
 ) -> Result<Vec<f64>, RunError> {
-    let rows = u32::try_from(N).unwrap();
-    let x = tensor(&[rows], TensorKind::Fp64, &values);
+    ask_rows(world, &values, within).await
+}
+
+pub(super) async fn ask_rows(
+    world: &World,
+    values: &[f64],
+    within: Duration,
+) -> Result<Vec<f64>, RunError> {
+    let rows = u32::try_from(values.len()).unwrap();
+    let x = tensor(&[rows], TensorKind::Fp64, values);
     let deadline = Instant::now() + within;
     let outputs = world.model.run(vec![("x".to_owned(), x)], Some(deadline));
     Ok(outputs.await?[0].1.values().collect())

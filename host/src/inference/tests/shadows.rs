@@ -161,3 +161,47 @@ async fn a_shadow_fits_is_exchanged_and_goes() {
     gone.undo();
     assert_eq!(serving.shadow_status().unwrap().compared_total, 1);
 }
+
+#[tokio::test]
+async fn a_candidate_that_is_withdrawn_computes_nothing() {
+    let store = store();
+    let set = pair(&store, [1.0, 1.0], 1.0);
+    let served = set.get(&name("serving")).unwrap();
+    let candidate = set.get(&name("next")).unwrap().current();
+    feed(served, &[1.0, 2.0]).await;
+    until(served, |status| status.compared_total == 1).await;
+    let before = candidate.run_status().runs_total;
+    assert!(candidate.withdraw("it is revoked".to_owned()));
+    for _ in 0..5 {
+        feed(served, &[1.0, 2.0]).await;
+    }
+    let status = until(served, |status| status.dropped_total == 5).await;
+    assert_eq!((status.compared_total, status.failures_total), (1, 0));
+    assert_eq!(candidate.run_status().runs_total, before);
+}
+
+#[test]
+fn two_that_follow_each_other_go_when_nobody_has_them() {
+    let store = store();
+    let models = [
+        ("serving", scales([1.0, 1.0])),
+        ("next", scales([1.0, 2.0])),
+    ];
+    let mut both = follows(0.5);
+    let back = ShadowOptions {
+        model: name("serving"),
+        ..both[&name("serving")].clone()
+    };
+    both.insert(name("next"), back);
+    let next = next(&store, &ModelSet::default(), &models, &both).unwrap();
+    drop(next.exchanges.make());
+    let versions = ["serving", "next"].map(|model| {
+        let served = next.set.get(&name(model)).unwrap();
+        assert!(served.shadow_status().is_some());
+        Arc::downgrade(&served.current())
+    });
+    drop(next.set);
+    for version in versions {
+        assert!(version.upgrade().is_none(), "it is never freed");
+    }
+}
