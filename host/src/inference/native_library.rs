@@ -26,8 +26,12 @@ use crate::names::Digest;
 const FILES_MAX: usize = 256;
 /// Bytes of one of them: the largest known, CUDA's, have 1.5 GB.
 const FILE_BYTES_MAX: u64 = 4 << 30;
-/// Other entries of the folder, which are passed over.
+/// Entries of the folder and of those in it, which hold no code.
 const ENTRIES_MAX: usize = 10_000;
+/// Folders within each other below it.
+const DEPTH_MAX: usize = 8;
+/// Tells OpenVINO which libraries it is made of, wherever these are.
+const PLUGINS: &str = "plugins.xml";
 
 /// A library and what lies beside it, found to be what the configuration says.
 #[derive(Debug)]
@@ -169,7 +173,7 @@ pub(super) fn check_environment(
 struct Folder {
     path: PathBuf,
     library: PathBuf,
-    /// All shared libraries in it, by name.
+    /// All in it that is code or says which code is loaded, by name.
     files: Vec<(String, PathBuf)>,
 }
 
@@ -200,7 +204,8 @@ impl Folder {
 }
 
 /// Names with `.so` in them are what the linker, and libraries themselves, look
-/// for. A link counts as what it leads to, which must lie in the same folder.
+/// for. A link counts as what it leads to, which must lie in the same folder. What
+/// is there besides is for nobody else to write to either: libraries read it.
 fn shared_libraries(
     folder: &Path,
     owners: &Owners,
@@ -208,18 +213,20 @@ fn shared_libraries(
     let unreadable = |source| LibraryError::Unreadable { source };
     let mut found = Vec::new();
     let entries = fs_err::read_dir(folder).map_err(unreadable)?;
-    for (index, entry) in entries.enumerate() {
+    let mut others = Vec::new();
+    for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if index >= ENTRIES_MAX || found.len() >= FILES_MAX {
+        if found.len() >= FILES_MAX || others.len() >= ENTRIES_MAX {
             return Err(LibraryError::TooManyFiles {
                 folder: folder.to_owned(),
             });
         }
-        if !name.contains(".so") {
+        if !is_code(&path) {
+            others.push(path);
             continue;
         }
-        let name = name.into_owned();
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
         let real = fs_err::canonicalize(&path).map_err(unreadable)?;
         let metadata = fs_err::metadata(&real).map_err(unreadable)?;
         if real.parent() != Some(folder) || !metadata.is_file() {
@@ -231,8 +238,56 @@ fn shared_libraries(
         owners.check(&real)?;
         found.push((name, real));
     }
+    let mut beside = Beside {
+        owners,
+        left: ENTRIES_MAX,
+    };
+    for other in &others {
+        beside.check(other, DEPTH_MAX)?;
+    }
     found.sort();
     Ok(found)
+}
+
+fn is_code(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name == PLUGINS || name.to_string_lossy().contains(".so")
+}
+
+/// What lies beside the libraries.
+struct Beside<'a> {
+    owners: &'a Owners,
+    /// Entries that are still looked at.
+    left: usize,
+}
+
+impl Beside<'_> {
+    /// Whether it is nobody else's to write to, and holds no code: the linker and
+    /// OpenVINO look for libraries in certain folders below their own first.
+    fn check(&mut self, path: &Path, depth: usize) -> Result<(), LibraryError> {
+        let unreadable = |source| LibraryError::Unreadable { source };
+        let too_many = || LibraryError::TooManyFiles {
+            folder: path.to_owned(),
+        };
+        self.left = self.left.checked_sub(1).ok_or_else(too_many)?;
+        // A link that leads nowhere is nothing yet.
+        let Ok(metadata) = fs_err::metadata(path) else {
+            return Ok(());
+        };
+        self.owners.check(path)?;
+        if !metadata.is_dir() {
+            return Ok(());
+        }
+        let depth = depth.checked_sub(1).ok_or_else(too_many)?;
+        for entry in fs_err::read_dir(path).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if is_code(&path) {
+                return Err(LibraryError::Unlisted { path });
+            }
+            self.check(&path, depth)?;
+        }
+        Ok(())
+    }
 }
 
 fn digest_of(path: &Path) -> Result<(Digest, Seen), LibraryError> {

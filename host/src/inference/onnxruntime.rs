@@ -146,6 +146,13 @@ impl Backend for Onnxruntime {
         device: Device,
         limits: &InferenceLimits,
     ) -> Result<Box<dyn Graph>, LoadError> {
+        // A provider's own library is loaded when it is first used.
+        let others = device == Device::Gpu || source.options.provider.is_some();
+        if let Some(path) = self.library.native().replaced().filter(|_| others) {
+            let why = format!("{} was replaced while the host ran", path.display());
+            let backend = BackendKind::Onnxruntime;
+            return Err(LoadError::BackendUnavailable { backend, why });
+        }
         let places = self.providers.places(source, device, &self.sessions())?;
         let rules = Rules {
             allowed: &allowed,

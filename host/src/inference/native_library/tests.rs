@@ -187,3 +187,47 @@ fn a_file_that_is_replaced_later_is_told() {
     fs_err::remove_file(&library).unwrap();
     assert_eq!(checked.replaced(), Some(checked.path()));
 }
+
+#[test]
+fn what_says_which_code_is_loaded_counts_as_code() {
+    let (folder, library) = installed();
+    let allowed = pin(&library).unwrap();
+    let plugins = folder.path().join("plugins.xml");
+    fs_err::write(&plugins, "<ie><plugins/></ie>").unwrap();
+    chmod(&plugins, 0o644);
+    let (code, reason) = refused(&library, &allowed);
+    assert_eq!(code, "library-unlisted-file");
+    assert!(reason.contains("plugins.xml"), "{reason}");
+    let allowed = pin(&library).unwrap();
+    NativeLibrary::check(&library, &allowed).unwrap();
+    fs_err::write(&plugins, "<ie><plugins location=\"/tmp/x.so\"/></ie>").unwrap();
+    let (code, _) = refused(&library, &allowed);
+    assert_eq!(code, "library-digest");
+}
+
+#[test]
+fn folders_below_hold_no_code_and_are_nobody_elses() {
+    let (folder, library) = installed();
+    let allowed = pin(&library).unwrap();
+    let notes = folder.path().join("notes.txt");
+    chmod(&notes, 0o666);
+    let (code, reason) = refused(&library, &allowed);
+    assert_eq!(code, "library-writable");
+    assert!(reason.contains("notes.txt"), "{reason}");
+    chmod(&notes, 0o644);
+
+    // Where the linker looks first.
+    let below = folder.path().join("glibc-hwcaps/x86-64-v3");
+    fs_err::create_dir_all(&below).unwrap();
+    chmod(below.parent().unwrap(), 0o755);
+    chmod(&below, 0o755);
+    NativeLibrary::check(&library, &allowed).unwrap();
+    chmod(&below, 0o777);
+    let (code, _) = refused(&library, &allowed);
+    assert_eq!(code, "library-writable");
+    chmod(&below, 0o755);
+    fs_err::write(below.join("libhelp.so"), "other code").unwrap();
+    let (code, reason) = refused(&library, &allowed);
+    assert_eq!(code, "library-unlisted-file");
+    assert!(reason.contains("glibc-hwcaps"), "{reason}");
+}
