@@ -66,15 +66,32 @@ impl Files {
 
     /// Writes one line, without its end.
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), StoreError> {
-        let written = self.write(line);
+        self.append_by(line, |file, whole| file.write_all(whole))
+    }
+
+    fn append_by(
+        &mut self,
+        line: &[u8],
+        write: impl FnOnce(&mut fs_err::File, &[u8]) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let written = self.write(line, write);
         if written.is_err() {
             // Whatever is there now is looked at again.
-            (self.known, self.current) = (None, None);
+            let known = self.known.take();
+            self.current = None;
+            // One that nothing came into must not push out those that hold something.
+            if let Some((number, 0)) = known.and_then(|known| known.back().copied()) {
+                drop(fs_err::remove_file(path(&self.config.directory, number)));
+            }
         }
         written
     }
 
-    fn write(&mut self, line: &[u8]) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        line: &[u8],
+        write: impl FnOnce(&mut fs_err::File, &[u8]) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         let bytes = u64::try_from(line.len())
             .unwrap_or(u64::MAX)
             .saturating_add(1);
@@ -104,7 +121,7 @@ impl Files {
         let mut whole = Vec::with_capacity(line.len() + 1);
         whole.extend_from_slice(line);
         whole.push(b'\n');
-        file.write_all(&whole)?;
+        write(&mut file, &whole)?;
         if let Some((_, has)) = known.back_mut() {
             *has += bytes;
         }
@@ -172,6 +189,8 @@ fn number(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::{Files, FilesConfig, StoreError};
 
     fn config(directory: &std::path::Path) -> FilesConfig {
@@ -226,6 +245,34 @@ mod tests {
         files.append(&[b'x'; 99]).unwrap();
         files.append(b"y").unwrap();
         assert_eq!(all(&config).len(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_does_not_cost_what_was_written_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let mut files = Files::new(config.clone());
+        for line in 0..10 {
+            files.append(format!("line-{line:04}").as_bytes()).unwrap();
+        }
+        let newest = all(&config).pop().unwrap();
+        for _ in 0..20 {
+            let full = |file: &mut fs_err::File, line: &[u8]| {
+                file.write_all(&line[..3])?;
+                Err(std::io::ErrorKind::StorageFull.into())
+            };
+            let error = files.append_by(b"lost", full).unwrap_err();
+            assert_eq!(error.code(), "disk-full");
+        }
+        // To make room, at most one file went; what is newest is there.
+        let left = all(&config);
+        assert!(left.len() >= 3, "{left:?}");
+        assert!(
+            left.iter()
+                .any(|(name, text)| *name == newest.0 && text.starts_with(&newest.1))
+        );
+        files.append(b"after").unwrap();
+        assert_eq!(all(&config).pop().unwrap().1, "after\n");
     }
 
     #[test]

@@ -155,7 +155,9 @@ impl InferenceConfig {
         if let Some(capture) = &self.capture {
             let within = |part| matches!(part, Component::Normal(_) | Component::CurDir);
             let directory = &capture.directory;
-            if directory.as_os_str().is_empty() || !directory.components().all(within) {
+            // Its rights are changed: the data directory itself has others.
+            let named = |part| matches!(part, Component::Normal(_));
+            if !directory.components().any(named) || !directory.components().all(within) {
                 let text = format!("`{}` is not below the data directory", directory.display());
                 faults.push(("inference.capture.directory", text));
             }
