@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .bytes(".selvedge")
         .build_transport(false)
+        .codec_path("crate::inference_api::codec::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     compiler.include_source_info(false);
     let descriptors = compiler.encode_file_descriptor_set();

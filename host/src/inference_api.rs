@@ -8,6 +8,7 @@
 
 mod answers;
 mod client;
+mod codec;
 mod connection;
 mod door;
 mod fault;

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::Code;
 
-use super::world::{World, describe, request};
+use super::world::{World, code, describe, request};
 use crate::process::DEADLINE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,4 +157,19 @@ async fn it_ends_with_the_host_whoever_is_connected() {
     assert!(!matches!(last, Ok(Some(_))), "{last:?}");
     assert!(!world.socket.exists());
     assert!(client.predict(request(&model, 0.5)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_nothing_but_empty_tensors_is_refused_before_they_are_made() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    let model = describe(&mut client).await;
+    let mut many = request(&model, 0.5);
+    many.inputs = vec![Tensor::default(); 1_000_000];
+    for _ in 0..3 {
+        let error = client.predict(many.clone()).await.unwrap_err();
+        assert_eq!(code(&error), "message-parts-too-many", "{error}");
+    }
+    let request = request(&model, 0.5);
+    client.predict(request).await.unwrap();
 }
