@@ -21,7 +21,7 @@ pub mod submission;
 
 use std::sync::Arc;
 
-use selvedge_signing::{Origin, Refusal};
+use selvedge_signing::Origin;
 use tracing::error;
 
 use document::Document;
@@ -31,8 +31,8 @@ use line::{Line, LineError};
 use crate::artifacts::Artifacts;
 use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, ModelSet, ModelStore};
-use crate::names::{Digest, ModelName, PluginName};
+use crate::inference::{LoadError, Model, ModelSet, ModelSource, ModelStore};
+use crate::names::{ModelName, PluginName, Reference};
 use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
 use crate::trust::{Gate, GateError, OpenError};
@@ -169,10 +169,9 @@ impl Deployer {
             };
             // The version that serves may be another than the document's: one under
             // way is watched behind the same name.
-            let Some(refusal) = self.model_revoked(&model.digest()) else {
+            let Some((code, reason)) = self.model_revoked(&model) else {
                 continue;
             };
-            let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
             if model.withdraw(reason.clone()) {
                 let used_by = document.plugins.iter();
                 let used_by = used_by.filter(|(_, plugin)| plugin.grants.models.contains(name));
@@ -189,13 +188,30 @@ impl Deployer {
         }
     }
 
-    /// Why the model of that file may not serve, if every artifact is revoked that
-    /// it came with.
-    fn model_revoked(&self, file: &Digest) -> Option<Refusal> {
-        let origins = self.model_origins.of_file(file);
-        let refusals = origins.iter().map(|origin| self.gate.revoked(origin));
-        let refusals: Option<Vec<_>> = refusals.collect();
-        refusals?.into_iter().next()
+    /// Why the model may not serve any more, if so; its code and the reason.
+    fn model_revoked(&self, model: &Model) -> Option<(&'static str, String)> {
+        let artifact = model.artifact();
+        let origin = artifact.and_then(|artifact| self.model_origins.of_artifact(&artifact));
+        if let Some(origin) = origin {
+            let refusal = self.gate.revoked(&origin)?;
+            return Some((refusal.code(), ErrorChain(&refusal).to_string()));
+        }
+        // A file by itself: only its digest can be revoked.
+        let digests = [artifact, Some(model.digest())].into_iter().flatten();
+        let refused = digests.map(|digest| self.gate.unless_revoked(&digest));
+        let refused = refused.filter_map(Result::err).next()?;
+        Some((refused.code(), ErrorChain(&refused).to_string()))
+    }
+
+    /// The model of an artifact that is in the device's store, verified as for a
+    /// deployment; and by whose word it may serve. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, may not run here, or is no model that this host
+    /// understands.
+    pub fn stored_model(&self, reference: &Reference) -> Result<(ModelSource, Origin), LoadFault> {
+        load::stored_model(self, reference)
     }
 
     /// Stops what the trust repository revokes; which, and why.

@@ -272,6 +272,11 @@ impl Gate {
         if !shipped && self.development.is_none() {
             return Err(GateError::ModelNotSigned);
         }
+        self.unless_revoked(digest)
+    }
+
+    /// A model's file or artifact, by its digest.
+    pub fn unless_revoked(&self, digest: &Digest) -> Result<(), GateError> {
         let site = self.site.load();
         if site.as_ref().is_some_and(|site| site.revokes(digest)) {
             let what = format!("the model {digest}");

@@ -311,6 +311,8 @@ impl Deployments {
             let asked = document.models.iter();
             let asked = asked.filter_map(|(name, model)| Some((name, model.capture.as_ref()?)));
             self.0.deployer.capture.apply(models, asked);
+            // What was revoked while it was on its way here was not yet among them.
+            self.0.deployer.withdraw_revoked(document, models);
         }
         *self.0.running.lock() = running;
     }

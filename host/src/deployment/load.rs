@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_registry::{Progress, Silent};
-use selvedge_signing::VerifiedArtifact;
+use selvedge_signing::{Origin, VerifiedArtifact};
 use tracing::info;
 
 use super::document::component_source::{ComponentSource, FilePath};
@@ -208,6 +208,16 @@ fn model(
 
 /// The model of an artifact that is in the store, verified.
 fn artifact_of(deployer: &Deployer, reference: &Reference) -> Result<ModelSource, LoadFault> {
+    let (source, origin) = stored_model(deployer, reference)?;
+    deployer.model_origins.verified(&origin);
+    Ok(source)
+}
+
+/// The same, and by whose word it may serve. Blocks.
+pub(super) fn stored_model(
+    deployer: &Deployer,
+    reference: &Reference,
+) -> Result<(ModelSource, Origin), LoadFault> {
     let candidate = deployer.artifacts.stored(reference)?;
     let verified = deployer.gate.admit_model(reference, &candidate)?;
     let origin = verified.origin();
@@ -218,9 +228,10 @@ fn artifact_of(deployer: &Deployer, reference: &Reference) -> Result<ModelSource
         publisher = origin.publisher(),
         "model verified"
     );
-    deployer.model_origins.verified(origin);
     let source = model_artifact::source(verified.contents());
-    source.map_err(|error| LoadFault::Description(Box::new(error)))
+    let source = source.map_err(|error| LoadFault::Description(Box::new(error)))?;
+    let artifact = Some(origin.digest());
+    Ok((ModelSource { artifact, ..source }, verified.into_origin()))
 }
 
 fn read(path: &Path) -> Result<Bytes, LoadFault> {

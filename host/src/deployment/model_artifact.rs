@@ -65,6 +65,7 @@ pub fn source(contents: &ModelContents) -> Result<ModelSource, DescriptionError>
         bytes: contents.model.clone(),
         weights: contents.weights.clone(),
         digest: Digest::of(&contents.model),
+        artifact: None,
         backend: word("backend", manifest.backend.as_ref())?,
         target: word("target", manifest.target.as_ref())?,
         options: understood::<RunOptions>("run", run)?,

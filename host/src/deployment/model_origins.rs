@@ -4,7 +4,7 @@
 //! artifact, which a document names. What no document names any more is
 //! forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,42 +19,48 @@ const KEPT_MAX: usize = 1_024;
 
 /// The models that were verified here, by the digests of their artifacts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ModelOrigins(Arc<Mutex<BTreeMap<Digest, Arc<Origin>>>>);
+pub(crate) struct ModelOrigins(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    origins: BTreeMap<Digest, Arc<Origin>>,
+    /// Those of what is in force: no number of others makes them be forgotten.
+    in_force: BTreeSet<Digest>,
+}
 
 impl ModelOrigins {
     /// Remembers one that was verified.
     pub(super) fn verified(&self, origin: &Origin) {
-        let mut origins = self.0.lock();
+        let mut known = self.0.lock();
+        let Known { origins, in_force } = &mut *known;
         if origins.len() >= KEPT_MAX {
-            origins.clear();
+            origins.retain(|digest, _| in_force.contains(digest));
         }
         origins.insert(origin.digest(), Arc::new(origin.clone()));
     }
 
     /// Those of the models of `document`, by name; models that are files have none.
     pub(super) fn of(&self, document: &Document) -> BTreeMap<ModelName, Arc<Origin>> {
-        let origins = self.0.lock();
+        let known = self.0.lock();
         let models = document.models.iter();
-        let origin = |reference: &Reference| origins.get(&reference.digest()?).cloned();
-        let known = models
+        let origin = |reference: &Reference| known.origins.get(&reference.digest()?).cloned();
+        let named = models
             .filter_map(|(name, model)| Some((name.clone(), origin(model.artifact.as_ref()?)?)));
-        known.collect()
+        named.collect()
     }
 
-    /// Those of the artifacts that the file came with.
-    pub(super) fn of_file(&self, file: &Digest) -> Vec<Arc<Origin>> {
-        let origins = self.0.lock();
-        let same = origins.values().filter(|it| it.component_digest() == *file);
-        same.cloned().collect()
+    /// That of an artifact.
+    pub(super) fn of_artifact(&self, artifact: &Digest) -> Option<Arc<Origin>> {
+        self.0.lock().origins.get(artifact).cloned()
     }
 
     /// Forgets all but those of `document`, which has been committed.
     pub(super) fn keep(&self, document: &Document) {
-        let kept: Vec<_> = document.models.values().collect();
-        let named = |digest: &Digest| {
-            let mut references = kept.iter().filter_map(|model| model.artifact.as_ref());
-            references.any(|reference| reference.digest().as_ref() == Some(digest))
-        };
-        self.0.lock().retain(|digest, _| named(digest));
+        let models = document.models.values();
+        let artifacts = models.filter_map(|model| model.artifact.as_ref()?.digest());
+        let in_force: BTreeSet<_> = artifacts.collect();
+        let mut known = self.0.lock();
+        known.origins.retain(|digest, _| in_force.contains(digest));
+        known.in_force = in_force;
     }
 }

@@ -46,6 +46,9 @@ pub struct ModelSource {
     pub weights: Option<Bytes>,
     /// SHA-256 of `bytes`; checked once more.
     pub digest: Digest,
+    /// The digest of the artifact that it came in, if it came in one: what stands
+    /// for all of its files.
+    pub artifact: Option<Digest>,
     /// Which library runs it.
     pub backend: BackendChoice,
     /// Where it may run.
@@ -68,6 +71,7 @@ impl ModelSource {
             digest: Digest::of(&bytes),
             bytes,
             weights: None,
+            artifact: None,
             backend: BackendChoice::Auto,
             target: Target::Cpu,
             options: RunOptions::default(),

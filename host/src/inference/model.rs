@@ -25,6 +25,7 @@ pub(super) use running::Held;
 pub struct Model {
     graph: Box<dyn Graph>,
     digest: Digest,
+    artifact: Option<Digest>,
     backend: BackendKind,
     target: Target,
     options: RunOptions,
@@ -65,6 +66,7 @@ impl Model {
             batcher: source.options.batching.and_then(Batcher::new),
             graph,
             digest: source.digest,
+            artifact: source.artifact,
             backend: loaded.backend,
             target: source.target,
             options: source.options,
@@ -81,6 +83,11 @@ impl Model {
 
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The digest of the artifact that it came in; none of a file by itself.
+    pub fn artifact(&self) -> Option<Digest> {
+        self.artifact
     }
 
     pub fn backend(&self) -> BackendKind {

@@ -53,18 +53,15 @@ impl Deployments {
             return Vec::new();
         };
         let known = &self.0.deployer.model_origins;
-        let named = known.of(&running.document);
         let report = |status: ModelStatus| {
-            let origin = named.get(&status.model);
-            // While another version is watched, it is not the document's.
-            let origin = origin.filter(|origin| origin.component_digest() == status.digest);
-            let origin = origin.cloned();
-            let origin = origin.or_else(|| known.of_file(&status.digest).into_iter().next());
             let served = running.models.get(&status.model);
-            let withdrawn = served.and_then(|it| it.current().withdrawn().map(str::to_owned));
+            // While another version is watched, it is not the document's.
+            let model = served.map(|served| served.current());
+            let artifact = model.as_ref().and_then(|model| model.artifact());
+            let origin = artifact.and_then(|artifact| known.of_artifact(&artifact));
             ModelReport {
                 origin: origin.map(|origin| ModelOrigin::of(&origin)),
-                withdrawn,
+                withdrawn: model.and_then(|model| model.withdrawn().map(str::to_owned)),
                 status,
             }
         };

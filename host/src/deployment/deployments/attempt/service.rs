@@ -147,6 +147,8 @@ impl Attempt<'_> {
         let models = successors.models;
         let exchanged = models.exchanges.make();
         told_of(&models.set, &exchanged);
+        let deployer = &inner.deployer;
+        deployer.withdraw_revoked(&work.document, &models.set);
         let (watched, begin) = (watch.watched(&predecessors), watch.fares());
         Ok(InService {
             swapped,
