@@ -5,10 +5,9 @@
 //! earlier it is found, a false alarm costs more the further behind a window it
 //! lies; 0 is silence, 100 is every window at its first reading and nothing else.
 
-use std::fmt;
-
 use serde_json::Value;
 
+use super::likelihood::Detections;
 use super::series::Series;
 
 const FALSE_POSITIVE: f64 = 0.11;
@@ -111,16 +110,19 @@ pub(super) struct Report {
     /// Each alarm is one detection.
     pub(super) nab: f64,
     /// Each window whose score is at least the threshold is one.
-    nab_windows: f64,
+    pub(super) nab_windows: f64,
+    /// Each window that is unlikely after those before it is one.
+    pub(super) nab_unlikely: f64,
+    /// The first of those in a row is one.
+    pub(super) nab_first_unlikely: f64,
     pub(super) by_windows: Rates,
     pub(super) by_points: Rates,
     pub(super) missed: usize,
     pub(super) false_alarms: usize,
     pub(super) false_a_week: f64,
-    judged: usize,
-    threshold: f64,
+    pub(super) threshold: f64,
     /// Hours from each window's start to its first alarm.
-    hours: Vec<Option<f64>>,
+    pub(super) hours: Vec<Option<f64>>,
 }
 
 impl Report {
@@ -132,14 +134,18 @@ impl Report {
             .map(|alarm| series.row_at(alarm.from))
             .collect();
         let raised: Vec<_> = raised.into_iter().filter(judged).collect();
-        let above = said
+        let windows = said
             .scores
             .iter()
-            .filter(|(_, score)| *score >= said.threshold);
-        let above: Vec<_> = above
-            .map(|(end, _)| series.row_at(*end))
-            .filter(judged)
-            .collect();
+            .map(|(end, score)| (series.row_at(*end), *score >= said.threshold));
+        let (rows, above): (Vec<_>, Vec<_>) = windows.unzip();
+        let scores: Vec<_> = said.scores.iter().map(|(_, score)| *score).collect();
+        let unlikely = Detections::of(&scores);
+        let nab_of = |which: &[bool]| {
+            let found = rows.iter().zip(which).filter(|(_, found)| **found);
+            let found: Vec<_> = found.map(|(row, _)| *row).filter(judged).collect();
+            nab(series, &found)
+        };
         let outside = |row: &&usize| series.window_of(**row).is_none();
         let false_alarms = raised.iter().filter(outside).count();
         let hours: Vec<_> = series
@@ -152,13 +158,14 @@ impl Report {
         let weeks = (series.readings.last().unwrap().0 - first) / WEEK_S;
         Self {
             nab: nab(series, &raised),
-            nab_windows: nab(series, &above),
+            nab_windows: nab_of(&above),
+            nab_unlikely: nab_of(&unlikely.each),
+            nab_first_unlikely: nab_of(&unlikely.first),
             by_windows: Rates::new(hours.len() - missed, false_alarms, missed),
             by_points: points(series, &said.alarms),
             missed,
             false_alarms,
             false_a_week: count(false_alarms) / weeks,
-            judged: series.readings.len() - series.probation,
             threshold: said.threshold,
             hours,
         }
@@ -223,70 +230,6 @@ fn scaled(position: f64) -> f64 {
     }
 }
 
-fn count(rows: usize) -> f64 {
+pub(super) fn count(rows: usize) -> f64 {
     f64::from(u32::try_from(rows).unwrap())
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rates = |rates: &Rates| {
-            let Rates {
-                precision,
-                recall,
-                f1,
-            } = rates;
-            format!("F1 {f1:.2} (precision {precision:.2}, recall {recall:.2})")
-        };
-        let hour = |hours: &Option<f64>| match hours {
-            Some(hours) => format!("{hours:.1} h"),
-            None => "missed".to_owned(),
-        };
-        let hours: Vec<_> = self.hours.iter().map(hour).collect();
-        let Self {
-            judged,
-            threshold,
-            missed,
-            false_alarms,
-            false_a_week,
-            ..
-        } = self;
-        writeln!(
-            f,
-            "the detector on machine_temperature_system_failure of the NAB:"
-        )?;
-        writeln!(
-            f,
-            "  readings judged            {judged}, with threshold {threshold:.2}"
-        )?;
-        writeln!(
-            f,
-            "  NAB score                  {:.1} (standard profile, this file alone; an alarm is one detection)",
-            self.nab
-        )?;
-        writeln!(f, "  if every window were one   {:.1}", self.nab_windows)?;
-        writeln!(
-            f,
-            "  over the whole benchmark   ARTime 74.9, Numenta HTM 70.5, CAD OSE 69.9,"
-        )?;
-        writeln!(
-            f,
-            "                             random cut forest 51.7, windowed Gaussian 39.6"
-        )?;
-        writeln!(
-            f,
-            "  failures noticed           {}",
-            rates(&self.by_windows)
-        )?;
-        writeln!(f, "  readings marked            {}", rates(&self.by_points))?;
-        writeln!(
-            f,
-            "  failures missed            {missed} of {}",
-            hours.len()
-        )?;
-        writeln!(
-            f,
-            "  false alarms               {false_alarms}, {false_a_week:.2} a week"
-        )?;
-        writeln!(f, "  from a window's start      {}", hours.join(", "))
-    }
 }
