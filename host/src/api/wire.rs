@@ -123,6 +123,9 @@ pub struct ModelSummary {
     pub failures_total: u64,
     /// How often another version took its place while plugins used it.
     pub swaps_total: u64,
+    /// Why it is out of service, if so: it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
 }
 
 /// Something that keeps the host from being healthy or ready.

@@ -10,6 +10,7 @@ use crate::api::health;
 use crate::api::refusal::Refusal;
 use crate::api::request::{Asked, json};
 use crate::api::wire::{HostStatus, ModelSummary, Parties};
+use crate::deployment::deployments::ModelReport;
 use crate::deployment::report::ComputedBy;
 use crate::inference::ModelStatus;
 use crate::names::PluginName;
@@ -25,7 +26,12 @@ pub(in crate::api) async fn status(asked: Asked) -> Result<Response, Refusal> {
         active: api.deployments.active(),
         under_way: api.deployments.under_way(),
         plugins: api.deployments.plugins(),
-        models: model_status(api).into_iter().map(summary).collect(),
+        models: api
+            .deployments
+            .model_reports()
+            .into_iter()
+            .map(summary)
+            .collect(),
     };
     json(StatusCode::OK, &status)
 }
@@ -61,7 +67,8 @@ pub(in crate::api) async fn backends(asked: Asked) -> Result<Response, Refusal> 
     json(StatusCode::OK, &status.await.unwrap_or_default())
 }
 
-fn summary(status: ModelStatus) -> ModelSummary {
+fn summary(report: ModelReport) -> ModelSummary {
+    let status = report.status;
     ModelSummary {
         model: status.model,
         digest: status.digest,
@@ -73,6 +80,7 @@ fn summary(status: ModelStatus) -> ModelSummary {
         degraded: status.degraded,
         failures_total: status.runs.failures_total,
         swaps_total: status.swaps_total,
+        withdrawn: report.withdrawn,
     }
 }
 

@@ -72,7 +72,7 @@ fn lines(status: &HostStatus, now: Timestamp, paint: Paint) -> Vec<String> {
 }
 
 /// The models: which version serves, and what computes it.
-fn models(models: &[ModelSummary]) -> Columns<7> {
+fn models(models: &[ModelSummary]) -> Columns<8> {
     let mut table = Columns::new([
         ("MODEL", Align::Left),
         ("VERSION", Align::Left),
@@ -81,8 +81,11 @@ fn models(models: &[ModelSummary]) -> Columns<7> {
         ("DEVICE", Align::Left),
         ("FAILED", Align::Right),
         ("SWAPS", Align::Right),
+        ("WHY", Align::Left),
     ]);
     for model in models {
+        let withdrawn = model.withdrawn.as_deref();
+        let why = withdrawn.map(|why| format!("out of service: {}", plain(why)));
         let device = match (model.by.device, model.degraded) {
             (Device::Gpu, _) => Cell::new(Tone::Usual, "gpu"),
             (Device::Cpu, false) => Cell::new(Tone::Usual, "cpu"),
@@ -102,6 +105,7 @@ fn models(models: &[ModelSummary]) -> Columns<7> {
             device,
             model.failures_total.to_string().into(),
             model.swaps_total.to_string().into(),
+            Cell::new(Tone::Bad, why.unwrap_or_default()),
         ]);
     }
     table
@@ -153,6 +157,7 @@ mod tests {
                 degraded: true,
                 failures_total: 0,
                 swaps_total: 3,
+                withdrawn: Some("revoked".to_owned()),
             }],
         };
         let lines = lines(&status, now, Paint::plain());
@@ -177,6 +182,10 @@ mod tests {
             "degraded",
             "0",
             "3",
+            "out",
+            "of",
+            "service:",
+            "revoked",
         ];
         assert_eq!(words, expected);
     }
