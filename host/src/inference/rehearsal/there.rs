@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::{Asked, OVER};
 use crate::inference::{Backends, ModelSource, ModelStore};
-use crate::names::Digest;
 
 /// Bytes of what is said of a model: golden vectors are most of it.
 const HEADER_BYTES_MAX: u32 = 256 << 20;
@@ -58,15 +57,12 @@ fn hear(input: &mut impl Read) -> io::Result<(Asked, ModelSource)> {
     let weights = asked.weights_bytes.map(|bytes| read(input, bytes));
     let source = ModelSource {
         format: asked.format,
-        digest: Digest::of(&bytes),
-        bytes,
         weights: weights.transpose()?,
         backend: asked.backend,
         target: asked.target,
         options: asked.options,
         golden: asked.golden.clone(),
-        promised: None,
-        metadata: Default::default(),
+        ..ModelSource::onnx(bytes)
     };
     Ok((asked, source))
 }
