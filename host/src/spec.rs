@@ -301,18 +301,30 @@ pub struct ShadowOptions {
 }
 
 /// A number from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
-#[schemars(with = "f64")]
 pub struct Ratio(f64);
 
 /// It is never a NaN.
 impl Eq for Ratio {}
 
 impl Ratio {
+    /// The whole in millionths.
+    pub const WHOLE_PPM: u32 = 1_000_000;
+
     /// It as a number.
     pub fn get(self) -> f64 {
         self.0
+    }
+
+    /// It in millionths.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is from 0 to 1"
+    )]
+    pub fn ppm(self) -> u32 {
+        (self.0 * f64::from(Self::WHOLE_PPM)).round() as u32
     }
 
     fn tenth() -> Self {
@@ -326,7 +338,7 @@ impl Ratio {
 
 /// Why a number is no ratio.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("{0} is not a number from 0 to 1")]
+#[error("`{0}` is not from 0 to 1")]
 pub struct RatioError(f64);
 
 impl TryFrom<f64> for Ratio {
@@ -344,6 +356,16 @@ impl From<Ratio> for f64 {
     }
 }
 
+impl JsonSchema for Ratio {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Ratio".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
+
 /// What of a model's runs is captured, for training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -351,7 +373,7 @@ pub struct CaptureOptions {
     /// Which part of all runs, from 0 to 1, to one millionth. Every n-th is taken:
     /// with 0.01, the hundredth, the two hundredth and so on. With 0, only what
     /// programs hand in themselves.
-    pub fraction: Fraction,
+    pub fraction: Ratio,
     /// At most so many in one second.
     #[serde(default = "capture_per_s_max")]
     pub per_s_max: NonZeroU32,
@@ -372,58 +394,6 @@ fn capture_per_s_max() -> NonZeroU32 {
 
 fn yes() -> bool {
     true
-}
-
-/// A part of a whole, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Fraction(u32);
-
-/// Not from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("`{0}` is not from 0 to 1")]
-pub struct FractionError(f64);
-
-impl Fraction {
-    /// A whole.
-    pub const WHOLE_PPM: u32 = 1_000_000;
-
-    /// In millionths.
-    pub fn ppm(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Fraction {
-    type Error = FractionError;
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it was found to be from 0 to 1"
-    )]
-    fn try_from(value: f64) -> Result<Self, FractionError> {
-        if !(0.0..=1.0).contains(&value) {
-            return Err(FractionError(value));
-        }
-        Ok(Self((value * f64::from(Self::WHOLE_PPM)).round() as u32))
-    }
-}
-
-impl From<Fraction> for f64 {
-    fn from(fraction: Fraction) -> Self {
-        Self::from(fraction.0) / Self::from(Fraction::WHOLE_PPM)
-    }
-}
-
-impl JsonSchema for Fraction {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Fraction".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
-    }
 }
 
 impl Default for RunOptions {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::spec::{CaptureOptions, Fraction};
+use crate::spec::{CaptureOptions, Ratio};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ impl Limiter {
     /// Whether this run is one of those to be taken. The sum would take 500,000
     /// years to overflow at a million runs a second.
     pub(super) fn sample(&self) -> bool {
-        let whole = u64::from(Fraction::WHOLE_PPM);
+        let whole = u64::from(Ratio::WHOLE_PPM);
         let before = self.sum.fetch_add(self.step, Ordering::Relaxed);
         before / whole != before.wrapping_add(self.step) / whole
     }
@@ -58,11 +58,11 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
-    use super::{CaptureOptions, Fraction, Limiter, SECOND};
+    use super::{CaptureOptions, Limiter, Ratio, SECOND};
 
     fn limiter(fraction: f64, per_s_max: u32) -> Limiter {
         Limiter::new(&CaptureOptions {
-            fraction: Fraction::try_from(fraction).unwrap(),
+            fraction: Ratio::try_from(fraction).unwrap(),
             per_s_max: per_s_max.try_into().unwrap(),
             topic: None,
             inputs: true,
