@@ -227,6 +227,8 @@ const SPAWNS: &[&[&str]] = &[
 const MAY_SPAWN: &[(&str, &[&str])] = &[
     // The epoch clock is a thread: it must tick when guests keep every worker busy.
     ("host/src/runtime/engine.rs", &["thread", "Builder"]),
+    // Runs that are made in place hold the thread that would stop them.
+    ("host/src/inference/watchdog.rs", &["thread", "Builder"]),
 ];
 
 fn host_sources() -> Vec<Source> {
