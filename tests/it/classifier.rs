@@ -43,9 +43,8 @@ fn panel() -> ModelSource {
     ModelSource {
         backend: BackendChoice::Tract,
         golden: vec![Golden::parse(&file("panel.golden.json")).unwrap()],
-        metadata: metadata
-            .chain([("version".to_owned(), "1.0.0".to_owned())])
-            .collect(),
+        version: Some("1.0.0".to_owned()),
+        metadata: metadata.collect(),
         ..ModelSource::onnx(file("panel.onnx").into())
     }
 }

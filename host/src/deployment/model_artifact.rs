@@ -71,6 +71,7 @@ pub fn source(contents: &ModelContents) -> Result<ModelSource, DescriptionError>
         options: understood::<RunOptions>("run", run)?,
         golden: golden.collect::<Result<_, _>>()?,
         promised,
+        version: Some(manifest.version.to_string()),
         metadata: manifest.metadata.clone(),
     })
 }
@@ -140,6 +141,7 @@ mod tests {
         let named = Dim::Named("batch".into());
         assert_eq!(promised.inputs[0].shape, [named, Dim::Fixed(4), Dim::Any]);
         assert_eq!(promised.outputs[0].kind, TensorKind::I64);
+        assert_eq!(source.version.as_deref(), Some("1.0.0"));
         assert_eq!(source.metadata["labels"], "[]");
     }
 

@@ -59,6 +59,8 @@ pub struct ModelSource {
     pub golden: Vec<Golden>,
     /// The inputs and outputs that it must have, if that was promised.
     pub promised: Option<Interface>,
+    /// The version that its publisher gave it; a bare file has none.
+    pub version: Option<String>,
     /// What its publisher says of it to plugins, `labels` and the like.
     pub metadata: BTreeMap<String, String>,
 }
@@ -77,6 +79,7 @@ impl ModelSource {
             options: RunOptions::default(),
             golden: Vec::new(),
             promised: None,
+            version: None,
             metadata: BTreeMap::new(),
         }
     }

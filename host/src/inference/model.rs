@@ -30,6 +30,7 @@ pub struct Model {
     target: Target,
     options: RunOptions,
     placement: Placement,
+    version: Option<String>,
     metadata: BTreeMap<String, String>,
     loaded_at: SystemTime,
     run_time_max: Duration,
@@ -70,6 +71,7 @@ impl Model {
             backend: loaded.backend,
             target: source.target,
             options: source.options,
+            version: source.version.clone(),
             metadata: source.metadata.clone(),
             loaded_at: SystemTime::now(),
             run_time_max: loaded.run_time_max,
@@ -111,6 +113,11 @@ impl Model {
     /// How it is run.
     pub fn options(&self) -> &RunOptions {
         &self.options
+    }
+
+    /// The version that its publisher gave it.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// What its publisher says of it.

@@ -16,10 +16,9 @@ use crate::inference::{Dim, Model, Port};
 /// Entries of metadata in one description, and bytes of all their names and values.
 const METADATA_ENTRIES_MAX: usize = 64;
 const METADATA_BYTES_MAX: usize = 64 << 10;
-/// Characters of a dimension's name: names are compared and shown, no more.
-const DIMENSION_NAME_CHARS_MAX: usize = 64;
-/// The entry of the metadata that is the version.
-const VERSION: &str = "version";
+/// Characters of a dimension's name, and of a version: they are compared and shown,
+/// no more.
+const NAME_CHARS_MAX: usize = 64;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -61,7 +60,7 @@ fn describe(model: &Model) -> Description {
     Description {
         inputs: model.inputs().iter().map(port).collect(),
         outputs: model.outputs().iter().map(port).collect(),
-        version: model.metadata().get(VERSION).map(|text| cut(text)),
+        version: model.version().map(cut),
         digest: model.digest().to_string(),
         metadata: fitting(model.metadata()),
     }
@@ -81,7 +80,7 @@ fn port(port: &Port) -> models::Port {
 }
 
 fn cut(text: &str) -> String {
-    text.chars().take(DIMENSION_NAME_CHARS_MAX).collect()
+    text.chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// The entries that fit, by order of names.

@@ -24,9 +24,8 @@ fn with(set: &ModelSet, name: &str, bytes: Bytes) -> Arc<ModelSet> {
     let store = ModelStore::new(InferenceLimits::default());
     let source = ModelSource {
         backend: BackendChoice::Tract,
-        metadata: [("labels", r#"["a","b"]"#), ("version", "1.2.3")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        version: Some("1.2.3".to_owned()),
+        metadata: [("labels".to_owned(), r#"["a","b"]"#.to_owned())].into(),
         ..ModelSource::onnx(bytes)
     };
     let model = store.prepare(&source).unwrap();
