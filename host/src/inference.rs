@@ -61,5 +61,6 @@ pub use rehearsal::{COMMAND as REHEARSAL, Mishap, Rehearsal, enable_rehearsals, 
 pub use run_stats::RunStatus;
 pub use served::{Outputs, RunObserver, RunRecord, Served};
 pub use shadow::ShadowStatus;
+pub use slots::Stake;
 pub use store::ModelStore;
 pub use tensor::{Tensor, TensorError, TensorKind};

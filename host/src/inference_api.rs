@@ -32,7 +32,8 @@ use crate::deployment::deployments::Deployments;
 use crate::inference::{InferenceApiConfig, ModelStore};
 use crate::supervisor::Supervisor;
 
-/// Runs that this API may ask for at once, so that plugins find slots too.
+/// Runs that this API may have at once, those among them that nobody waits for any
+/// more: plugins find slots too.
 const RUNS_MAX: usize = 16;
 
 /// The host, as the API sees it.
@@ -60,7 +61,7 @@ struct Shared {
     loaded: Loaded,
     counts: Arc<InferenceCounts>,
     budget: Arc<Budget>,
-    runs: tokio::sync::Semaphore,
+    runs: Arc<tokio::sync::Semaphore>,
     message_bytes_max: usize,
 }
 
@@ -83,7 +84,7 @@ pub fn serve(
         loaded: Loaded::default(),
         counts: host.counts,
         budget: Arc::new(Budget::new(config.received_bytes_max.get().into())),
-        runs: tokio::sync::Semaphore::new(RUNS_MAX),
+        runs: Arc::new(tokio::sync::Semaphore::new(RUNS_MAX)),
         message_bytes_max: usize::try_from(config.message_bytes_max.get()).unwrap_or(usize::MAX),
     });
     let unit = server::build(shared, config, grace)?;

@@ -21,7 +21,7 @@ use self::rows::{are_alike, join, rows_of, split};
 use super::backend::Control;
 use super::errors::RunError;
 use super::model::{Held, Model};
-use super::slots::{Runner, Waiter};
+use super::slots::{Runner, Stake, Waiter};
 use super::tensor::Tensor;
 use crate::spec::{BATCH_WAIT_US_MAX, Batching};
 
@@ -44,13 +44,20 @@ struct Queue {
 }
 
 /// One caller's part.
-#[derive(Debug)]
 struct Member {
     inputs: Vec<Tensor>,
     rows: u32,
     deadline: Instant,
+    stake: Option<Stake>,
     reply: oneshot::Sender<Reply>,
     place: Arc<Place>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Member");
+        shown.field("rows", &self.rows).finish_non_exhaustive()
+    }
 }
 
 /// Set once a member's run has begun: the last caller to go abandons it.
@@ -84,11 +91,11 @@ impl Batcher {
         &self,
         model: &Arc<Model>,
         inputs: Vec<Tensor>,
-        deadline: Instant,
+        (deadline, stake): (Instant, Option<Stake>),
     ) -> Result<Vec<Tensor>, RunError> {
         let rows = rows_of(&inputs).filter(|rows| *rows <= self.rows_max);
         let Some(rows) = rows else {
-            return model.run_elsewhere(inputs, deadline).await;
+            return model.run_elsewhere(inputs, (deadline, stake)).await;
         };
         let waiting = model.slots().enter().ok_or(RunError::NoSlot)?;
         // Dropped last: whoever goes leaves nothing behind.
@@ -99,6 +106,7 @@ impl Batcher {
             inputs: inputs.clone(),
             rows,
             deadline,
+            stake: stake.clone(),
             reply,
             place: Arc::clone(&place),
         });
@@ -109,7 +117,7 @@ impl Batcher {
         drop(place);
         match answered {
             Ok(Ok(Reply::Done(outputs))) => Ok(outputs),
-            Ok(Ok(Reply::Alone)) => model.run_elsewhere(inputs, deadline).await,
+            Ok(Ok(Reply::Alone)) => model.run_elsewhere(inputs, (deadline, stake)).await,
             Ok(Err(error)) => Err(error),
             Err(_) if begun => Err(RunError::Deadline),
             Err(_) => Err(RunError::NoSlot),
@@ -220,9 +228,11 @@ struct Batch {
 impl Batch {
     /// Begins the run on another thread, which answers all of them.
     fn begin(self, model: &Arc<Model>, held: Held) {
-        let deadline = self.members.iter().map(|member| member.deadline).min();
+        // Whoever has less time stops waiting; the others are not to pay for it.
+        let deadline = self.members.iter().map(|member| member.deadline).max();
         let Some(deadline) = deadline else { return };
-        let (control, runner, waiter) = model.begin(deadline);
+        let stakes = self.members.iter().filter_map(|it| it.stake.clone());
+        let (control, runner, waiter) = model.begin(deadline, stakes.collect());
         let waiter = Arc::new(waiter);
         let mut parts = Vec::with_capacity(self.members.len());
         for member in self.members {
@@ -257,8 +267,8 @@ fn run(
             outputs.ok()
         }),
     };
-    drop(held);
     drop(runner);
+    drop(held);
     let counts: Vec<_> = parts.iter().map(|(_, rows, _)| *rows).collect();
     let each = computed.and_then(|outputs| match members {
         1 => Some(vec![outputs]),

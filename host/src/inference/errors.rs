@@ -183,7 +183,7 @@ pub enum RunError {
     },
     #[error("inputs of this size take {bytes} bytes to run, the limit is {max}")]
     TooMuchMemory { bytes: u64, max: u64 },
-    #[error("busy: {overdue} earlier runs of the model go on past their deadline")]
+    #[error("busy: {overdue} earlier runs of the model go on past the limit of the host")]
     Overdue { overdue: u32 },
     #[error("busy: no slot became free in time")]
     NoSlot,

@@ -6,7 +6,7 @@ mod running;
 mod trial;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
 use super::batching::Batcher;
 use super::inputs::smallest;
 use super::run_stats::{RunStats, RunStatus};
-use super::slots::{Slots, Turns};
+use super::slots::{Slots, Turns, UnderWay};
 use super::tensor::{Tensor, TensorError};
 use crate::names::Digest;
 use crate::spec::{BackendKind, RunOptions, Target};
@@ -37,7 +37,7 @@ pub struct Model {
     slots: Arc<Slots>,
     turns: Turns,
     batcher: Option<Batcher>,
-    overdue: Arc<AtomicU32>,
+    under_way: Arc<UnderWay>,
     /// What a byte of input is expected to cost, in picoseconds.
     byte_cost_ps: AtomicU64,
     stats: RunStats,
@@ -76,7 +76,7 @@ impl Model {
             loaded_at: SystemTime::now(),
             run_time_max: loaded.run_time_max,
             slots: loaded.slots,
-            overdue: Arc::default(),
+            under_way: Arc::default(),
             byte_cost_ps: AtomicU64::new(u64::MAX),
             stats: RunStats::new(),
             withdrawn: OnceLock::new(),
@@ -171,7 +171,7 @@ impl Model {
     }
 
     pub fn run_status(&self) -> RunStatus {
-        self.stats.status(self.overdue.load(Ordering::Acquire))
+        self.stats.status(&self.under_way, self.run_time_max)
     }
 
     /// Takes it out of service, for good: what runs ends, no run begins, and each

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::errors::RunError;
+use super::slots::UnderWay;
 
 /// What is told of a model's runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
@@ -24,8 +25,11 @@ pub struct RunStatus {
     pub batches_total: u64,
     /// Rows in these.
     pub batch_rows_total: u64,
-    /// Runs going on past their deadline, each holding a slot.
+    /// Runs going on past the host's limit, each holding a slot: until they end,
+    /// the model takes no others.
     pub overdue: u32,
+    /// Runs going on that nobody waits for any more, overdue ones among them.
+    pub abandoned: u32,
     /// Median time of a successful run in microseconds, the wait for a slot
     /// not included.
     pub run_p50_us: f64,
@@ -96,7 +100,7 @@ impl RunStats {
         }
     }
 
-    pub(super) fn status(&self, overdue: u32) -> RunStatus {
+    pub(super) fn status(&self, under_way: &UnderWay, run_time_max: Duration) -> RunStatus {
         let counts = self.0.lock();
         let quantile = |q| counts.times_ns.value_at_quantile(q) as f64 / 1e3;
         RunStatus {
@@ -106,7 +110,8 @@ impl RunStats {
             busy_total: counts.busy,
             batches_total: counts.batches,
             batch_rows_total: counts.batch_rows,
-            overdue,
+            overdue: under_way.overdue(run_time_max),
+            abandoned: under_way.abandoned(),
             run_p50_us: quantile(0.5),
             run_p99_us: quantile(0.99),
         }

@@ -14,6 +14,7 @@ use super::backend::Interface;
 use super::errors::RunError;
 use super::model::Model;
 use super::shadow::{Shadow, ShadowStatus};
+use super::slots::Stake;
 use super::tensor::Tensor;
 use crate::names::{Digest, ModelName};
 
@@ -120,15 +121,25 @@ impl Served {
         inputs: Vec<(String, Tensor)>,
         deadline: Option<Instant>,
     ) -> Result<Outputs, RunError> {
+        self.run_for(inputs, deadline, None).await
+    }
+
+    /// The same; the run has the `stake` until it has really ended.
+    pub async fn run_for(
+        &self,
+        inputs: Vec<(String, Tensor)>,
+        deadline: Option<Instant>,
+        stake: Option<Stake>,
+    ) -> Result<Outputs, RunError> {
         let model = self.current();
         let observer = self.observer.load_full();
         let observer = observer.filter(|observer| observer.wants(&self.name));
         let shadow = self.shadow.load_full().filter(|shadow| shadow.samples());
         if observer.is_none() && shadow.is_none() {
-            return model.run(inputs, deadline).await;
+            return model.run_for(inputs, deadline, stake).await;
         }
         let (given, started) = (inputs.clone(), Instant::now());
-        let outputs = model.run(inputs, deadline).await?;
+        let outputs = model.run_for(inputs, deadline, stake).await?;
         let took = started.elapsed();
         if let Some(shadow) = shadow {
             shadow.follow(given.clone(), &outputs);

@@ -1,17 +1,21 @@
 //! How many long runs there are at once, and which of them nobody waits for.
 //!
-//! A run holds its slot until it really ends. A backend that cannot be stopped
-//! goes on past its deadline; it is then *overdue*, still holds its slot, and
-//! its model takes no further runs until it ends. So a slow model costs at
-//! most the slots it had taken when its first run became overdue.
+//! A run holds its slot until it really ends. One that nobody waits for any more
+//! is asked to stop, and keeps its slot, its turn and what its caller staked until
+//! it has. A run that goes on past the host's limit is *overdue*: its model takes
+//! no further runs until it ends, so that a model that hangs costs at most the
+//! slots it had taken by then. How short a time callers have decides nothing here.
 //!
 //! A model also has turns, its own runs at once: one is had before a slot is
-//! asked for, so that those who wait for a model keep no slot from others.
+//! asked for, so that those who wait for a model keep no slot from others. Turns
+//! and slots go to those who wait in the order in which they came.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
@@ -122,55 +126,111 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The two ends of one long run: the thread that runs it and whoever waits.
-pub(super) fn pair(control: Control, overdue: &Arc<AtomicU32>) -> (Runner, Waiter) {
-    let one_ended = Arc::new(AtomicBool::new(false));
+/// What a caller gives for a run and has back only when that has really ended,
+/// however long it waits for it: its right to have further runs.
+pub type Stake = Arc<dyn Send + Sync>;
+
+/// The runs of one model on threads of their own.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<Runs>);
+
+#[derive(Debug, Default)]
+struct Runs {
+    next: u64,
+    by_number: BTreeMap<u64, Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    began: Instant,
+    abandoned: bool,
+}
+
+impl UnderWay {
+    /// How many go on for longer than `limit`.
+    pub(super) fn overdue(&self, limit: Duration) -> u32 {
+        self.count(|run| run.began.elapsed() > limit)
+    }
+
+    /// How many go on though nobody waits for them.
+    pub(super) fn abandoned(&self) -> u32 {
+        self.count(|run| run.abandoned)
+    }
+
+    fn count(&self, which: impl Fn(&Run) -> bool) -> u32 {
+        let runs = self.0.lock();
+        let count = runs.by_number.values().filter(|run| which(run)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// Both ends of one long run: the thread that runs it and whoever waits.
+pub(super) fn pair(
+    control: Control,
+    under_way: &Arc<UnderWay>,
+    stakes: Vec<Stake>,
+) -> (Runner, Waiter) {
+    let mut runs = under_way.0.lock();
+    let number = runs.next;
+    runs.next += 1;
+    let run = Run {
+        began: Instant::now(),
+        abandoned: false,
+    };
+    runs.by_number.insert(number, run);
+    drop(runs);
     let runner = Runner {
-        one_ended: Arc::clone(&one_ended),
-        overdue: Arc::clone(overdue),
+        under_way: Arc::clone(under_way),
+        number,
+        _stakes: stakes,
     };
     let waiter = Waiter {
-        one_ended,
-        overdue: Arc::clone(overdue),
+        under_way: Arc::clone(under_way),
+        number,
         control,
     };
     (runner, waiter)
 }
 
 /// Dropped when the run has ended.
-#[derive(Debug)]
 pub(super) struct Runner {
-    one_ended: Arc<AtomicBool>,
-    overdue: Arc<AtomicU32>,
+    under_way: Arc<UnderWay>,
+    number: u64,
+    _stakes: Vec<Stake>,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runner({})", self.number)
+    }
 }
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        if self.one_ended.swap(true, Ordering::AcqRel) {
-            self.overdue.fetch_sub(1, Ordering::Release);
-        }
+        self.under_way.0.lock().by_number.remove(&self.number);
     }
 }
 
 /// Dropped when nobody waits any more, for whatever reason.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    one_ended: Arc<AtomicBool>,
-    overdue: Arc<AtomicU32>,
+    under_way: Arc<UnderWay>,
+    number: u64,
     control: Control,
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        if self.one_ended.load(Ordering::Acquire) {
-            return;
-        }
-        self.control.cancel();
-        // Counted before it is known to be so, so that the runner never
-        // subtracts first.
-        self.overdue.fetch_add(1, Ordering::AcqRel);
-        if self.one_ended.swap(true, Ordering::AcqRel) {
-            self.overdue.fetch_sub(1, Ordering::Release);
+        let goes_on = match self.under_way.0.lock().by_number.get_mut(&self.number) {
+            Some(run) => {
+                run.abandoned = true;
+                true
+            }
+            None => false,
+        };
+        // Not under the lock: stopping is the backend's.
+        if goes_on {
+            self.control.cancel();
         }
     }
 }

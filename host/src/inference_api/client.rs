@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::access::Caller;
 
-/// Runs of one connection at once.
+/// Runs of one connection at once, those among them that it no longer waits for.
 const RUNS_MAX: usize = 8;
 
 /// What all callers may hold together.

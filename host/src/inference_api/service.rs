@@ -24,7 +24,7 @@ use super::proto::{
     UnloadModelRequest, UnloadModelResponse, stream_predict_response,
 };
 use crate::capture::{Auxiliary, Captured, Outcome};
-use crate::inference::{RunError, Served};
+use crate::inference::{RunError, Served, Stake};
 
 /// Requests of one stream that run at once.
 const IN_FLIGHT_MAX: usize = 8;
@@ -125,13 +125,13 @@ impl Call {
         let own = Duration::from_millis(request.timeout_ms.into());
         let own = (!own.is_zero()).then(|| begun + own);
         let deadline = [deadline, own].into_iter().flatten().min();
-        let _turn = self.turn(deadline).await?;
+        let stake = self.turn(deadline).await?;
         let version = served.current().digest();
         if let Some(wanted) = wanted.filter(|wanted| *wanted != version) {
             let message = format!("the version {wanted} does not serve, but {version}");
             return Err(Fault::new(Code::NotFound, "model-other-version", message));
         }
-        let outputs = served.run(inputs, deadline).await?;
+        let outputs = served.run_for(inputs, deadline, Some(stake)).await?;
         self.shared
             .counts
             .predictions
@@ -144,10 +144,11 @@ impl Call {
     }
 
     /// This caller's turn, then this API's: those who run much wait for themselves.
-    async fn turn(&self, deadline: Option<Instant>) -> Result<impl Sized + '_, Fault> {
+    /// Whoever goes away has none back before its run has ended.
+    async fn turn(&self, deadline: Option<Instant>) -> Result<Stake, Fault> {
         let turns = async {
-            let own = self.client.runs.acquire().await;
-            let all = self.shared.runs.acquire().await;
+            let own = Arc::clone(&self.client.runs).acquire_owned().await;
+            let all = Arc::clone(&self.shared.runs).acquire_owned().await;
             Some((own.ok()?, all.ok()?))
         };
         let turns = match deadline {
@@ -155,7 +156,7 @@ impl Call {
             None => Ok(turns.await),
         };
         match turns {
-            Ok(Some(turns)) => Ok(turns),
+            Ok(Some(turns)) => Ok(Arc::new(turns)),
             Ok(None) => Err(RunError::NoSlot.into()),
             Err(_) => Err(RunError::Deadline.into()),
         }

@@ -17,7 +17,7 @@ use super::Model;
 use crate::inference::backend::Control;
 use crate::inference::errors::{RunError, panic_message};
 use crate::inference::inputs::arrange;
-use crate::inference::slots::{Runner, Slots, Waiter, pair};
+use crate::inference::slots::{Runner, Slots, Stake, Waiter, pair};
 use crate::inference::tensor::Tensor;
 
 /// Runs expected to be shorter are made where they are asked for.
@@ -39,6 +39,16 @@ impl Model {
         inputs: Vec<(String, Tensor)>,
         deadline: Option<Instant>,
     ) -> Result<Vec<(Arc<str>, Tensor)>, RunError> {
+        self.run_for(inputs, deadline, None).await
+    }
+
+    /// The same; the run has the `stake` until it has really ended.
+    pub async fn run_for(
+        self: &Arc<Self>,
+        inputs: Vec<(String, Tensor)>,
+        deadline: Option<Instant>,
+        stake: Option<Stake>,
+    ) -> Result<Vec<(Arc<str>, Tensor)>, RunError> {
         let latest = Instant::now() + self.run_time_max;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         let arranged = match self.withdrawn() {
@@ -48,7 +58,7 @@ impl Model {
             None => arrange(self.inputs(), inputs),
         };
         let result = match arranged {
-            Ok(inputs) => self.run_arranged(inputs, deadline).await,
+            Ok(inputs) => self.run_arranged(inputs, deadline, stake).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &result {
@@ -62,6 +72,7 @@ impl Model {
         self: &Arc<Self>,
         inputs: Vec<Tensor>,
         deadline: Instant,
+        stake: Option<Stake>,
     ) -> Result<Vec<Tensor>, RunError> {
         if self.expected(&inputs) <= INLINE_MAX {
             let turn = match (self.turns.try_take(), &self.batcher) {
@@ -79,13 +90,13 @@ impl Model {
         }
         self.unless_overdue()?;
         match &self.batcher {
-            Some(batcher) => batcher.run(self, inputs, deadline).await,
-            None => self.run_elsewhere(inputs, deadline).await,
+            Some(batcher) => batcher.run(self, inputs, (deadline, stake)).await,
+            None => self.run_elsewhere(inputs, (deadline, stake)).await,
         }
     }
 
     fn unless_overdue(&self) -> Result<(), RunError> {
-        match self.overdue.load(Ordering::Acquire) {
+        match self.under_way.overdue(self.run_time_max) {
             0 => Ok(()),
             overdue => Err(RunError::Overdue { overdue }),
         }
@@ -94,15 +105,16 @@ impl Model {
     pub(in crate::inference) async fn run_elsewhere(
         self: &Arc<Self>,
         inputs: Vec<Tensor>,
-        deadline: Instant,
+        (deadline, stake): (Instant, Option<Stake>),
     ) -> Result<Vec<Tensor>, RunError> {
         let held = self.hold(deadline).await?;
-        let (control, runner, waiter) = self.begin(deadline);
+        let (control, runner, waiter) = self.begin(deadline, stake.into_iter().collect());
         let model = Arc::clone(self);
         let run = tokio::task::spawn_blocking(move || {
             let result = model.run_here(&inputs, &control);
-            drop(held);
+            // In this order: whoever has its turn next does not find it overdue.
             drop(runner);
+            drop(held);
             result
         });
         let result = timeout_at(deadline.into(), run).await;
@@ -120,6 +132,8 @@ impl Model {
     pub(in crate::inference) async fn hold(&self, deadline: Instant) -> Result<Held, RunError> {
         let turn = self.slots.turn(&self.turns, deadline).await?;
         let slot = self.slots.take(deadline).await?;
+        // One may have become overdue while this one waited.
+        self.unless_overdue()?;
         Ok(Held {
             _turn: turn,
             _slot: slot,
@@ -139,9 +153,13 @@ impl Model {
     }
 
     /// Both ends of a run on another thread.
-    pub(in crate::inference) fn begin(&self, deadline: Instant) -> (Control, Runner, Waiter) {
+    pub(in crate::inference) fn begin(
+        &self,
+        deadline: Instant,
+        stakes: Vec<Stake>,
+    ) -> (Control, Runner, Waiter) {
         let control = self.slots.control(deadline);
-        let (runner, waiter) = pair(control.clone(), &self.overdue);
+        let (runner, waiter) = pair(control.clone(), &self.under_way, stakes);
         (control, runner, waiter)
     }
 

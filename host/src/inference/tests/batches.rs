@@ -244,12 +244,12 @@ async fn all_who_go_leave_a_run_that_keeps_its_slot() {
     let both = [WAITS, WAITS].map(|value| [value]);
     let asked = join_all(both.map(|value| ask(&world, value, short)));
     assert!(asked.await.iter().all(Result::is_err));
-    assert_eq!(world.model.run_status().overdue, 1);
-    let error = ask(&world, [1.0], LONG).await.unwrap_err();
-    assert!(matches!(error, RunError::Overdue { .. }), "{error:?}");
+    assert_eq!(world.model.run_status().abandoned, 1);
+    let error = ask(&world, [1.0], short).await.unwrap_err();
+    assert!(matches!(error, RunError::NoSlot), "{error:?}");
     world.go.send(()).unwrap();
     let begun = Instant::now();
-    while world.model.run_status().overdue > 0 {
+    while world.model.run_status().abandoned > 0 {
         assert!(begun.elapsed() < LONG);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -307,7 +307,7 @@ async fn together_they_get_what_each_gets_alone() {
             let batcher = model.batcher().unwrap();
             let far = Instant::now() + LONG;
             let inputs = inputs.into_iter().map(|(_, x)| x).collect();
-            batcher.run(&model, inputs, far).await.unwrap()
+            batcher.run(&model, inputs, (far, None)).await.unwrap()
         }
     };
     let batched = join_all(inputs.iter().map(|x| ask(&together, x))).await;

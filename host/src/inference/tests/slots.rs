@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     FLOAT, InferenceLimits, LoadError, Model, ModelSource, ModelStore, Onnx, RunError, Target,
@@ -93,15 +94,28 @@ impl Graph for OutsideGraph {
 }
 
 pub(super) fn outside(slots: u32, waiting_max: u32) -> (ModelStore, SyncSender<()>) {
+    outside_with(slots, waiting_max, LONG)
+}
+
+/// The same, with another limit of a run.
+pub(super) fn outside_with(
+    slots: u32,
+    waiting_max: u32,
+    run_max: Duration,
+) -> (ModelStore, SyncSender<()>) {
+    let limits = InferenceLimits {
+        slots: slots.try_into().unwrap(),
+        waiting_max: waiting_max.try_into().unwrap(),
+        run_ms_max: u32::try_from(run_max.as_millis())
+            .unwrap()
+            .try_into()
+            .unwrap(),
+        ..InferenceLimits::default()
+    };
     let (go, go_on) = sync_channel(16);
     let backend = Outside {
         devices: &[Device::Cpu, Device::Gpu],
         go_on: Arc::new(Mutex::new(go_on)),
-    };
-    let limits = InferenceLimits {
-        slots: slots.try_into().unwrap(),
-        waiting_max: waiting_max.try_into().unwrap(),
-        ..InferenceLimits::default()
     };
     let store = ModelStore::with_backends(limits, vec![Box::new(backend)]);
     (store, go)
@@ -134,21 +148,30 @@ pub(super) async fn ask(model: &Arc<Model>, what: u8, within: Duration) -> Resul
 pub(super) const SHORT: Duration = Duration::from_millis(30);
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
-async fn until_none_overdue(model: &Model) {
+pub(super) async fn until_none_goes_on(model: &Model) {
+    until(
+        || model.run_status().abandoned == 0,
+        "a slot was not given back",
+    )
+    .await;
+}
+
+async fn until(holds: impl Fn() -> bool, otherwise: &str) {
     let waited = Instant::now();
-    while model.run_status().overdue > 0 {
-        assert!(waited.elapsed() < LONG, "a slot was not given back");
+    while !holds() {
+        assert!(waited.elapsed() < LONG, "{otherwise}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
 #[tokio::test]
-async fn an_overdue_run_keeps_its_slot_and_its_model_refuses_more() {
-    let (store, go) = outside(1, 4);
+async fn a_run_beyond_the_hosts_limit_keeps_its_slot_and_its_model_refuses_more() {
+    let (store, go) = outside_with(1, 4, SHORT);
     let (slow, other) = (model(&store, "slow"), model(&store, "other"));
 
-    let error = ask(&slow, HANGS, SHORT).await.unwrap_err();
+    let error = ask(&slow, HANGS, LONG).await.unwrap_err();
     assert!(matches!(error, RunError::Deadline));
+    until(|| slow.run_status().overdue > 0, "it is not overdue").await;
     let error = ask(&slow, WORKS, LONG).await.unwrap_err();
     assert!(matches!(error, RunError::Overdue { overdue: 1 }));
     // It still holds the only slot.
@@ -161,23 +184,73 @@ async fn an_overdue_run_keeps_its_slot_and_its_model_refuses_more() {
     );
 
     go.send(()).unwrap();
-    until_none_overdue(&slow).await;
+    until_none_goes_on(&slow).await;
     ask(&slow, WORKS, LONG).await.unwrap();
     ask(&other, WORKS, LONG).await.unwrap();
 }
 
 #[tokio::test]
-async fn whoever_stops_waiting_leaves_the_run_counted() {
+async fn a_short_deadline_keeps_nobody_from_the_model_but_for_the_run_itself() {
     let (store, go) = outside(1, 4);
     let slow = model(&store, "slow");
+    let error = ask(&slow, HANGS, SHORT).await.unwrap_err();
+    assert!(matches!(error, RunError::Deadline));
+    let status = slow.run_status();
+    assert_eq!((status.overdue, status.abandoned), (0, 1));
+    // Another waits as long as it likes, and runs when the first has ended.
+    let error = ask(&slow, WORKS, SHORT).await.unwrap_err();
+    assert!(matches!(error, RunError::NoTurn { max: 1 }), "{error:?}");
+    let release = async { go.send(()).unwrap() };
+    let (ran, ()) = tokio::join!(biased; ask(&slow, WORKS, LONG), release);
+    ran.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_leaves_the_run_counted_and_its_stake_in_it() {
+    let (store, go) = outside(1, 4);
+    let slow = model(&store, "slow");
+    let runs = Arc::new(Semaphore::new(1));
     {
         // As when the guest is killed while it waits.
-        let asked = ask(&slow, HANGS, LONG);
+        let stake = Arc::clone(&runs).try_acquire_owned().unwrap();
+        let input = Tensor::new(vec![1], TensorKind::U8, vec![HANGS].into()).unwrap();
+        let asked = slow.run_for(vec![("x".to_owned(), input)], None, Some(Arc::new(stake)));
         tokio::time::timeout(SHORT, asked).await.unwrap_err();
     }
-    assert_eq!(slow.run_status().overdue, 1);
+    assert_eq!(slow.run_status().abandoned, 1);
+    assert_eq!(runs.available_permits(), 0);
     go.send(()).unwrap();
-    until_none_overdue(&slow).await;
+    until_none_goes_on(&slow).await;
+    until(|| runs.available_permits() == 1, "its stake is lost").await;
+}
+
+/// One that asks and goes away again and again is in front of another once only.
+#[tokio::test]
+async fn a_caller_who_cancels_is_served_after_those_who_waited() {
+    let (store, go) = outside(1, 8);
+    let slow = model(&store, "slow");
+    let patient = async {
+        // The first abandoned run is let go while this one waits.
+        ask(&slow, WORKS, LONG).await
+    };
+    let hostile = async {
+        for round in 0..100 {
+            let asked = ask(&slow, HANGS, LONG);
+            drop(tokio::time::timeout(Duration::from_millis(1), asked).await);
+            if round == 50 {
+                go.send(()).unwrap();
+            }
+        }
+    };
+    let first = ask(&slow, HANGS, LONG);
+    drop(tokio::time::timeout(SHORT, first).await);
+    let (served, ()) = tokio::join!(biased; patient, hostile);
+    served.unwrap();
+    // What the hostile one left, if it came to run at all.
+    for _ in 0..16 {
+        go.try_send(()).ok();
+    }
+    until_none_goes_on(&slow).await;
 }
 
 #[tokio::test]
@@ -251,7 +324,7 @@ async fn tract_stops_between_two_operators_and_outlives_one() {
         .unwrap_err();
     assert!(matches!(error, RunError::Deadline), "{error:?}");
 
-    until_none_overdue(&model).await;
+    until_none_goes_on(&model).await;
     let stopped = started.elapsed();
 
     // The thread was not held for the whole of it.

@@ -1,10 +1,8 @@
 //! How many runs of one model there are at once.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::slots::{HANGS, LONG, SHORT, WORKS, ask, model_with, outside};
+use super::slots::{HANGS, LONG, SHORT, WORKS, ask, model_with, outside, until_none_goes_on};
 use crate::inference::RunError;
 use crate::spec::RunOptions;
 
@@ -59,16 +57,8 @@ async fn an_abandoned_run_keeps_the_turn_it_has() {
     let error = ask(&model, HANGS, SHORT).await.unwrap_err();
     assert!(matches!(error, RunError::Deadline));
     let error = ask(&model, WORKS, SHORT).await.unwrap_err();
-    assert!(
-        matches!(error, RunError::Overdue { overdue: 1 }),
-        "{error:?}"
-    );
+    assert!(matches!(error, RunError::NoTurn { max: 1 }), "{error:?}");
     go.send(()).unwrap();
-    let ended = tokio::time::timeout(LONG, async {
-        while Arc::clone(&model).run_status().overdue > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    ended.await.unwrap();
+    until_none_goes_on(&model).await;
     ask(&model, WORKS, LONG).await.unwrap();
 }
