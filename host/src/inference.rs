@@ -62,5 +62,5 @@ pub use run_stats::RunStatus;
 pub use served::{Outputs, RunObserver, RunRecord, Served};
 pub use shadow::ShadowStatus;
 pub use slots::Stake;
-pub use store::ModelStore;
+pub use store::{Chosen, ModelStore};
 pub use tensor::{Tensor, TensorError, TensorKind};

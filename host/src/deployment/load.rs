@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use selvedge_registry::{Progress, Silent};
 use selvedge_signing::{Origin, VerifiedArtifact};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::document::component_source::{ComponentSource, FilePath};
 use super::document::handed::Files;
@@ -17,9 +17,8 @@ use super::document::{Document, Model, Plugin};
 use super::model_artifact::{self, DescriptionError};
 use super::{DeployFault, Deployer};
 use crate::artifacts::ArtifactError;
-use crate::inference::{self, Golden, GoldenError, ModelSource};
+use crate::inference::{self, Chosen, Golden, GoldenError, ModelSource};
 use crate::names::{Digest, ModelName, PluginName, Reference};
-use crate::spec::BackendKind;
 use crate::storage::FileError;
 use crate::trust::GateError;
 
@@ -246,21 +245,35 @@ fn read(path: &Path) -> Result<Bytes, LoadFault> {
     Ok(bytes.into())
 }
 
-/// The model, loaded and tried out. Computes for a while. Where it leaves the
-/// library open, it is the one that is `recorded`.
+/// The model, loaded and tried out. Computes for a while. What computes it is what
+/// is `recorded`.
 pub(super) fn prepared(
     deployer: &Deployer,
     document: &Document,
     (name, asked): (&ModelName, &Model),
-    recorded: Option<BackendKind>,
+    recorded: Option<&Chosen>,
 ) -> Result<Arc<inference::Model>, DeployFault> {
     let source = model(deployer, document, asked).map_err(|source| DeployFault::ModelFile {
         model: name.clone(),
         source,
     })?;
-    let prepared = deployer.models.prepare_as(&source, recorded);
-    prepared.map_err(|source| DeployFault::Model {
+    let prepared = match recorded {
+        Some(recorded) => deployer.models.prepare_as(&source, recorded),
+        None => deployer.models.prepare(&source),
+    };
+    let prepared = prepared.map_err(|source| DeployFault::Model {
         model: name.clone(),
         source,
-    })
+    })?;
+    let now = Chosen::of(&prepared);
+    if let Some(before) = recorded.filter(|before| **before != now) {
+        warn!(
+            model = name.as_str(),
+            before = %before,
+            now = %now,
+            degraded = prepared.degraded(),
+            "model runs elsewhere than when it was taken into service"
+        );
+    }
+    Ok(prepared)
 }

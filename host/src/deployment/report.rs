@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
-use crate::inference::{Device, Exchanges, ModelSet};
+use crate::inference::{Chosen, Device, Exchanges, ModelSet};
 use crate::names::{Digest, ModelName, PluginName};
 use crate::spec::BackendKind;
 
@@ -155,8 +155,9 @@ pub struct SwapReport {
 /// What computes a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ComputedBy {
-    /// The library: if the document leaves it open, it is chosen once, and the host
-    /// takes no other when it starts again.
+    /// The library: if the document leaves it open, it is chosen once. When the host
+    /// starts again it takes no other, and no other part of it; another processor
+    /// only for a model that merely prefers one.
     pub backend: BackendKind,
     /// By which part of it.
     pub provider: String,
@@ -184,14 +185,29 @@ impl ComputedBy {
     pub fn of(models: &ModelSet, next: &Exchanges) -> BTreeMap<ModelName, Self> {
         let of = |name: &ModelName| {
             let model = next.version_of(models.get(name)?);
+            let Chosen {
+                backend,
+                provider,
+                device,
+            } = Chosen::of(&model);
             let by = Self {
-                backend: model.backend(),
-                provider: model.placement().provider.clone(),
-                device: model.device(),
+                backend,
+                provider,
+                device,
             };
             Some((name.clone(), by))
         };
         models.names().filter_map(of).collect()
+    }
+}
+
+impl From<&ComputedBy> for Chosen {
+    fn from(by: &ComputedBy) -> Self {
+        Self {
+            backend: by.backend,
+            provider: by.provider.clone(),
+            device: by.device,
+        }
     }
 }
 

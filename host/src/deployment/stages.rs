@@ -19,10 +19,10 @@ use super::document::{Document, Plugin};
 use super::line::ReadyPlugin;
 use super::plan::Needs;
 use super::{DeployFault, Deployer, Located, load};
-use crate::inference::{ModelSet, NextModels};
+use crate::inference::{Chosen, ModelSet, NextModels};
 use crate::names::{ModelName, PluginName};
 use crate::runtime::{Admitted, PrepareError, Prepared};
-use crate::spec::{BackendKind, InstanceSpec};
+use crate::spec::InstanceSpec;
 
 /// Artifacts brought at once.
 const PULLS_MAX: usize = 4;
@@ -198,14 +198,14 @@ impl Deployer {
         }
     }
 
-    /// The same, but without those that cannot be loaded; and why not. Where the
-    /// document leaves the library open, it is the one that is `recorded`.
+    /// The same, but without those that cannot be loaded; and why not. What
+    /// computes them is what is `recorded`.
     pub(super) async fn models_that_load(
         &self,
         document: &Arc<Document>,
         before: Arc<ModelSet>,
         changed: BTreeSet<ModelName>,
-        recorded: BTreeMap<ModelName, BackendKind>,
+        recorded: BTreeMap<ModelName, Chosen>,
     ) -> (NextModels, Vec<Located>) {
         let asked = Arc::clone(document);
         let (document, deployer) = (Arc::clone(document), self.clone());
@@ -219,7 +219,7 @@ impl Deployer {
             }
             for name in changed {
                 let model = document.models.get(&name);
-                let recorded = recorded.get(&name).copied();
+                let recorded = recorded.get(&name);
                 let load = |model| load::prepared(&deployer, &document, (&name, model), recorded);
                 match model.map(load) {
                     Some(Ok(model)) => changes.push((name, Some(model))),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::golden::GoldenError;
 use super::rehearsal::Mishap;
+use super::store::Chosen;
 use super::tensor::TensorKind;
 use crate::names::{Digest, ModelName};
 use crate::spec::BackendKind;
@@ -69,6 +70,8 @@ pub enum LoadError {
         recorded.name()
     )]
     BackendGone { recorded: BackendKind, now: String },
+    #[error("the deployment was made with {recorded}, but now it would be {now}")]
+    PlacementGone { recorded: Chosen, now: Chosen },
     #[error("the operator `{operator}` is not supported by the backend `{}`; {elsewhere}",
         backend.name())]
     OperatorElsewhere {
@@ -133,6 +136,7 @@ impl LoadError {
             Self::NotBatchable { .. } => "model-not-batchable",
             Self::Shadow { .. } => "model-shadow-differs",
             Self::BackendGone { .. } => "model-backend-gone",
+            Self::PlacementGone { .. } => "model-placement-gone",
             Self::UnsupportedKind { .. } => "model-unsupported-kind",
             Self::UnsupportedShape { .. } => "model-unsupported-shape",
             Self::Unbounded { .. } => "model-unbounded",

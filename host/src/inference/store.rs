@@ -22,8 +22,38 @@ use super::slots::Slots;
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendChoice, BackendKind, Models, ShadowOptions, Target};
 
-/// What all models of the host share.
+/// What computes a model, to be remembered: the library, which part of it, and on
+/// which processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    pub backend: BackendKind,
+    pub provider: String,
+    pub device: Device,
+}
+
+impl Chosen {
+    pub fn of(model: &Model) -> Self {
+        Self {
+            backend: model.backend(),
+            provider: model.placement().provider.clone(),
+            device: model.device(),
+        }
+    }
+}
+
+impl std::fmt::Display for Chosen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let device = match self.device {
+            Device::Cpu => "cpu",
+            Device::Gpu => "gpu",
+        };
+        let (backend, provider) = (self.backend.name(), &self.provider);
+        write!(f, "`{backend}` by `{provider}` on the {device}")
+    }
+}
+
 pub struct ModelStore {
+/// What all models of the host share.
     limits: InferenceLimits,
     backends: Backends,
     slots: Arc<Slots>,
@@ -130,25 +160,31 @@ impl ModelStore {
         self.load(source).map(Arc::new)
     }
 
-    /// The same; where `source` leaves the library open, with the one that was
-    /// chosen when it was taken into service, or not at all.
+    /// The same, as when it was taken into service, or not at all: with the library
+    /// that was chosen where `source` leaves it open, and by the same part of it. On
+    /// another processor only where it was merely preferred.
     pub fn prepare_as(
         &self,
         source: &ModelSource,
-        recorded: Option<BackendKind>,
+        recorded: &Chosen,
     ) -> Result<Arc<Model>, LoadError> {
-        let open = source.backend == BackendChoice::Auto;
-        let Some(recorded) = recorded.filter(|_| open) else {
-            return self.prepare(source);
-        };
-        if !self.backends.has(recorded) {
-            let now = self.backends.names();
-            return Err(LoadError::BackendGone { recorded, now });
+        let mut source = source.clone();
+        if source.backend == BackendChoice::Auto {
+            if !self.backends.has(recorded.backend) {
+                let (recorded, now) = (recorded.backend, self.backends.names());
+                return Err(LoadError::BackendGone { recorded, now });
+            }
+            source.backend = recorded.backend.into();
         }
-        self.prepare(&ModelSource {
-            backend: recorded.into(),
-            ..source.clone()
-        })
+        let model = self.prepare(&source)?;
+        let now = Chosen::of(&model);
+        let moved = source.target == Target::GpuPreferred && now.device != recorded.device;
+        // Where the document names the library, it is as it says.
+        if moved || now.backend != recorded.backend || now == *recorded {
+            return Ok(model);
+        }
+        let recorded = recorded.clone();
+        Err(LoadError::PlacementGone { recorded, now })
     }
 
     /// Writes to `to` what the library of `source` makes of it for this processor.

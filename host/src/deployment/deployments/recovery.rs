@@ -21,8 +21,8 @@ use crate::deployment::document::Document;
 use crate::deployment::line::Ready;
 use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport};
 use crate::error_chain::ErrorChain;
+use crate::inference::Chosen;
 use crate::names::{ModelName, PluginName};
-use crate::spec::BackendKind;
 
 impl Deployments {
     /// Starts what is in force, and begins to work on deployments. To be called
@@ -96,7 +96,7 @@ impl Deployments {
             }
         };
         let recorded = report.into_iter().flat_map(|report| &report.computed_by);
-        let recorded = recorded.map(|(name, by)| (name.clone(), by.backend));
+        let recorded = recorded.map(|(name, by)| (name.clone(), by.into()));
         let recorded = recorded.collect();
         let faults = self.start_plugins(id, &document, recorded).await;
         for FaultReport {
@@ -121,7 +121,7 @@ impl Deployments {
         &self,
         id: DeploymentId,
         document: &Arc<Document>,
-        recorded: BTreeMap<ModelName, BackendKind>,
+        recorded: BTreeMap<ModelName, Chosen>,
     ) -> Vec<FaultReport> {
         let deployer = &self.0.deployer;
         let mut faults: Vec<Located> = Vec::new();

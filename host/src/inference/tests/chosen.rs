@@ -2,10 +2,11 @@
 
 use super::super::backends::Backends;
 use super::super::tract::Tract;
+use super::slots::outside_on;
 use super::{
     FLOAT, InferenceLimits, LoadError, ModelSource, ModelStore, Onnx, autoencoder, double, store,
 };
-use crate::inference::{Backend, BackendStatus, Device, Graph};
+use crate::inference::{Backend, BackendStatus, Chosen, Device, Graph};
 use crate::spec::{BackendChoice, BackendKind, Target};
 
 /// Stands for a library of that kind from outside, with tract within.
@@ -55,16 +56,62 @@ fn open() -> ModelSource {
     source
 }
 
+fn by(backend: BackendKind) -> Chosen {
+    Chosen {
+        backend,
+        provider: "cpu".to_owned(),
+        device: Device::Cpu,
+    }
+}
+
+#[test]
+fn what_was_computed_on_one_processor_is_not_silently_computed_on_another() {
+    let (with, _go) = outside_on(&[Device::Cpu, Device::Gpu]);
+    let (without, _go) = outside_on(&[Device::Cpu]);
+    let on = |target| ModelSource {
+        target,
+        ..ModelSource::onnx("model".into())
+    };
+    let preferred = Chosen::of(&with.prepare(&on(Target::GpuPreferred)).unwrap());
+    assert_eq!(preferred.device, Device::Gpu);
+    // Preferred, and gone: it runs, and it is seen that it should not run there.
+    let model = without.prepare_as(&on(Target::GpuPreferred), &preferred);
+    let model = model.unwrap();
+    assert!(model.degraded());
+    assert_ne!(Chosen::of(&model), preferred);
+    // And there again.
+    let degraded = Chosen::of(&model);
+    let model = with.prepare_as(&on(Target::GpuPreferred), &degraded);
+    assert!(!model.unwrap().degraded());
+    // Asked for, and gone.
+    let error = without.prepare_as(&on(Target::Gpu), &preferred);
+    assert_eq!(error.unwrap_err().code(), "model-target-unavailable");
+    // By another part of the same library.
+    let other = Chosen {
+        provider: "tensorrt".to_owned(),
+        ..preferred
+    };
+    for target in [Target::Gpu, Target::GpuPreferred] {
+        let error = with.prepare_as(&on(target), &other).unwrap_err();
+        assert_eq!(error.code(), "model-placement-gone");
+        assert_eq!(
+            error.to_string(),
+            "the deployment was made with `tract` by `tensorrt` on the gpu, \
+             but now it would be `tract` by `cpu` on the gpu"
+        );
+    }
+}
+
 #[test]
 fn what_was_chosen_once_is_taken_again_and_nothing_else() {
     let both = stores(&[BackendKind::Tract, BackendKind::Onnxruntime]);
     let model = both.prepare(&open()).unwrap();
     assert_eq!(model.backend(), BackendKind::Onnxruntime);
-    let model = both.prepare_as(&open(), Some(BackendKind::Tract)).unwrap();
+    let model = both.prepare_as(&open(), &by(BackendKind::Tract)).unwrap();
     assert_eq!(model.backend(), BackendKind::Tract);
 
     let error = store()
-        .prepare_as(&open(), Some(BackendKind::Onnxruntime))
+        .prepare_as(&open(), &by(BackendKind::Onnxruntime))
         .unwrap_err();
     assert_eq!(error.code(), "model-backend-gone");
     assert_eq!(
@@ -77,7 +124,7 @@ fn what_was_chosen_once_is_taken_again_and_nothing_else() {
         backend: BackendChoice::Tract,
         ..open()
     };
-    let model = both.prepare_as(&said, Some(BackendKind::Onnxruntime));
+    let model = both.prepare_as(&said, &by(BackendKind::Onnxruntime));
     assert_eq!(model.unwrap().backend(), BackendKind::Tract);
 }
 

@@ -112,11 +112,18 @@ pub(super) fn outside_with(
             .unwrap(),
         ..InferenceLimits::default()
     };
+    made(limits, &[Device::Cpu, Device::Gpu])
+}
+
+/// The same, on other processors.
+pub(super) fn outside_on(devices: &'static [Device]) -> (ModelStore, SyncSender<()>) {
+    made(InferenceLimits::default(), devices)
+}
+
+fn made(limits: InferenceLimits, devices: &'static [Device]) -> (ModelStore, SyncSender<()>) {
     let (go, go_on) = sync_channel(16);
-    let backend = Outside {
-        devices: &[Device::Cpu, Device::Gpu],
-        go_on: Arc::new(Mutex::new(go_on)),
-    };
+    let go_on = Arc::new(Mutex::new(go_on));
+    let backend = Outside { devices, go_on };
     let store = ModelStore::with_backends(limits, vec![Box::new(backend)]);
     (store, go)
 }
