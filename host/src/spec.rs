@@ -253,8 +253,9 @@ pub enum Precision {
 pub struct RunOptions {
     /// Threads of one run.
     pub threads: NonZeroU32,
-    /// Runs of this model at once.
-    pub concurrency: NonZeroU32,
+    /// Runs of this model at once. If not said, one; but one for each core where
+    /// they share all memory of the model (tract) and are not computed together.
+    pub concurrency: Option<NonZeroU32>,
     /// In what precision it may be computed.
     pub precision: Precision,
     /// Which of the host's providers computes it; else, for a graphics processor,
@@ -400,7 +401,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             threads: nonzero!(NonZeroU32, 1),
-            concurrency: nonzero!(NonZeroU32, 1),
+            concurrency: None,
             precision: Precision::Exact,
             provider: None,
             strict: true,

@@ -303,7 +303,8 @@ pub trait Graph: Send + Sync {
     /// What computes it.
     fn placement(&self) -> Placement;
 
-    /// Runs at once that it gains from; further ones wait for each other.
+    /// Runs at once that it gains from; further ones wait for each other. No bound:
+    /// they share the model, and cost nothing while they do not run.
     fn concurrency(&self) -> usize {
         usize::MAX
     }

@@ -6,8 +6,10 @@ mod running;
 mod trial;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
@@ -57,13 +59,23 @@ pub(super) struct Loaded {
     pub(super) slots: Arc<Slots>,
 }
 
+/// How often it may run at once. Runs that cost no memory of their own need not
+/// wait for each other, unless they are to meet.
+fn turns(graph: &dyn Graph, options: &RunOptions) -> usize {
+    let shares = graph.concurrency() == usize::MAX && options.batching.is_none();
+    let asked = match options.concurrency {
+        Some(runs) => usize::try_from(runs.get()).unwrap_or(usize::MAX),
+        None if shares => available_parallelism().map_or(1, NonZeroUsize::get),
+        None => 1,
+    };
+    graph.concurrency().min(asked)
+}
+
 impl Model {
     pub(super) fn new(graph: Box<dyn Graph>, source: &ModelSource, loaded: Loaded) -> Self {
-        let concurrency = usize::try_from(source.options.concurrency.get());
-        let turns = graph.concurrency().min(concurrency.unwrap_or(usize::MAX));
         Self {
             placement: graph.placement(),
-            turns: Turns::new(turns),
+            turns: Turns::new(turns(&*graph, &source.options)),
             batcher: source.options.batching.and_then(Batcher::new),
             graph,
             digest: source.digest,

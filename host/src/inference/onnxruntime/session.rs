@@ -1,6 +1,7 @@
 //! Makes the sessions of a model: with what they compute, with how many threads,
 //! and what a failure means.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,8 @@ impl Sessions<'_> {
         options: &RunOptions,
         limits: &InferenceLimits,
     ) -> Result<Vec<Session>, LoadError> {
-        let asked = options.concurrency.get().min(SESSIONS_MAX);
+        let asked = options.concurrency.map_or(1, NonZeroU32::get);
+        let asked = asked.min(SESSIONS_MAX);
         let bytes = u64::try_from(model.len()).unwrap_or(u64::MAX).max(1);
         let count = (limits.model_bytes_max.get() / bytes).clamp(1, asked.into());
         (0..count)

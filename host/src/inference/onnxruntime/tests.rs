@@ -253,7 +253,7 @@ async fn when_free(
 async fn runs_at_once_use_sessions_of_their_own() {
     let Some(store) = store() else { return };
     let options = RunOptions {
-        concurrency: 3.try_into().unwrap(),
+        concurrency: Some(3.try_into().unwrap()),
         ..RunOptions::default()
     };
     let model = store

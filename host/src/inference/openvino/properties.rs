@@ -1,6 +1,8 @@
 //! How a model is compiled: nothing that decides a result or the cost of a run is
 //! left to what the library finds best on the device at hand.
 
+use std::num::NonZeroU32;
+
 use openvino::{CompiledModel, Core, DeviceType, Model, PropertyKey, RwPropertyKey};
 
 use super::errors::{Said, not_loaded};
@@ -15,7 +17,8 @@ const SINGLE_PRECISION: &str = "f32";
 
 /// Runs of a model at once.
 pub(super) fn concurrency(options: &RunOptions) -> u32 {
-    options.concurrency.get().min(CONCURRENCY_MAX)
+    let asked = options.concurrency.map_or(1, NonZeroU32::get);
+    asked.min(CONCURRENCY_MAX)
 }
 
 /// What the library calls `device`.

@@ -305,7 +305,7 @@ fn as_many_runs_at_once_as_the_model_asks_for_do_not_mix() {
     let Some(config) = installed() else { return };
     let model = ModelSource {
         options: RunOptions {
-            concurrency: 3.try_into().unwrap(),
+            concurrency: Some(3.try_into().unwrap()),
             ..RunOptions::default()
         },
         ..source(double(FLOAT, &["n"]))

@@ -1,6 +1,10 @@
 //! How many runs of one model there are at once.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::task::{JoinSet, yield_now};
 
 use super::slots::{HANGS, LONG, SHORT, WORKS, ask, model_with, outside, until_none_goes_on};
 use crate::inference::RunError;
@@ -8,7 +12,7 @@ use crate::spec::RunOptions;
 
 fn concurrency(runs: u32) -> RunOptions {
     RunOptions {
-        concurrency: NonZeroU32::new(runs).unwrap(),
+        concurrency: NonZeroU32::new(runs),
         ..RunOptions::default()
     }
 }
@@ -61,4 +65,29 @@ async fn an_abandoned_run_keeps_the_turn_it_has() {
     go.send(()).unwrap();
     until_none_goes_on(&model).await;
     ask(&model, WORKS, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_whose_runs_share_its_memory_runs_once_for_each_core() {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let (store, go) = outside(u32::try_from(cores).unwrap() + 1, 8);
+    let model = model_with(&store, "model", RunOptions::default());
+    let mut running = JoinSet::new();
+    for _ in 0..cores {
+        let model = Arc::clone(&model);
+        running.spawn(async move { ask(&model, HANGS, LONG).await });
+    }
+    // Each of them begins before this goes on.
+    yield_now().await;
+    let error = ask(&model, WORKS, SHORT).await.unwrap_err();
+    assert!(
+        matches!(error, RunError::NoTurn { max } if max == cores),
+        "{error:?}"
+    );
+    for _ in 0..cores {
+        go.send(()).unwrap();
+    }
+    while let Some(ran) = running.join_next().await {
+        ran.unwrap().unwrap();
+    }
 }

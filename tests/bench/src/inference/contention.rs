@@ -56,11 +56,11 @@ pub(super) fn measure(store: &ModelStore, ways: &[Way], wasm: &[u8]) -> Outcome<
 
 fn ways_to_share() -> Outcome<Vec<(&'static str, RunOptions)>> {
     let one = RunOptions {
-        concurrency: NonZeroU32::MIN,
+        concurrency: Some(NonZeroU32::MIN),
         ..RunOptions::default()
     };
     let all = RunOptions {
-        concurrency: cores(),
+        concurrency: Some(cores()),
         ..one
     };
     let batching = Some(Batching {
