@@ -71,11 +71,7 @@ impl Model {
         let inputs = inputs
             .iter()
             .map(|(name, dimensions, values)| {
-                let bytes: Vec<u8> = values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect();
-                let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, &bytes);
+                let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, &bytes_of(values));
                 ((*name).to_owned(), tensor)
             })
             .collect();
@@ -89,6 +85,15 @@ impl Model {
         };
         outputs.into_iter().map(read).collect()
     }
+}
+
+/// Number by number into room that is there, which compilers make one copy of.
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; size_of_val(values)];
+    for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *to = value.to_le_bytes();
+    }
+    bytes
 }
 
 fn f32_values(tensor: &tensor::Tensor) -> Vec<f32> {
