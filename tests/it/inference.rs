@@ -1,6 +1,7 @@
 //! Models on the libraries of this machine, through real guests.
 
 mod backends;
+mod hostile;
 mod same_answers;
 
 use std::path::{Path, PathBuf};

@@ -303,6 +303,12 @@ pub trait Graph: Send + Sync {
     /// What computes it.
     fn placement(&self) -> Placement;
 
+    /// Whether inputs of one size always take about as long. Of any other, the next
+    /// run may take for ever, however short all before it were.
+    fn is_steady(&self) -> bool {
+        true
+    }
+
     /// Runs at once that it gains from; further ones wait for each other. No bound:
     /// they share the model, and cost nothing while they do not run.
     fn concurrency(&self) -> usize {

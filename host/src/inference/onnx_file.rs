@@ -17,6 +17,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use self::sizes::Sizes;
 use super::errors::LoadError;
 use super::limits::InferenceLimits;
+use crate::spec::BackendKind;
 
 /// Characters of a name in an error.
 const SHOWN_MAX: usize = 64;
@@ -26,6 +27,8 @@ const PORTS_MAX: usize = 256;
 /// What a library may be given.
 #[derive(Clone, Copy)]
 pub(super) struct Rules<'a> {
+    /// The library.
+    pub(super) backend: BackendKind,
     /// Whether it has that operator of that domain; `""` is ONNX's own.
     pub(super) allowed: &'a dyn Fn(&str, &str) -> bool,
     pub(super) limits: &'a InferenceLimits,
@@ -38,6 +41,8 @@ pub(super) struct OnnxFile {
     pub(super) bytes: Vec<u8>,
     /// The outputs whose number of dimensions it does not say.
     pub(super) unshaped: Vec<String>,
+    /// Whether the values that it is fed may decide how long it runs.
+    pub(super) loops: bool,
 }
 
 impl OnnxFile {
@@ -59,17 +64,20 @@ impl OnnxFile {
                 "it has more than {PORTS_MAX} inputs or outputs"
             )));
         }
-        Walk {
+        let mut walk = Walk {
             rules,
             operators: 0,
-        }
-        .graph(graph)?;
+            loops: false,
+        };
+        walk.graph(graph)?;
+        let loops = walk.loops;
         Sizes::check(graph, rules.limits)?;
         let unshaped = graph.output.iter().filter(|port| !has_shape(port));
         let unshaped = unshaped.map(|port| port.name.clone()).collect();
         Ok(Self {
             bytes: model.encode_to_vec(),
             unshaped,
+            loops,
         })
     }
 }
@@ -78,6 +86,7 @@ impl OnnxFile {
 struct Walk<'a> {
     rules: Rules<'a>,
     operators: u32,
+    loops: bool,
 }
 
 impl Walk<'_> {
@@ -109,11 +118,18 @@ impl Walk<'_> {
             domain => domain,
         };
         if !(self.rules.allowed)(domain, &node.op_type) {
+            if domain.is_empty() {
+                return Err(LoadError::UnsupportedOperator {
+                    operator: shown(&node.op_type),
+                    backend: self.rules.backend,
+                });
+            }
             return Err(LoadError::CustomOperator {
                 domain: shown(&node.domain),
                 operator: shown(&node.op_type),
             });
         }
+        self.loops |= node.op_type == "Loop";
         node.doc_string.clear();
         for attribute in &mut node.attribute {
             attribute.doc_string.clear();

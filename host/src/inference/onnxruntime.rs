@@ -155,6 +155,7 @@ impl Backend for Onnxruntime {
         }
         let places = self.providers.places(source, device, &self.sessions())?;
         let rules = Rules {
+            backend: BackendKind::Onnxruntime,
             allowed: &allowed,
             limits,
         };

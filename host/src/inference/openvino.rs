@@ -173,6 +173,10 @@ impl Backend for Openvino {
         &FORMATS
     }
 
+    fn supports_operator(&self, domain: &str, operator: &str) -> Option<bool> {
+        (domain.is_empty() && operator == onnx::UNSTOPPABLE).then_some(false)
+    }
+
     fn status(&self) -> BackendStatus {
         let provider = |provider: &str, device, unavailable| ProviderStatus {
             provider: provider.to_owned(),

@@ -3,6 +3,7 @@
 mod batches;
 mod batches_mixed;
 mod chosen;
+mod damaged;
 mod hostile;
 mod huge;
 mod shadows;

@@ -16,7 +16,7 @@ use crate::process::DEADLINE;
 
 #[path = "../../../host/src/inference/onnx_writer.rs"]
 #[expect(dead_code, reason = "it is written for the tests of one module")]
-mod onnx_writer;
+pub(super) mod onnx_writer;
 
 use onnx_writer::{FLOAT, FLOAT16, INT64, Onnx, autoencoder};
 

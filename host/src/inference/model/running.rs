@@ -74,7 +74,7 @@ impl Model {
         deadline: Instant,
         stake: Option<Stake>,
     ) -> Result<Vec<Tensor>, RunError> {
-        if self.expected(&inputs) <= INLINE_MAX {
+        if self.graph.is_steady() && self.expected(&inputs) <= INLINE_MAX {
             let turn = match (self.turns.try_take(), &self.batcher) {
                 (Some(turn), _) => Some(turn),
                 // Those before it are as short: it is not worth another thread.

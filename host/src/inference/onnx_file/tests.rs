@@ -4,6 +4,7 @@ use tract_onnx::pb;
 use super::{OnnxFile, Rules};
 use crate::inference::onnx_writer::{FLOAT, INT64, Onnx, autoencoder, double};
 use crate::inference::{InferenceLimits, LoadError};
+use crate::spec::BackendKind;
 
 fn vet(bytes: &[u8]) -> Result<OnnxFile, LoadError> {
     let limits = InferenceLimits {
@@ -11,6 +12,7 @@ fn vet(bytes: &[u8]) -> Result<OnnxFile, LoadError> {
         ..InferenceLimits::default()
     };
     let rules = Rules {
+        backend: BackendKind::Openvino,
         allowed: &|domain, operator| domain.is_empty() && operator != "Forbidden",
         limits: &limits,
     };
@@ -85,7 +87,7 @@ fn operators_are_counted_and_looked_at_in_nested_graphs_too() {
     assert!(matches!(error, LoadError::TooManyOperators { max: 100 }));
     let error = with("Forbidden", 1).unwrap_err();
     assert!(
-        matches!(&error, LoadError::CustomOperator { operator, .. } if operator == "Forbidden")
+        matches!(&error, LoadError::UnsupportedOperator { operator, .. } if operator == "Forbidden")
     );
 }
 

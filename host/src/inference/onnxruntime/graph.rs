@@ -20,6 +20,7 @@ pub(super) struct OrtGraph {
     pool: Pool,
     place: Place,
     run_bytes_max: u64,
+    loops: bool,
 }
 
 impl OrtGraph {
@@ -48,6 +49,7 @@ impl OrtGraph {
             pool: Pool::new(sessions).map_err(|error| malformed(line_of(error.message())))?,
             place,
             run_bytes_max: u64::MAX,
+            loops: file.loops,
         })
     }
 
@@ -142,6 +144,10 @@ impl Graph for OrtGraph {
 
     fn placement(&self) -> Placement {
         self.place.placement()
+    }
+
+    fn is_steady(&self) -> bool {
+        !self.loops
     }
 
     fn concurrency(&self) -> usize {

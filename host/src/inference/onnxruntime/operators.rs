@@ -66,6 +66,28 @@ const CLASSICAL: [&str; 18] = [
     "ZipMap",
 ];
 
+/// ONNX's own, up to its version 23, all of which the library has.
+const STANDARD: &str = "Abs Acos Acosh Add AffineGrid And ArgMax ArgMin Asin Asinh Atan Atanh \
+    Attention AveragePool BatchNormalization Bernoulli BitShift BitwiseAnd BitwiseNot BitwiseOr \
+    BitwiseXor BlackmanWindow Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat \
+    ConcatFromSequence Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumSum DFT \
+    DepthToSpace DequantizeLinear Det Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp \
+    Expand EyeLike Flatten Floor GRU Gather GatherElements GatherND Gelu Gemm GlobalAveragePool \
+    GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization HammingWindow \
+    HannWindow HardSigmoid HardSwish Hardmax Identity If InstanceNormalization IsInf IsNaN LRN LSTM \
+    LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax Loop LpNormalization LpPool MatMul \
+    MatMulInteger Max MaxPool MaxRoiPool MaxUnpool Mean MeanVarianceNormalization MelWeightMatrix \
+    Min Mish Mod Mul Multinomial Neg NegativeLogLikelihoodLoss NonMaxSuppression NonZero Not OneHot \
+    Optional OptionalGetElement OptionalHasElement Or PRelu Pad Pow QLinearConv QLinearMatMul \
+    QuantizeLinear RMSNormalization RNN RandomNormal RandomNormalLike RandomUniform \
+    RandomUniformLike Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax \
+    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ReverseSequence \
+    RoiAlign RotaryEmbedding Round STFT Scan ScatterElements ScatterND Selu SequenceAt \
+    SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SequenceMap Shape \
+    Shrink Sigmoid Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyLoss Softplus Softsign \
+    SpaceToDepth Split SplitToSequence Sqrt Squeeze StringNormalizer Sub Sum Tan Tanh \
+    TfIdfVectorizer ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample Where Xor";
+
 /// Operators that read files, or strings that are programs.
 const REFUSED: [&str; 2] = ["ImageDecoder", "RegexFullMatch"];
 
@@ -79,9 +101,10 @@ pub(super) fn allowed(domain: &str, operator: &str) -> bool {
 }
 
 /// Whether the library has it, where that is known without a model: it has all of
-/// what the classical models of `ai.onnx.ml` are made of.
+/// ONNX's own and of what the classical models of `ai.onnx.ml` are made of.
 pub(super) fn supported(domain: &str, operator: &str) -> Option<bool> {
     match domain {
+        "" | "ai.onnx" if STANDARD.split(' ').any(|known| known == operator) => Some(true),
         "ai.onnx.ml" => CLASSICAL.contains(&operator).then_some(true),
         _ if !allowed(domain, operator) => Some(false),
         _ => None,
@@ -110,7 +133,7 @@ pub(super) fn missing(said: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ADDED, allowed, missing};
+    use super::{ADDED, allowed, missing, supported};
 
     #[test]
     fn operators_that_only_compute_are_allowed() {
@@ -122,6 +145,23 @@ mod tests {
         assert!(!allowed("com.microsoft", "EPContext"));
         assert!(!allowed("com.microsoft", "BeamSearch"));
         assert!(!allowed("com.example", "Conv"));
+    }
+
+    #[test]
+    fn what_the_library_has_is_known_without_a_model() {
+        for (domain, operator) in [
+            ("", "Abs"),
+            ("", "Loop"),
+            ("ai.onnx", "Xor"),
+            ("ai.onnx.ml", "TreeEnsembleRegressor"),
+        ] {
+            assert_eq!(supported(domain, operator), Some(true), "{operator}");
+        }
+        for operator in ["ImageDecoder", "RegexFullMatch"] {
+            assert_eq!(supported("", operator), Some(false), "{operator}");
+        }
+        assert_eq!(supported("", "NoSuch"), None);
+        assert_eq!(supported("", ""), None);
     }
 
     #[test]

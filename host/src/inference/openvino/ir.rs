@@ -9,8 +9,9 @@ use openvino::{ElementType, InferenceError, Node, Shape, Tensor};
 
 use self::xml::{Event, Reader, Tag};
 use super::errors::{Said, not_loaded};
-use super::onnx::Declared;
+use super::onnx::{Declared, UNSTOPPABLE};
 use crate::inference::{InferenceLimits, LoadError, ModelSource, Port};
+use crate::spec::BackendKind;
 
 /// Bytes of a description.
 const XML_BYTES_MAX: usize = 64 << 20;
@@ -100,8 +101,22 @@ pub(super) fn vet(xml: &[u8], weights: &[u8], limits: &InferenceLimits) -> Resul
 fn layer(tag: &Tag<'_>) -> Result<(), LoadError> {
     let attribute = |name| tag.attribute(name).unwrap_or_default();
     let (kind, version) = (attribute("type"), attribute("version"));
-    if STATEFUL.contains(&kind) {
+    // The library reads entities, and looks types up in any case.
+    if !kind
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
+        return Err(malformed("the type of a layer is not a plain name"));
+    }
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    if STATEFUL.into_iter().any(is) {
         return Err(malformed("it keeps a state from one run to the next"));
+    }
+    if is(UNSTOPPABLE) {
+        return Err(LoadError::UnsupportedOperator {
+            operator: shown(kind),
+            backend: BackendKind::Openvino,
+        });
     }
     let number = version
         .strip_prefix("type_relaxed_")

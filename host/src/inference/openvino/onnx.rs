@@ -14,9 +14,14 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use super::errors::Said;
 use crate::inference::onnx_file::{OnnxFile, Rules};
 use crate::inference::{Dim, InferenceLimits, LoadError, TensorKind};
+use crate::spec::BackendKind;
 
 /// Operators of these are ONNX's own.
 const DOMAINS: [&str; 2] = ["", "ai.onnx.ml"];
+
+/// Within it nothing stops the library, and it may turn as long as it likes: also for
+/// values that no trial had.
+pub(super) const UNSTOPPABLE: &str = "Loop";
 
 /// An input or output as the file declares it.
 #[derive(Debug)]
@@ -35,8 +40,10 @@ pub(super) struct Vetted {
 
 pub(super) fn vet(bytes: &[u8], limits: &InferenceLimits) -> Result<Vetted, LoadError> {
     // The library itself says which of these it lacks.
-    let allowed = |domain: &str, _: &str| DOMAINS.contains(&domain);
+    let allowed =
+        |domain: &str, operator: &str| DOMAINS.contains(&domain) && operator != UNSTOPPABLE;
     let rules = Rules {
+        backend: BackendKind::Openvino,
         allowed: &allowed,
         limits,
     };

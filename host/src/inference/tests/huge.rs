@@ -9,7 +9,9 @@ use prost::Message as _;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
 
-use super::{FLOAT, INT64, LoadError, ModelStore, Onnx, autoencoder};
+use super::{
+    BOOL, FLOAT, INT64, LoadError, ModelStore, Onnx, RunError, TensorKind, autoencoder, tensor,
+};
 use crate::inference::config::{InferenceConfig, OnnxruntimeConfig, OpenvinoConfig};
 use crate::inference::rehearsal::Rehearsal;
 use crate::inference::{Backends, InferenceLimits, ModelSource, pin};
@@ -220,27 +222,8 @@ fn a_tiny_model_that_makes_huge_tensors_does_not_make_the_host_grow() {
     }
 }
 
-/// `y = x`, of a product that takes long, as often as `turns`.
-fn endless() -> Vec<(&'static str, Bytes)> {
-    let named = |name: &str, kind: u64, dims: &[i64]| {
-        let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
-            value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)),
-            ..Default::default()
-        };
-        pb::ValueInfoProto {
-            name: name.to_owned(),
-            r#type: Some(pb::TypeProto {
-                value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
-                    elem_type: i32::try_from(kind).unwrap(),
-                    shape: Some(pb::TensorShapeProto {
-                        dim: dims.iter().map(dim).collect(),
-                    }),
-                })),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }
-    };
+/// `y = x + z`, with `z` what a loop of 2^60 turns makes of `of`, as long as `on` says.
+fn looping(of: &str, on: &str) -> Bytes {
     let node = |operator: &str, inputs: &[&str], output: &str| pb::NodeProto {
         op_type: operator.to_owned(),
         input: inputs.iter().map(|&name| name.to_owned()).collect(),
@@ -254,42 +237,64 @@ fn endless() -> Vec<(&'static str, Bytes)> {
             node("Add", &["v", "v"], "w"),
         ],
         input: vec![
-            named("turn", INT64, &[]),
-            named("on", super::BOOL, &[]),
-            named("v", FLOAT, &[2]),
+            port("turn", INT64, &[]),
+            port("on", BOOL, &[]),
+            port("v", FLOAT, &[1]),
         ],
-        output: vec![named("still_on", super::BOOL, &[]), named("w", FLOAT, &[2])],
+        output: vec![port("still_on", BOOL, &[]), port("w", FLOAT, &[1])],
         ..Default::default()
     };
-    let looping = |of: &'static str| {
-        let model = Onnx::new()
-            .input("x", FLOAT, &["2"])
-            .weights("fixed", &[2], &[1.0, 2.0])
-            .node("Squeeze", &["turns"], &["count"])
-            .node("Loop", &["count", "", of], &["z"])
-            .node("Add", &["x", "z"], &["y"])
-            .output("y", FLOAT, &["2"]);
-        let body = body.clone();
-        with(model, &[("turns", &[1 << 60])], |graph| {
-            graph.node[1].attribute.push(pb::AttributeProto {
-                name: "body".to_owned(),
-                r#type: AttributeType::Graph as i32,
-                g: Some(body),
-                ..Default::default()
-            });
-        })
+    let model = Onnx::new()
+        .input("x", FLOAT, &["1"])
+        .weights("half", &[1], &[0.5])
+        .node("Greater", &["x", "half"], &["large"])
+        .node("Squeeze", &["large"], &["is_large"])
+        .node("Squeeze", &["turns"], &["count"])
+        .node("Loop", &["count", on, of], &["z"])
+        .node("Add", &["x", "z"], &["y"])
+        .output("y", FLOAT, &["1"]);
+    with(model, &[("turns", &[1 << 60])], |graph| {
+        let mut nodes = graph.node.iter_mut();
+        let found = nodes.find(|node| node.op_type == "Loop").unwrap();
+        found.attribute.push(pb::AttributeProto {
+            name: "body".to_owned(),
+            r#type: AttributeType::Graph as i32,
+            g: Some(body),
+            ..Default::default()
+        });
+    })
+}
+
+fn port(name: &str, kind: u64, dims: &[i64]) -> pb::ValueInfoProto {
+    let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
+        value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)),
+        ..Default::default()
     };
-    vec![
-        ("a loop", looping("x")),
-        // Of constants alone, so that a library may run it while it loads.
-        ("a loop of constants", looping("fixed")),
-    ]
+    let tensor = pb::type_proto::Tensor {
+        elem_type: i32::try_from(kind).unwrap(),
+        shape: Some(pb::TensorShapeProto {
+            dim: dims.iter().map(dim).collect(),
+        }),
+    };
+    pb::ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(pb::TypeProto {
+            value: Some(pb::type_proto::Value::TensorType(tensor)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 #[test]
 fn a_model_that_takes_for_ever_is_refused_in_time() {
     let (store, backends) = store();
-    for (what, bytes) in endless() {
+    let models = [
+        ("a loop", looping("x", "")),
+        // Of constants alone, so that a library may run it while it loads.
+        ("a loop of constants", looping("half", "")),
+    ];
+    for (what, bytes) in models {
         for backend in &backends {
             let started = Instant::now();
             let source = ModelSource {
@@ -336,4 +341,48 @@ fn a_model_in_order_is_loaded_after_its_rehearsal() {
         matches!(error, Err(LoadError::Malformed { .. })),
         "{error:?}"
     );
+}
+
+/// The trial is over at once, since it is made with zeros.
+#[tokio::test]
+async fn a_run_that_never_ends_holds_nobody_else_up() {
+    let (store, backends) = store();
+    let bytes = looping("x", "is_large");
+    for backend in backends {
+        let source = ModelSource {
+            backend,
+            ..ModelSource::onnx(bytes.clone())
+        };
+        if backend != BackendChoice::Onnxruntime {
+            let error = store.prepare(&source).unwrap_err();
+            assert_eq!(error.code(), "model-unsupported-operator", "{error}");
+            continue;
+        }
+        let model = store.prepare(&source).unwrap();
+        let one = |value| vec![("x".to_owned(), tensor(&[1], TensorKind::Fp32, &[value]))];
+        for _ in 0..3 {
+            let deadline = Instant::now() + Duration::from_millis(500);
+            let endless = model.run(one(1.0), Some(deadline));
+            let others = async {
+                let mut longest = Duration::ZERO;
+                for _ in 0..30 {
+                    let before = Instant::now();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    longest = longest.max(before.elapsed());
+                }
+                longest
+            };
+            let (ended, longest) = tokio::join!(endless, others);
+            assert!(matches!(ended, Err(RunError::Deadline)), "{ended:?}");
+            assert!(longest < Duration::from_millis(300), "{longest:?}");
+            // The library was told to stop, and its session goes on.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let mut outputs = model.run(one(0.0), Some(deadline)).await;
+            while matches!(outputs, Err(RunError::Overdue { .. })) && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                outputs = model.run(one(0.0), Some(deadline)).await;
+            }
+            assert_eq!(outputs.unwrap()[0].1.values().collect::<Vec<_>>(), [0.0]);
+        }
+    }
 }

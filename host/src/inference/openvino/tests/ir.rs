@@ -100,6 +100,41 @@ async fn a_description_and_its_weights_are_run() {
 }
 
 #[test]
+fn what_must_not_be_in_it_is_found_however_it_is_written() {
+    let Some(store) = store() else { return };
+    let of = |kind: &str| {
+        let xml = XML.replacen("type=\"MatMul\"", &format!("type=\"{kind}\""), 1);
+        store.prepare(&source(&xml, &WEIGHTS)).unwrap_err()
+    };
+    for kind in ["Loop", "loop", "LOOP"] {
+        let error = of(kind);
+        assert_eq!(
+            error.code(),
+            "model-unsupported-operator",
+            "{kind}: {error}"
+        );
+    }
+    for kind in [
+        "ReadValue",
+        "readvalue",
+        "ASSIGN",
+        "L&#111;op",
+        "Read&#x56;alue",
+    ] {
+        let error = of(kind);
+        assert!(
+            matches!(error, LoadError::Malformed { .. }),
+            "{kind}: {error}"
+        );
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            cause.contains("keeps a state") || cause.contains("not a plain name"),
+            "{kind}: {cause}"
+        );
+    }
+}
+
+#[test]
 fn constants_outside_the_weights_are_refused() {
     let Some(store) = store() else { return };
     let short = store.prepare(&source(XML, &WEIGHTS[..7])).unwrap_err();
