@@ -7,7 +7,7 @@ mod flow;
 mod models;
 #[path = "../../host/src/inference/onnx_writer.rs"]
 #[expect(dead_code, reason = "it is written for the tests of one module")]
-mod onnx_writer;
+pub(crate) mod onnx_writer;
 mod registry;
 mod removed;
 mod rights;

@@ -6,7 +6,7 @@ use selvedge::bus::Inbox;
 use selvedge::deployment::report::Phase;
 use tokio::time::timeout;
 
-use super::same_answers::onnx_writer::{FLOAT, Onnx, autoencoder};
+use crate::updates::onnx_writer::{FLOAT, Onnx, autoencoder};
 use super::{both, libraries};
 use crate::deployments::world::{Device, Host, Line};
 use crate::process::{DEADLINE, Process, run, selvedge, text};

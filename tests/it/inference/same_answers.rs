@@ -13,12 +13,7 @@ use tokio::time::timeout;
 use super::{both, libraries};
 use crate::deployments::world::{Device, Host, Line};
 use crate::process::DEADLINE;
-
-#[path = "../../../host/src/inference/onnx_writer.rs"]
-#[expect(dead_code, reason = "it is written for the tests of one module")]
-pub(super) mod onnx_writer;
-
-use onnx_writer::{FLOAT, FLOAT16, INT64, Onnx, autoencoder};
+use crate::updates::onnx_writer::{FLOAT, FLOAT16, INT64, Onnx, autoencoder};
 
 const BACKENDS: [(&str, BackendKind); 3] = [
     ("tract", BackendKind::Tract),

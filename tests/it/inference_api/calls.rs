@@ -49,7 +49,8 @@ async fn what_does_not_fit_is_refused_by_name() {
     let mut client = world.client().await;
     let model = describe(&mut client).await;
     let good = request(&model, 0.5);
-    let cases: [(&str, Code, fn(&mut PredictRequest)); 8] = [
+    type Spoil = fn(&mut PredictRequest);
+    let cases: [(&str, Code, Spoil); 8] = [
         ("model-not-found", Code::NotFound, |r| {
             r.model = "other".into()
         }),
