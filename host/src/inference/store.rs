@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::{Backend, Device, ModelSource};
+use super::backend::{Backend, Device, Dim, Interface, ModelSource, Port};
 use super::backends::Backends;
 use super::compiled::{Compiled, this_cpu};
 use super::errors::{LoadError, panic_message};
@@ -21,6 +21,12 @@ use super::served::Served;
 use super::slots::Slots;
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendChoice, BackendKind, Models, ShadowOptions, Target};
+
+/// Inputs of a model, and as many outputs.
+const PORTS_MAX: usize = 256;
+/// Bytes of the name of an input, an output or a dimension: they are told to
+/// plugins and programs, and stand in logs.
+const NAME_BYTES_MAX: usize = 256;
 
 /// What computes a model, to be remembered: the library, which part of it, and on
 /// which processor.
@@ -52,8 +58,8 @@ impl std::fmt::Display for Chosen {
     }
 }
 
-pub struct ModelStore {
 /// What all models of the host share.
+pub struct ModelStore {
     limits: InferenceLimits,
     backends: Backends,
     slots: Arc<Slots>,
@@ -271,6 +277,7 @@ impl ModelStore {
         let load = AssertUnwindSafe(|| {
             let graph = backend.load(source, device, &self.limits)?;
             let model = Model::new(graph, source, loaded);
+            bounded(&model.interface())?;
             if let Some(promised) = &source.promised {
                 promised.check(&model.interface())?;
             }
@@ -302,4 +309,26 @@ fn of_all(mut refused: Vec<LoadError>) -> LoadError {
     refused.pop().unwrap_or_else(|| LoadError::NoBackendFor {
         reasons: "none is left".to_owned(),
     })
+}
+
+/// Whether what a model says of itself can be told to others.
+fn bounded(interface: &Interface) -> Result<(), LoadError> {
+    let refuse = |why: String| Err(LoadError::Malformed { source: why.into() });
+    let Interface { inputs, outputs } = interface;
+    if inputs.len().max(outputs.len()) > PORTS_MAX {
+        return refuse(format!("it has more than {PORTS_MAX} inputs or outputs"));
+    }
+    let is_long = |name: &str| name.len() > NAME_BYTES_MAX;
+    let ports = inputs.iter().chain(outputs);
+    let long = |port: &Port| {
+        let mut dimensions = port.shape.iter();
+        let long = |dim: &Dim| matches!(dim, Dim::Named(name) if is_long(name));
+        is_long(&port.name) || dimensions.any(long)
+    };
+    if { ports }.any(long) {
+        return refuse(format!(
+            "an input, output or dimension has a name of more than {NAME_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(())
 }

@@ -384,3 +384,20 @@ fn how_many_models_fit_is_known_before_they_are_loaded() {
     let error = store.fits(max + 1).unwrap_err();
     assert!(matches!(error, LoadError::TooMany { .. }), "{error}");
 }
+
+#[test]
+fn a_model_with_names_that_fill_a_log_is_refused() {
+    let long = "x".repeat(257);
+    let named = |input: &str, dim: &str| {
+        let model = Onnx::new()
+            .input(input, FLOAT, &[dim, "2"])
+            .node("Neg", &[input], &["y"])
+            .output("y", FLOAT, &[dim, "2"]);
+        store().prepare(&source(model.build()))
+    };
+    named("x", "n").unwrap();
+    for (input, dim) in [(&*long, "n"), ("x", &*long)] {
+        let error = named(input, dim).unwrap_err();
+        assert_eq!(error.code(), "model-malformed", "{error}");
+    }
+}
