@@ -217,3 +217,33 @@ fn what_is_told_of_a_failure_is_bounded() {
     let bytes: usize = faults.iter().map(|fault| fault.message.len()).sum();
     assert!((1..=100).contains(&faults.len()) && bytes <= 64 << 10);
 }
+
+/// As hosts wrote it that ran models only from files, with one library.
+const BEFORE_LIBRARIES: &str = r#"{
+  "id": 7, "name": "line", "version": "1.0.0", "reason": "submitted",
+  "requested_by": "uid 0", "requested_at": "2026-11-01T00:00:00Z",
+  "ended_at": "2026-11-01T00:00:09Z", "phase": "committed",
+  "plan": {
+    "plugins": [{"plugin": "a", "change": "reconfigured", "differs": ["model oven"]}],
+    "models": [
+      {"model": "oven", "change": "replaced"},
+      {"model": "press", "change": "added"}
+    ]
+  },
+  "models": {"oven": "sha256:0000000000000000000000000000000000000000000000000000000000000000"},
+  "swaps": [{"plugin": "a", "pause_us": 12}],
+  "document": "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+}"#;
+
+#[test]
+fn what_an_older_host_wrote_is_read_and_nothing_is_made_up() {
+    let report: DeploymentReport = serde_json::from_str(BEFORE_LIBRARIES).unwrap();
+    assert!(report.computed_by.is_empty());
+    let plan = report.plan.as_ref().unwrap();
+    assert!(plan.models.iter().all(|model| model.swap.is_none()));
+    assert!(plan.to_string().contains("model oven: replaced\n"));
+    // And is written as it was.
+    let written = serde_json::to_value(&report).unwrap();
+    let before: serde_json::Value = serde_json::from_str(BEFORE_LIBRARIES).unwrap();
+    assert_eq!(written, before);
+}
