@@ -48,6 +48,8 @@ const LIBRARY_BYTES_MAX: u64 = 512 << 20;
 const GPU_LIBRARY_BYTES_MAX: u64 = 4 << 30;
 /// What a library makes of the bytes of a model: copies, and code for it.
 const COPIES_MAX: u64 = 8;
+/// Runs at once for which any library keeps a copy of its own.
+const CONCURRENCY_MAX: u32 = 16;
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
@@ -166,13 +168,17 @@ impl Rehearsal {
 fn bounds(source: &ModelSource, device: Device, limits: &InferenceLimits) -> (u64, u64) {
     let weights = source.weights.as_ref().map_or(0, bytes::Bytes::len);
     let model = count(source.bytes.len().saturating_add(weights));
-    let copies = COPIES_MAX.saturating_mul(source.options.concurrency.get().into());
+    // What its publisher asks for must not lift the bound: copies for runs at once
+    // are together no larger than a model may be.
+    let own = source.options.concurrency.get().min(CONCURRENCY_MAX);
+    let all = model.saturating_mul(own.into());
+    let all = all.min(limits.model_bytes_max.get()).max(model);
     let library = match device {
         Device::Cpu => LIBRARY_BYTES_MAX,
         Device::Gpu => GPU_LIBRARY_BYTES_MAX,
     };
-    let bytes = model
-        .saturating_mul(copies)
+    let bytes = all
+        .saturating_mul(COPIES_MAX)
         .saturating_add(library)
         .saturating_add(limits.run_bytes_max.get());
     // On each vector, and once more in rows.

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{Mishap, Rehearsal, rehearse_here};
+use super::{Mishap, Rehearsal, bounds, rehearse_here};
 use crate::inference::config::InferenceConfig;
 use crate::inference::onnx_writer::autoencoder;
 use crate::inference::{Device, InferenceLimits, LoadError, ModelSource};
@@ -70,4 +70,17 @@ fn memory_is_taken_back_before_it_is_all_gone() {
 fn a_program_that_is_not_there_is_an_error() {
     let error = tried("/nowhere/selvedge", &[]).unwrap_err();
     assert_eq!(error.code(), "model-not-tried");
+}
+
+#[test]
+fn what_a_publisher_asks_for_does_not_lift_the_bound() {
+    let limits = InferenceLimits::default();
+    let bytes = |concurrency: u32| {
+        let mut source = ModelSource::onnx(vec![0; 20 << 20].into());
+        source.options.concurrency = concurrency.try_into().unwrap();
+        bounds(&source, Device::Cpu, &limits).0
+    };
+    assert_eq!(bytes(2) - bytes(1), 8 * (20 << 20));
+    assert_eq!(bytes(13), bytes(u32::MAX));
+    assert!(bytes(u32::MAX) <= 4 << 30);
 }
