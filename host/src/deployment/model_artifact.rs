@@ -15,8 +15,9 @@ use crate::inference::{
 use crate::names::Digest;
 use crate::spec::RunOptions;
 
-/// Bytes of a golden vector.
-const GOLDEN_BYTES_MAX: usize = 64 << 20;
+/// Bytes of all golden vectors of a model: numbers in memory are larger than in
+/// text, and all are there at once.
+const GOLDEN_BYTES_MAX: usize = 32 << 20;
 
 /// Why a host cannot run what a manifest describes.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,8 @@ pub enum DescriptionError {
         field: &'static str,
         source: serde_json::Error,
     },
-    #[error("its golden vector `{file}` has more than {GOLDEN_BYTES_MAX} bytes")]
-    GoldenTooLarge { file: String },
+    #[error("its golden vectors have {bytes} bytes; {GOLDEN_BYTES_MAX} are allowed")]
+    GoldenTooLarge { bytes: usize },
     #[error("its golden vector `{file}` cannot be read")]
     Golden { file: String, source: GoldenError },
 }
@@ -40,12 +41,14 @@ pub enum DescriptionError {
 /// none.
 pub fn source(contents: &ModelContents) -> Result<ModelSource, DescriptionError> {
     let manifest = &contents.manifest;
+    let bytes = contents.golden.iter().map(bytes::Bytes::len);
+    let bytes = bytes.fold(0, usize::saturating_add);
+    if bytes > GOLDEN_BYTES_MAX {
+        return Err(DescriptionError::GoldenTooLarge { bytes });
+    }
     let golden = manifest.golden.iter().zip(&contents.golden);
     let golden = golden.map(|(file, bytes)| {
         let file = file.clone();
-        if bytes.len() > GOLDEN_BYTES_MAX {
-            return Err(DescriptionError::GoldenTooLarge { file });
-        }
         Golden::parse(bytes).map_err(|source| DescriptionError::Golden { file, source })
     });
     let ports = |ports: &[ModelPort]| ports.iter().map(port).collect::<Result<Vec<_>, _>>();
@@ -143,6 +146,16 @@ mod tests {
         assert_eq!(promised.outputs[0].kind, TensorKind::I64);
         assert_eq!(source.version.as_deref(), Some("1.0.0"));
         assert_eq!(source.metadata["labels"], "[]");
+    }
+
+    #[test]
+    fn golden_vectors_are_bounded_together() {
+        let vectors = "golden = ['a.json', 'b.json']";
+        let mut many = contents(vectors);
+        many.golden = vec![vec![b' '; 20 << 20].into(); 2];
+        let refused = source(&many).unwrap_err();
+        let large = matches!(refused, DescriptionError::GoldenTooLarge { .. });
+        assert!(large, "{refused}");
     }
 
     #[test]
