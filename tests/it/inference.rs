@@ -17,7 +17,7 @@ const ONNXRUNTIME: (&str, &str) = ("onnxruntime/onnxruntime/capi", "libonnxrunti
 const OPENVINO: (&str, &str) = ("openvino/openvino/libs", "libopenvino_c.so");
 
 /// The two libraries, if they are installed.
-fn libraries() -> Option<[PathBuf; 2]> {
+pub(crate) fn libraries() -> Option<[PathBuf; 2]> {
     let peers = peers::installed(&[ONNXRUNTIME.0, OPENVINO.0])?;
     Some([ONNXRUNTIME, OPENVINO].map(|(folder, name)| find(&peers.join(folder), name)))
 }

@@ -144,6 +144,9 @@ async fn a_machine_that_failed_is_noticed_each_time_and_falsely_less_than_once_a
     assert!(tuned.false_a_week < 1.0, "{} a week", tuned.false_a_week);
     assert!(tuned.by_windows.f1 > 0.6, "{:?}", tuned.by_windows);
     assert!(tuned.by_points.f1 > 0.6, "{:?}", tuned.by_points);
+    // What nobody tuned is better than silence, and no more is claimed.
+    assert!(defaults.nab > 0.0, "NAB score {}", defaults.nab);
+    assert!(defaults.missed <= 2, "{} failures missed", defaults.missed);
 }
 
 /// The scoring itself, on alarms of which the answer is known.
@@ -164,6 +167,9 @@ fn the_perfect_detector_scores_100_and_the_silent_one_0() {
     // Just after one it costs next to nothing; in the probation nothing at all.
     assert!((score(&[400, 500, 700]) - 100.0).abs() < 0.1);
     assert!((score(&[100, 400, 700]) - 100.0).abs() < 1e-6);
+    // The best threshold finds both windows, and not what lies between.
+    let values = vec![(200, 1.0), (400, 3.0), (450, 1.0), (700, 2.0)];
+    assert!((scores::best(&series, values) - 100.0).abs() < 1e-6);
     let alarm = |from, to| Alarm { from, to };
     let said = Said::of(&[alarm(400.0, 500.0), alarm(600.0, 601.0)]);
     let report = Report::new(&series, &said);

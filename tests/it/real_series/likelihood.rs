@@ -14,35 +14,19 @@ const RECENT: usize = 10;
 /// Scores that it is judged by: 30 days of readings every five minutes.
 const HISTORY: usize = 8_640;
 /// Standard deviations above which 1e-5 of a normal distribution lies.
-const DEVIATIONS: f64 = 4.264_890_793_922_6;
+pub(super) const DEVIATIONS: f64 = 4.264_890_793_922_6;
 
-/// Which scores are detections.
-pub(super) struct Detections {
-    /// Each unlikely one.
-    pub(super) each: Vec<bool>,
-    /// Of those in a row only the first, as the benchmark's own detector has it.
-    pub(super) first: Vec<bool>,
-}
-
-impl Detections {
-    pub(super) fn of(scores: &[f64]) -> Self {
-        let mut history = History::default();
-        let each: Vec<_> = scores
-            .iter()
-            .map(|score| {
-                if *score > 0.0 && score.is_finite() {
-                    history.push(score.ln());
-                }
-                history.is_unlikely()
-            })
-            .collect();
-        let before = std::iter::once(&false).chain(&each);
-        let first = each.iter().zip(before).map(|(now, before)| *now && !before);
-        Self {
-            first: first.collect(),
-            each,
+/// How many standard deviations the newest scores lie too high, at each of them:
+/// the less likely, the more.
+pub(super) fn deviations(scores: &[f64]) -> Vec<f64> {
+    let mut history = History::default();
+    let each = scores.iter().map(|score| {
+        if *score > 0.0 && score.is_finite() {
+            history.push(score.ln());
         }
-    }
+        history.deviations()
+    });
+    each.collect()
 }
 
 /// The newest scores, with their sum and that of their squares.
@@ -65,30 +49,33 @@ impl History {
         }
     }
 
-    fn is_unlikely(&self) -> bool {
+    fn deviations(&self) -> f64 {
         if self.scores.len() <= RECENT {
-            return false;
+            return 0.0;
         }
         let count = super::scores::count(self.scores.len());
         let usual = self.sum / count;
         let deviation = (self.squares / count - usual * usual).max(0.0).sqrt();
         let recent: f64 = self.scores.iter().rev().take(RECENT).sum();
         let recent = recent / super::scores::count(RECENT);
-        deviation > 0.0 && (recent - usual) / deviation >= DEVIATIONS
+        if deviation > 0.0 {
+            (recent - usual) / deviation
+        } else {
+            0.0
+        }
     }
 }
 
 #[test]
-fn a_lasting_jump_of_the_scores_is_detected_once_and_a_single_one_is_not() {
+fn a_lasting_jump_of_the_scores_is_unlikely_and_a_single_one_is_not() {
     let usual = |place: usize| 1.0 + 0.1 * (super::scores::count(place) * 12.9).sin();
     let mut scores: Vec<_> = (0..2_000).map(usual).collect();
     scores[1_000] = 3.0;
     scores[1_500..1_520].fill(5.0);
-    let found = Detections::of(&scores);
-    let rows =
-        |which: &[bool]| -> Vec<usize> { (0..which.len()).filter(|row| which[*row]).collect() };
-    let first = rows(&found.first);
-    assert_eq!(first.len(), 1, "{first:?}");
-    assert!((1_500..1_510).contains(&first[0]), "{first:?}");
-    assert!(rows(&found.each).len() > 10);
+    let found = deviations(&scores);
+    let unlikely: Vec<_> = (0..found.len())
+        .filter(|row| found[*row] >= DEVIATIONS)
+        .collect();
+    assert!(unlikely.len() > 10, "{unlikely:?}");
+    assert!((1_500..1_510).contains(&unlikely[0]), "{unlikely:?}");
 }

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use super::likelihood::Detections;
+use super::likelihood::{DEVIATIONS, deviations};
 use super::series::Series;
 
 const FALSE_POSITIVE: f64 = 0.11;
@@ -113,8 +113,9 @@ pub(super) struct Report {
     pub(super) nab_windows: f64,
     /// Each window that is unlikely after those before it is one.
     pub(super) nab_unlikely: f64,
-    /// The first of those in a row is one.
-    pub(super) nab_first_unlikely: f64,
+    /// With the thresholds of scores and of likelihoods that are best for this file,
+    /// chosen on its labels.
+    pub(super) nab_best: [f64; 2],
     pub(super) by_windows: Rates,
     pub(super) by_points: Rates,
     pub(super) missed: usize,
@@ -134,17 +135,17 @@ impl Report {
             .map(|alarm| series.row_at(alarm.from))
             .collect();
         let raised: Vec<_> = raised.into_iter().filter(judged).collect();
-        let windows = said
-            .scores
-            .iter()
-            .map(|(end, score)| (series.row_at(*end), *score >= said.threshold));
-        let (rows, above): (Vec<_>, Vec<_>) = windows.unzip();
-        let scores: Vec<_> = said.scores.iter().map(|(_, score)| *score).collect();
-        let unlikely = Detections::of(&scores);
-        let nab_of = |which: &[bool]| {
-            let found = rows.iter().zip(which).filter(|(_, found)| **found);
-            let found: Vec<_> = found.map(|(row, _)| *row).filter(judged).collect();
-            nab(series, &found)
+        let of_rows = |(end, score): &(f64, f64)| (series.row_at(*end), *score);
+        let (rows, scores): (Vec<_>, Vec<_>) = said.scores.iter().map(of_rows).unzip();
+        let deviations = deviations(&scores);
+        let judged_of = |values: &[f64]| -> Vec<(usize, f64)> {
+            let each = rows.iter().copied().zip(values.iter().copied());
+            each.filter(|(row, _)| judged(row)).collect()
+        };
+        let nab_from = |values: &[f64], threshold: f64| {
+            let found = judged_of(values).into_iter();
+            let found = found.filter(|(_, value)| *value >= threshold);
+            nab(series, &found.map(|(row, _)| row).collect::<Vec<_>>())
         };
         let outside = |row: &&usize| series.window_of(**row).is_none();
         let false_alarms = raised.iter().filter(outside).count();
@@ -158,9 +159,9 @@ impl Report {
         let weeks = (series.readings.last().unwrap().0 - first) / WEEK_S;
         Self {
             nab: nab(series, &raised),
-            nab_windows: nab_of(&above),
-            nab_unlikely: nab_of(&unlikely.each),
-            nab_first_unlikely: nab_of(&unlikely.first),
+            nab_windows: nab_from(&scores, said.threshold),
+            nab_unlikely: nab_from(&deviations, DEVIATIONS),
+            nab_best: [&scores, &deviations].map(|values| best(series, judged_of(values))),
             by_windows: Rates::new(hours.len() - missed, false_alarms, missed),
             by_points: points(series, &said.alarms),
             missed,
@@ -198,27 +199,67 @@ fn points(series: &Series, alarms: &[Alarm]) -> Rates {
 
 /// The benchmark's score of detections at these rows.
 pub(super) fn nab(series: &Series, detections: &[usize]) -> f64 {
-    let mut found = vec![-FALSE_NEGATIVE; series.windows.len()];
-    let mut cost = 0.0;
+    let mut tally = Tally::new(series);
     for row in detections.iter().filter(|row| **row >= series.probation) {
-        let inside = series.windows.iter().zip(&mut found);
-        let inside = inside.filter(|((first, last), _)| (*first..=*last).contains(row));
-        let mut hit = false;
-        for ((first, last), found) in inside {
-            let width = count(last - first + 1);
-            let worth = TRUE_POSITIVE * scaled(-count(last - row + 1) / width) / scaled(-1.0);
-            *found = found.max(worth);
-            hit = true;
-        }
-        if !hit {
-            let behind = series.windows.iter().rev().find(|(_, last)| last < row);
-            let past = behind.map_or(3.0, |(first, last)| count(row - last) / count(last - first));
-            cost += FALSE_POSITIVE * scaled(past);
+        tally.add(*row);
+    }
+    tally.score()
+}
+
+/// The best score that any threshold makes of these values, by row.
+pub(super) fn best(series: &Series, mut values: Vec<(usize, f64)>) -> f64 {
+    values.retain(|(_, value)| value.is_finite());
+    values.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let mut tally = Tally::new(series);
+    let mut best = tally.score();
+    for (place, (row, value)) in values.iter().enumerate() {
+        tally.add(*row);
+        if values.get(place + 1).is_none_or(|next| next.1 < *value) {
+            best = best.max(tally.score());
         }
     }
-    let windows = count(series.windows.len());
-    let (silent, perfect) = (-FALSE_NEGATIVE * windows, TRUE_POSITIVE * windows);
-    100.0 * (found.iter().sum::<f64>() + cost - silent) / (perfect - silent)
+    best
+}
+
+/// The benchmark's score, one detection after the other.
+struct Tally<'a> {
+    series: &'a Series,
+    found: Vec<f64>,
+    cost: f64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(series: &'a Series) -> Self {
+        Self {
+            series,
+            found: vec![-FALSE_NEGATIVE; series.windows.len()],
+            cost: 0.0,
+        }
+    }
+
+    fn add(&mut self, row: usize) {
+        let windows = &self.series.windows;
+        let mut hit = false;
+        for ((first, last), found) in windows.iter().zip(&mut self.found) {
+            if (*first..=*last).contains(&row) {
+                let width = count(last - first + 1);
+                let worth = TRUE_POSITIVE * scaled(-count(last - row + 1) / width) / scaled(-1.0);
+                *found = found.max(worth);
+                hit = true;
+            }
+        }
+        if !hit {
+            let behind = windows.iter().rev().find(|(_, last)| *last < row);
+            let past = behind.map_or(3.0, |(first, last)| count(row - last) / count(last - first));
+            self.cost += FALSE_POSITIVE * scaled(past);
+        }
+    }
+
+    fn score(&self) -> f64 {
+        let windows = count(self.found.len());
+        let (silent, perfect) = (-FALSE_NEGATIVE * windows, TRUE_POSITIVE * windows);
+        100.0 * (self.found.iter().sum::<f64>() + self.cost - silent) / (perfect - silent)
+    }
 }
 
 /// -1 is the left edge of a window, 0 its right edge, more lies behind it.

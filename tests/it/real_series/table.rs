@@ -16,7 +16,7 @@ impl fmt::Display for Table<'_> {
         let mut line = |about: &str, cell: &dyn Fn(&str, &Report) -> String| {
             write!(f, "  {about:ABOUT$}")?;
             for (name, report) in self.0 {
-                write!(f, "{:COLUMN$}", cell(name, report))?;
+                write!(f, " {:COLUMN$}", cell(name, report))?;
             }
             writeln!(f)
         };
@@ -29,11 +29,14 @@ impl fmt::Display for Table<'_> {
         line("  a window above threshold is", &|_, it| {
             format!("{:.1}", it.nab_windows)
         })?;
-        line("  an unlikely window is", &|_, it| {
+        line("  a window of 1e-5 is", &|_, it| {
             format!("{:.1}", it.nab_unlikely)
         })?;
-        line("  the first unlikely one is", &|_, it| {
-            format!("{:.1}", it.nab_first_unlikely)
+        line("  best threshold by labels", &|_, it| {
+            format!(
+                "{:.1} (of likelihoods {:.1})",
+                it.nab_best[0], it.nab_best[1]
+            )
         })?;
         line("failures noticed, F1", &|_, it| rates(it.by_windows))?;
         line("readings marked, F1", &|_, it| rates(it.by_points))?;
