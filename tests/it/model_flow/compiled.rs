@@ -101,7 +101,6 @@ async fn what_onnx_runtime_compiled_is_refused_for_another_backend_version_or_pr
     machine.assert_runs_here_only(&made).await;
 }
 
-#[expect(clippy::print_stdout, reason = "a test that does nothing says so")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_openvino_compiled_is_refused_for_another_backend_version_or_processor() {
     let Some(machine) = Machine::new().await else {
