@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bindings::imports::selvedge::bus::publisher;
+use crate::nn::NnError;
 
 pub use crate::bindings::imports::selvedge::bus::publisher::Refusal;
 
@@ -93,6 +94,17 @@ impl From<serde_json::Error> for Error {
 impl From<crate::senml::SenmlError> for Error {
     fn from(error: crate::senml::SenmlError) -> Self {
         Self::reject(error)
+    }
+}
+
+impl From<NnError> for Error {
+    /// A model that is busy or late is worth another try; nothing else is.
+    fn from(error: NnError) -> Self {
+        if error.passes() {
+            Self::retry(error)
+        } else {
+            Self::reject(error)
+        }
     }
 }
 

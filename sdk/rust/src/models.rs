@@ -1,5 +1,52 @@
 //! What a model takes and gives (`selvedge:inference/models`), so that a plugin
 //! need not be told in its configuration what the model says itself.
+//!
+//! A plugin asks at its start, so that a model that does not fit is said there and
+//! not at the first message:
+//!
+//! ```
+//! use selvedge_plugin::nn::Model;
+//! use selvedge_plugin::{
+//!     Config, Error, Lifecycle, Message, Subscriber, export, models, publish, senml,
+//! };
+//!
+//! /// Scores the records of a message, with whatever model it is granted.
+//! struct Judge {
+//!     model: Model,
+//!     input: String,
+//!     output: String,
+//! }
+//!
+//! impl Lifecycle for Judge {
+//!     fn init(_: &Config) -> Result<Self, String> {
+//!         let description = models::describe("health")?;
+//!         let input = description.input(None)?;
+//!         input.check_f32(&[1, 4])?;
+//!         let output = description.output(None)?;
+//!         Ok(Self {
+//!             model: Model::load("health")?,
+//!             input: input.name.clone(),
+//!             output: output.name.clone(),
+//!         })
+//!     }
+//! }
+//!
+//! impl Subscriber for Judge {
+//!     fn handle(&mut self, message: &Message) -> Result<(), Error> {
+//!         let records = senml::read(message)?;
+//!         let numbers = records.iter().filter_map(|record| record.number());
+//!         let values: Vec<f32> = numbers.map(|number| number as f32).collect();
+//!         let outputs = self.model.compute_f32(&[(&self.input, &[1, 4], &values)])?;
+//!         let score = outputs.iter().find(|(name, _)| *name == self.output);
+//!         let (_, score) = score.ok_or("the model gave no score")?;
+//!         Ok(publish(Message::new("score", format!("{score:?}")))?)
+//!     }
+//! }
+//! export!(Judge: Lifecycle, Subscriber);
+//! ```
+//!
+//! The deployment grants it: `grants.models = ["health"]`. A model that is exchanged
+//! later takes and gives the same; only its version, digest and metadata change.
 
 use std::fmt;
 
@@ -36,6 +83,12 @@ impl fmt::Display for DescribeError {
 }
 
 impl std::error::Error for DescribeError {}
+
+impl From<DescribeError> for String {
+    fn from(error: DescribeError) -> Self {
+        error.to_string()
+    }
+}
 
 /// What does not fit between a plugin and its model.
 #[derive(Debug, Clone, PartialEq, Eq)]

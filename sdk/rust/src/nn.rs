@@ -26,6 +26,12 @@ impl std::fmt::Display for NnError {
 
 impl std::error::Error for NnError {}
 
+impl From<NnError> for String {
+    fn from(error: NnError) -> Self {
+        error.text
+    }
+}
+
 impl From<errors::Error> for NnError {
     fn from(error: errors::Error) -> Self {
         let code = error.code();
@@ -104,4 +110,20 @@ fn f32_values(tensor: &tensor::Tensor) -> Vec<f32> {
         .iter()
         .map(|bytes| f32::from_le_bytes(*bytes))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NnError;
+    use crate::Error;
+
+    #[test]
+    fn a_message_is_tried_again_where_the_model_may_answer_later() {
+        let error = |passes| NnError {
+            text: "busy".to_owned(),
+            passes,
+        };
+        assert!(matches!(Error::from(error(true)), Error::Retry(text) if text == "busy"));
+        assert!(matches!(Error::from(error(false)), Error::Reject(_)));
+    }
 }
