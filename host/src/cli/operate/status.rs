@@ -84,8 +84,8 @@ fn models(models: &[ModelSummary]) -> Columns<8> {
         ("WHY", Align::Left),
     ]);
     for model in models {
-        let withdrawn = model.withdrawn.as_deref();
-        let why = withdrawn.map(|why| format!("out of service: {}", plain(why)));
+        // Whoever withdraws it says that it is revoked.
+        let why = model.withdrawn.as_deref().map(plain);
         let device = match (model.by.device, model.degraded) {
             (Device::Gpu, _) => Cell::new(Tone::Usual, "gpu"),
             (Device::Cpu, false) => Cell::new(Tone::Usual, "cpu"),
@@ -182,9 +182,6 @@ mod tests {
             "degraded",
             "0",
             "3",
-            "out",
-            "of",
-            "service:",
             "revoked",
         ];
         assert_eq!(words, expected);
