@@ -28,7 +28,7 @@ use document::Document;
 use document::fault::Location;
 use line::{Line, LineError};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{ArtifactError, Artifacts};
 use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
 use crate::inference::{LoadError, Model, ModelSet, ModelSource, ModelStore};
@@ -105,9 +105,21 @@ impl DeployFault {
                 source: LoadFault::Refused(refused),
                 ..
             } => refused.hint(),
+            Self::Component {
+                source: LoadFault::Artifact(ArtifactError::Missing(reference)),
+                ..
+            } => Some(brought_by("selvedge pull", reference)),
+            Self::ModelFile {
+                source: LoadFault::Artifact(ArtifactError::Missing(reference)),
+                ..
+            } => Some(brought_by("selvedge model pull", reference)),
             _ => None,
         }
     }
+}
+
+fn brought_by(command: &str, reference: &Reference) -> String {
+    format!("`{command} {reference}` brings it; so does a host with `[registry] pull = true`")
 }
 
 /// What went wrong, and where in the document it was asked for.
@@ -238,5 +250,24 @@ impl Deployer {
             taken_off.push((plugin, reason));
         }
         taken_off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArtifactError, DeployFault, LoadFault};
+    use crate::names::{Digest, Reference};
+
+    #[test]
+    fn of_an_artifact_that_is_not_here_it_is_said_what_brings_it() {
+        let reference = format!("registry.example/acme/pump@{}", Digest::of(b""));
+        let missing: Reference = reference.parse().unwrap();
+        let fault = DeployFault::ModelFile {
+            model: "pump".parse().unwrap(),
+            source: LoadFault::Artifact(ArtifactError::Missing(Box::new(missing))),
+        };
+        let hint = fault.hint().unwrap();
+        let command = format!("`selvedge model pull {reference}`");
+        assert!(hint.starts_with(&command), "{hint}");
     }
 }
