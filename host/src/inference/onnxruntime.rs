@@ -182,6 +182,7 @@ impl Backend for Onnxruntime {
         limits: &InferenceLimits,
     ) -> Result<(), LoadError> {
         let rules = Rules {
+            backend: BackendKind::Onnxruntime,
             allowed: &allowed,
             limits,
         };

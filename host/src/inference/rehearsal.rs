@@ -11,6 +11,7 @@ mod there;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +171,8 @@ fn bounds(source: &ModelSource, device: Device, limits: &InferenceLimits) -> (u6
     let model = count(source.bytes.len().saturating_add(weights));
     // What its publisher asks for must not lift the bound: copies for runs at once
     // are together no larger than a model may be.
-    let own = source.options.concurrency.get().min(CONCURRENCY_MAX);
+    let asked = source.options.concurrency.map_or(1, NonZeroU32::get);
+    let own = asked.min(CONCURRENCY_MAX);
     let all = model.saturating_mul(own.into());
     let all = all.min(limits.model_bytes_max.get()).max(model);
     let library = match device {

@@ -6,10 +6,10 @@ use selvedge::bus::Inbox;
 use selvedge::deployment::report::Phase;
 use tokio::time::timeout;
 
-use crate::updates::onnx_writer::{FLOAT, Onnx, autoencoder};
 use super::{both, libraries};
 use crate::deployments::world::{Device, Host, Line};
 use crate::process::{DEADLINE, Process, run, selvedge, text};
+use crate::updates::onnx_writer::{FLOAT, Onnx, autoencoder};
 
 const BACKENDS: [&str; 3] = ["tract", "onnxruntime", "openvino"];
 const COLUMNS: usize = 64;
