@@ -5,7 +5,6 @@
 
 mod authorizer;
 pub(crate) mod cloud;
-mod model_loader;
 mod mqtt;
 mod store;
 
@@ -312,9 +311,7 @@ impl App {
             let host = inference_api::Surroundings {
                 supervisor: self.supervisor.clone(),
                 deployments: self.deployments.clone(),
-                models: Arc::clone(&deployer.models),
                 capture: deployer.capture.clone(),
-                loader: Arc::new(model_loader::Store(deployer.clone())),
                 counts,
             };
             inference_api::serve(host, api, grace)?;

@@ -31,7 +31,7 @@ use line::{Line, LineError};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, Model, ModelSet, ModelSource, ModelStore};
+use crate::inference::{LoadError, Model, ModelSet, ModelSource, ModelStore, Served};
 use crate::names::{ModelName, PluginName, Reference};
 use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
@@ -68,24 +68,8 @@ impl DeployFault {
     /// A stable name for API replies, metrics and alerts. Never reworded.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Component {
-                source: LoadFault::Refused(refused),
-                ..
-            }
-            | Self::ModelFile {
-                source: LoadFault::Refused(refused),
-                ..
-            } => refused.code(),
-            Self::Component {
-                source: LoadFault::Artifact(error),
-                ..
-            }
-            | Self::ModelFile {
-                source: LoadFault::Artifact(error),
-                ..
-            } => error.code(),
-            Self::Component { .. } => "component-not-loaded",
-            Self::ModelFile { .. } => "model-not-loaded",
+            Self::Component { source, .. } => source.code().unwrap_or("component-not-loaded"),
+            Self::ModelFile { source, .. } => source.code().unwrap_or("model-not-loaded"),
             Self::Model { source, .. } | Self::Models(source) => source.code(),
             Self::Prepare(source) => source.code(),
             Self::Line(source) => source.code(),
@@ -154,11 +138,17 @@ pub struct Deployer {
 impl Deployer {
     /// Remembers what is about to run, on the disk before it does.
     pub async fn accept(&self, origins: Vec<Origin>) -> Result<(), DeployFault> {
+        let accepted = self.accept_origins(origins).await;
+        accepted
+            .ok_or(DeployFault::Interrupted)?
+            .map_err(DeployFault::Accept)
+    }
+
+    /// The same; nothing if it did not end.
+    async fn accept_origins(&self, origins: Vec<Origin>) -> Option<Result<(), GateError>> {
         let gate = Arc::clone(&self.gate);
         let accept = move || gate.accept(&origins.iter().collect::<Vec<_>>());
-        let accepted = tokio::task::spawn_blocking(accept).await;
-        let accepted = accepted.map_err(|_| DeployFault::Interrupted)?;
-        accepted.map_err(DeployFault::Accept)
+        tokio::task::spawn_blocking(accept).await.ok()
     }
 
     /// Reads the trust repository again.
@@ -197,6 +187,24 @@ impl Deployer {
                     "model taken out of service: it is revoked"
                 );
             }
+        }
+    }
+
+    /// The same for one beside those of the deployment.
+    fn withdraw_beside(&self, served: &Served, origin: &Origin) {
+        let Some(refusal) = self.gate.revoked(origin) else {
+            return;
+        };
+        let (code, reason) = (refusal.code(), ErrorChain(&refusal).to_string());
+        let model = served.current();
+        if model.withdraw(reason.clone()) {
+            error!(
+                model = served.name().as_str(),
+                digest = %model.digest(),
+                code,
+                error = reason,
+                "loaded model taken out of service: it is revoked"
+            );
         }
     }
 

@@ -22,14 +22,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::loaded::{LoaderError, LoaderErrorKind, ModelLoader};
-
 use self::client::Budget;
-use self::loaded::Loaded;
 use crate::api::{InferenceCounts, ServeError};
 use crate::capture::Capture;
 use crate::deployment::deployments::Deployments;
-use crate::inference::{InferenceApiConfig, ModelStore};
+use crate::inference::InferenceApiConfig;
 use crate::supervisor::Supervisor;
 
 /// Runs that this API may have at once, those among them that nobody waits for any
@@ -40,9 +37,7 @@ const RUNS_MAX: usize = 16;
 pub struct Surroundings {
     pub supervisor: Supervisor,
     pub deployments: Deployments,
-    pub models: Arc<ModelStore>,
     pub capture: Capture,
-    pub loader: Arc<dyn ModelLoader>,
     pub counts: Arc<InferenceCounts>,
 }
 
@@ -55,10 +50,7 @@ impl std::fmt::Debug for Surroundings {
 /// What all calls share.
 struct Shared {
     deployments: Deployments,
-    models: Arc<ModelStore>,
     capture: Capture,
-    loader: Arc<dyn ModelLoader>,
-    loaded: Loaded,
     counts: Arc<InferenceCounts>,
     budget: Arc<Budget>,
     runs: Arc<tokio::sync::Semaphore>,
@@ -78,10 +70,7 @@ pub fn serve(
 ) -> Result<PathBuf, ServeError> {
     let shared = Arc::new(Shared {
         deployments: host.deployments,
-        models: host.models,
         capture: host.capture,
-        loader: host.loader,
-        loaded: Loaded::default(),
         counts: host.counts,
         budget: Arc::new(Budget::new(config.received_bytes_max.get().into())),
         runs: Arc::new(tokio::sync::Semaphore::new(RUNS_MAX)),

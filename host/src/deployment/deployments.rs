@@ -7,6 +7,7 @@
 //! host ends, in [`recovery`].
 
 mod attempt;
+mod beside;
 mod compare;
 mod edit;
 mod engine;
@@ -49,6 +50,7 @@ use crate::storage::{FileStore, Storage};
 use crate::trust::OpenError;
 
 pub use crate::storage::FILE_BYTES_MAX;
+pub use beside::{BesideFault, Cause};
 pub use journal::JournalError;
 pub use models::{ModelOrigin, ModelReport};
 pub use operate::NoAnswer;
@@ -56,6 +58,7 @@ pub use plugins::PluginReport;
 pub use state::{DOCUMENTS_MAX, REPORTS_MAX};
 pub use submit::QUEUE_MAX;
 
+use beside::Beside;
 use ledger::Ledger;
 use news::News;
 use state::{Kept, State};
@@ -84,6 +87,8 @@ struct Inner {
     operated: Mutex<BTreeSet<PluginName>>,
     /// Plugins that should be at work and have no place on the line.
     absent: Mutex<BTreeMap<PluginName, Absent>>,
+    /// Models that are no deployment's.
+    beside: Beside,
 }
 
 /// What runs.
@@ -128,6 +133,7 @@ impl Deployments {
             running: Mutex::default(),
             operated: Mutex::default(),
             absent: Mutex::default(),
+            beside: Beside::default(),
         })))
     }
 
@@ -246,6 +252,9 @@ impl Deployments {
             let (document, models) = (&running.document, &running.models);
             self.0.deployer.withdraw_revoked(document, models);
         }
+        for (served, origin) in self.0.beside.all() {
+            self.0.deployer.withdraw_beside(&served, &origin);
+        }
         let occupants = self.0.deployer.line.occupants();
         for (plugin, reason) in self.0.deployer.take_off_revoked().await {
             if let Some(occupant) = occupants.get(&plugin) {
@@ -261,7 +270,8 @@ impl Deployments {
         let models = running.map(|running| deployer.model_origins.of(&running.document));
         let models = models.into_iter().flat_map(BTreeMap::into_values);
         let plugins = deployer.line.origins();
-        plugins.into_values().chain(models).collect()
+        let beside = self.0.beside.origins();
+        plugins.into_values().chain(models).chain(beside).collect()
     }
 
     fn kept(&self, id: DeploymentId) -> Option<Arc<Kept>> {

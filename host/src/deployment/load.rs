@@ -11,6 +11,7 @@ use selvedge_registry::{Progress, Silent};
 use selvedge_signing::{Origin, VerifiedArtifact};
 use tracing::{info, warn};
 
+use super::deployments::BesideFault;
 use super::document::component_source::{ComponentSource, FilePath};
 use super::document::handed::Files;
 use super::document::{Document, Model, Plugin};
@@ -52,6 +53,17 @@ pub enum LoadFault {
     Description(#[source] Box<DescriptionError>),
     #[error("it names neither an artifact nor a file")]
     NoModel,
+}
+
+impl LoadFault {
+    /// A stable name, if it is of another's making.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refused) => Some(refused.code()),
+            Self::Artifact(error) => Some(error.code()),
+            _ => None,
+        }
+    }
 }
 
 /// Where components come from that a document does not bring along.
@@ -231,6 +243,16 @@ pub(super) fn stored_model(
     let source = source.map_err(|error| LoadFault::Description(Box::new(error)))?;
     let artifact = Some(origin.digest());
     Ok((ModelSource { artifact, ..source }, verified.into_origin()))
+}
+
+/// The model of an artifact, as its manifest asks for it, and by whose word it
+/// serves. Computes for a while.
+pub(super) fn prepared_alone(
+    deployer: &Deployer,
+    reference: &Reference,
+) -> Result<(Arc<inference::Model>, Origin), BesideFault> {
+    let (source, origin) = stored_model(deployer, reference)?;
+    Ok((deployer.models.prepare(&source)?, origin))
 }
 
 fn read(path: &Path) -> Result<Bytes, LoadFault> {

@@ -11,6 +11,7 @@ use super::backend::{Dim, Interface, Port};
 use super::errors::LoadError;
 use super::model::Model;
 use super::model_set::ModelSet;
+use super::places::Reserved;
 use super::served::Served;
 use super::shadow::Shadow;
 use crate::names::ModelName;
@@ -33,6 +34,8 @@ pub struct Exchanged(Exchanges);
 pub struct NextModels {
     pub set: Arc<ModelSet>,
     pub exchanges: Exchanges,
+    /// Nobody else takes the places of these models meanwhile.
+    pub reserved: Reserved,
 }
 
 impl Exchanges {
@@ -138,7 +141,11 @@ impl ModelSet {
             shadows: Vec::new(),
         };
         exchanges.follow(&set, shadows)?;
-        Ok(NextModels { set, exchanges })
+        Ok(NextModels {
+            set,
+            exchanges,
+            reserved: Reserved::default(),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use super::exchange::NextModels;
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
 use super::model_set::ModelSet;
+use super::places::{Place, Places, Reserved};
 use super::rehearsal::Rehearsal;
 use super::served::Served;
 use super::slots::Slots;
@@ -63,6 +64,7 @@ pub struct ModelStore {
     limits: InferenceLimits,
     backends: Backends,
     slots: Arc<Slots>,
+    places: Arc<Places>,
     rehearsal: Option<Rehearsal>,
 }
 
@@ -84,6 +86,7 @@ impl ModelStore {
     pub fn with(limits: InferenceLimits, backends: Backends) -> Self {
         Self {
             slots: Arc::new(Slots::new(&limits)),
+            places: Arc::new(Places::new(limits.models_max.get())),
             limits,
             backends,
             rehearsal: None,
@@ -122,7 +125,7 @@ impl ModelStore {
             (name, served)
         });
         let set = before.with(changes);
-        self.fits(set.names().len())?;
+        drop(self.reserve(&set)?);
         Ok(Arc::new(set))
     }
 
@@ -140,9 +143,23 @@ impl ModelStore {
         changes: impl IntoIterator<Item = (ModelName, Option<Arc<Model>>)>,
         shadows: &Models<ShadowOptions>,
     ) -> Result<NextModels, LoadError> {
-        let next = before.next(changes, shadows)?;
-        self.fits(next.set.names().len())?;
+        let mut next = before.next(changes, shadows)?;
+        next.reserved = self.reserve(&next.set)?;
         Ok(next)
+    }
+
+    /// Keeps places for `set` until it serves or will not.
+    fn reserve(&self, set: &ModelSet) -> Result<Reserved, LoadError> {
+        self.places.reserve(set.names().len())
+    }
+
+    /// A place for one model beside those of `serving`.
+    ///
+    /// # Errors
+    ///
+    /// If there would be more models than may be.
+    pub fn place_beside(&self, serving: &ModelSet) -> Result<Place, LoadError> {
+        self.places.beside(serving.names().len())
     }
 
     /// Whether so many models may serve together: to be asked before they are
@@ -152,11 +169,7 @@ impl ModelStore {
     ///
     /// If they are too many.
     pub fn fits(&self, models: usize) -> Result<(), LoadError> {
-        let max = self.limits.models_max.get();
-        if models > max {
-            return Err(LoadError::TooMany { max });
-        }
-        Ok(())
+        self.places.fits(models)
     }
 
     /// Loads a model and tries it out. Nobody can run it before it is in a set.

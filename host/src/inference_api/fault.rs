@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use super::loaded::{LoaderError, LoaderErrorKind};
 use super::proto;
 use crate::api::access::Role;
 use crate::capture::{CaptureError, RecordError};
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, RunError, TensorError};
+use crate::inference::{RunError, TensorError};
 
 /// Where the stable name is.
 pub(super) const CODE: &str = "selvedge-code";
@@ -99,27 +98,6 @@ impl From<RunError> for Fault {
             _ => (Code::Internal, "run-failed"),
         };
         Self::new(status, code, ErrorChain(&error).to_string())
-    }
-}
-
-impl From<LoadError> for Fault {
-    fn from(error: LoadError) -> Self {
-        let status = match &error {
-            LoadError::TooMany { .. } => Code::ResourceExhausted,
-            _ => Code::FailedPrecondition,
-        };
-        Self::new(status, error.code(), ErrorChain(&error).to_string())
-    }
-}
-
-impl From<LoaderError> for Fault {
-    fn from(error: LoaderError) -> Self {
-        let status = match error.kind {
-            LoaderErrorKind::Missing => Code::NotFound,
-            LoaderErrorKind::Refused => Code::FailedPrecondition,
-            LoaderErrorKind::Failed => Code::Internal,
-        };
-        Self::new(status, error.code, error.message)
     }
 }
 

@@ -71,7 +71,7 @@ impl Calls {
 
 impl Shared {
     fn find(&self, name: &str) -> Result<Arc<Served>, Fault> {
-        let served = self.served(&model_name(name)?);
+        let served = self.deployments.served(&model_name(name)?);
         served.ok_or_else(|| Fault::no_model(name))
     }
 
@@ -234,7 +234,7 @@ impl Inference for Calls {
                 let message = "`reference` is not a reference to an artifact, with its digest";
                 Fault::invalid("reference-invalid", message)
             })?;
-            let served = self.0.load(name, reference).await?;
+            let served = self.0.deployments.load_model(name, reference).await?;
             Ok(LoadModelResponse {
                 model: Some(self.0.describe(&served)),
             })
@@ -256,13 +256,7 @@ impl Inference for Calls {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         received(&self.call(&request)?, request);
-        let deployed = self.0.deployments.models();
-        let mut all = self.0.loaded.all();
-        all.extend(
-            deployed
-                .names()
-                .filter_map(|name| Some((name.clone(), deployed.get(name).cloned()?))),
-        );
+        let all = self.0.deployments.all_served();
         let models = all.values().map(|served| self.0.describe(served));
         self.told(Ok(ListModelsResponse {
             models: models.collect(),

@@ -229,6 +229,13 @@ const MAY_SPAWN: &[(&str, &[&str])] = &[
     ("host/src/runtime/engine.rs", &["thread", "Builder"]),
     // Runs that are made in place hold the thread that would stop them.
     ("host/src/inference/watchdog.rs", &["thread", "Builder"]),
+    // One reads what a model's rehearsal says, for as long as that process lives.
+    ("host/src/inference/rehearsal.rs", &["thread", "Builder"]),
+    // And one, in that process, ends it with the host.
+    (
+        "host/src/inference/rehearsal/there.rs",
+        &["thread", "Builder"],
+    ),
 ];
 
 fn host_sources() -> Vec<Source> {

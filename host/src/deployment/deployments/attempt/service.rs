@@ -113,7 +113,8 @@ impl Attempt<'_> {
         let accepted = accepted
             .into_iter()
             .chain(stay.map(|(_, origin)| origin))
-            .chain(models);
+            .chain(models)
+            .chain(inner.beside.origins());
         let supervisor = &inner.deployer.supervisor;
         let line = &inner.deployer.line;
         // Those whose models change behind them count as changed.
