@@ -2,6 +2,7 @@
 
 mod backends;
 mod hostile;
+mod libraries;
 mod same_answers;
 
 use std::path::{Path, PathBuf};

@@ -12,6 +12,8 @@ use super::openvino;
 use super::tract::Tract;
 use crate::spec::{BackendChoice, BackendKind};
 
+/// The domain of ONNX's operators of classical models.
+const CLASSICAL: &str = "ai.onnx.ml";
 /// The order in which `auto` chooses.
 const PREFERRED: [BackendKind; 3] = [
     BackendKind::Onnxruntime,
@@ -102,7 +104,13 @@ impl Backends {
         };
         let (domain, short) = operator.split_once(':').unwrap_or(("", &operator));
         let others = self.usable.iter().filter(|it| it.kind() != backend);
-        let have = others.filter(|it| it.supports_operator(domain, short) == Some(true));
+        // Libraries often leave the domain out, and no operator is in both.
+        let domains = [domain, if domain.is_empty() { CLASSICAL } else { domain }];
+        let has = |it: &&Box<dyn Backend>| {
+            let mut domains = domains.iter();
+            domains.any(|domain| it.supports_operator(domain, short) == Some(true))
+        };
+        let have = others.filter(has);
         let have: Vec<_> = have.map(|it| format!("`{}`", it.kind().name())).collect();
         let here = self.has(BackendKind::Onnxruntime);
         let elsewhere = match have.as_slice() {

@@ -36,6 +36,8 @@ pub const COMMAND: &str = "rehearse-model";
 const PROGRAM: &str = "/proc/self/exe";
 /// Said by it once the model was tried, whatever came of that.
 const OVER: &str = "the rehearsal is over";
+/// Said by it if it has not the library that the model is for.
+const UNUSABLE: &str = "the library cannot be used";
 /// Bytes that it prints.
 const PRINTED_BYTES_MAX: u64 = 64 << 10;
 
@@ -128,11 +130,16 @@ impl Rehearsal {
         let ended = match told {
             Ok(()) => running.watch(started, bounds(source, device, limits)),
             // It ended before it had heard all.
-            Err(_) => Ok(Some(Mishap::Crash { how: running.how() })),
+            Err(_) => Ok(Ended::Stopped(Mishap::Crash { how: running.how() })),
         };
         match ended.map_err(failed)? {
-            None => Ok(()),
-            Some(mishap) => Err(LoadError::Mishap { backend, mishap }),
+            Ended::Tried => Ok(()),
+            Ended::Unusable => Err(LoadError::BackendUnavailable {
+                backend,
+                why: "it is not what was loaded when the host started; start the host again"
+                    .to_owned(),
+            }),
+            Ended::Stopped(mishap) => Err(LoadError::Mishap { backend, mishap }),
         }
     }
 
@@ -193,12 +200,20 @@ fn count(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
+/// What came of a rehearsal.
+enum Ended {
+    /// In order, whatever is wrong with the model.
+    Tried,
+    Unusable,
+    Stopped(Mishap),
+}
+
 /// The other process. Dropped, it is ended.
 struct Running {
     child: Child,
     /// Open as long as it is to live.
     told: Option<ChildStdin>,
-    over: Receiver<()>,
+    over: Receiver<Ended>,
 }
 
 impl Running {
@@ -219,10 +234,13 @@ impl Running {
         let listen = move || {
             let printed = printed.into_iter().map(|out| out.take(PRINTED_BYTES_MAX));
             let mut lines = printed.flat_map(|out| BufReader::new(out).lines());
-            if lines.any(|line| line.is_ok_and(|line| line.contains(OVER))) {
-                // Nobody listens if it was ended for another reason.
-                say.send(()).ok();
-            }
+            let said = lines.find_map(|line| match line.ok()? {
+                line if line.contains(OVER) => Some(Ended::Tried),
+                line if line.contains(UNUSABLE) => Some(Ended::Unusable),
+                _ => None,
+            });
+            // Nobody listens if it was ended for another reason.
+            said.map(|said| say.send(said).ok());
         };
         let listener = thread::Builder::new().name("model-rehearsal".to_owned());
         if let Err(error) = listener.spawn(listen) {
@@ -250,22 +268,22 @@ impl Running {
         &mut self,
         started: Instant,
         (bytes_max, ms_max): (u64, u64),
-    ) -> std::io::Result<Option<Mishap>> {
+    ) -> std::io::Result<Ended> {
         loop {
             match self.over.recv_timeout(STEP) {
-                Ok(()) => return Ok(None),
+                Ok(ended) => return Ok(ended),
                 Err(RecvTimeoutError::Timeout) => {}
                 // It closed its output without having said it.
                 Err(RecvTimeoutError::Disconnected) => {
                     let how = self.how();
-                    return Ok(Some(Mishap::Crash { how }));
+                    return Ok(Ended::Stopped(Mishap::Crash { how }));
                 }
             }
             if self.anonymous_bytes() > bytes_max {
-                return Ok(Some(Mishap::Memory { max: bytes_max }));
+                return Ok(Ended::Stopped(Mishap::Memory { max: bytes_max }));
             }
             if started.elapsed() > Duration::from_millis(ms_max) {
-                return Ok(Some(Mishap::Time { max_ms: ms_max }));
+                return Ok(Ended::Stopped(Mishap::Time { max_ms: ms_max }));
             }
         }
     }

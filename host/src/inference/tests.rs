@@ -6,6 +6,7 @@ mod chosen;
 mod damaged;
 mod hostile;
 mod huge;
+mod native;
 mod shadows;
 mod slots;
 mod turns;

@@ -67,6 +67,15 @@ fn memory_is_taken_back_before_it_is_all_gone() {
 }
 
 #[test]
+fn a_library_that_is_another_by_now_is_not_passed_over() {
+    let error = tried(
+        "/bin/sh",
+        &["-c", "echo 'the library cannot be used'; exec cat"],
+    );
+    assert_eq!(error.unwrap_err().code(), "model-backend-unusable");
+}
+
+#[test]
 fn a_program_that_is_not_there_is_an_error() {
     let error = tried("/nowhere/selvedge", &[]).unwrap_err();
     assert_eq!(error.code(), "model-not-tried");

@@ -6,8 +6,8 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{Asked, OVER};
-use crate::inference::{Backends, ModelSource, ModelStore};
+use super::{Asked, OVER, UNUSABLE};
+use crate::inference::{Backends, LoadError, ModelSource, ModelStore};
 
 /// Bytes of what is said of a model: golden vectors are most of it.
 const HEADER_BYTES_MAX: u32 = 256 << 20;
@@ -26,9 +26,12 @@ pub fn rehearse_here() -> ExitCode {
     };
     let store = ModelStore::with(asked.limits, Backends::open(&asked.libraries));
     // The host loads it too, and says what is wrong with it.
-    drop(store.prepare(&source));
+    let said = match store.prepare(&source) {
+        Err(LoadError::BackendUnavailable { .. } | LoadError::NoBackend { .. }) => UNUSABLE,
+        Ok(_) | Err(_) => OVER,
+    };
     let mut out = io::stdout().lock();
-    if writeln!(out, "{OVER}").and_then(|()| out.flush()).is_err() {
+    if writeln!(out, "{said}").and_then(|()| out.flush()).is_err() {
         return ExitCode::FAILURE;
     }
     drop(out);

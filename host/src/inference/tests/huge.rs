@@ -32,7 +32,7 @@ fn library(folder: &str, name: &str) -> Option<PathBuf> {
 }
 
 /// A store that tries models apart, and what it has.
-fn store() -> (ModelStore, Vec<BackendChoice>) {
+pub(super) fn store() -> (ModelStore, Vec<BackendChoice>) {
     let mut config = InferenceConfig::default();
     let mut backends = vec![BackendChoice::Tract];
     match library("onnxruntime/onnxruntime/capi", "libonnxruntime.so") {

@@ -19,11 +19,11 @@ fn scales(scale: [f32; 2]) -> ModelSource {
     source(model.build())
 }
 
-fn name(name: &str) -> ModelName {
+pub(super) fn name(name: &str) -> ModelName {
     name.parse().unwrap()
 }
 
-fn follows(fraction: f64) -> Models<ShadowOptions> {
+pub(super) fn follows(fraction: f64) -> Models<ShadowOptions> {
     let options = ShadowOptions {
         model: name("next"),
         fraction: fraction.try_into().unwrap(),
@@ -61,7 +61,7 @@ async fn feed(served: &Served, rows: &[f64]) {
     assert_eq!(given, rows, "what serves is what is given");
 }
 
-async fn until(served: &Served, holds: impl Fn(&ShadowStatus) -> bool) -> ShadowStatus {
+pub(super) async fn until(served: &Served, holds: impl Fn(&ShadowStatus) -> bool) -> ShadowStatus {
     let begun = Instant::now();
     loop {
         let status = served.shadow_status().unwrap();
