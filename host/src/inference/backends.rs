@@ -106,11 +106,10 @@ impl Backends {
         let others = self.usable.iter().filter(|it| it.kind() != backend);
         // Libraries often leave the domain out, and no operator is in both.
         let domains = [domain, if domain.is_empty() { CLASSICAL } else { domain }];
-        let has = |it: &&Box<dyn Backend>| {
+        let have = others.filter(|it| {
             let mut domains = domains.iter();
             domains.any(|domain| it.supports_operator(domain, short) == Some(true))
-        };
-        let have = others.filter(has);
+        });
         let have: Vec<_> = have.map(|it| format!("`{}`", it.kind().name())).collect();
         let here = self.has(BackendKind::Onnxruntime);
         let elsewhere = match have.as_slice() {

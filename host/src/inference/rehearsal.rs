@@ -240,7 +240,9 @@ impl Running {
                 _ => None,
             });
             // Nobody listens if it was ended for another reason.
-            said.map(|said| say.send(said).ok());
+            if let Some(said) = said {
+                say.send(said).ok();
+            }
         };
         let listener = thread::Builder::new().name("model-rehearsal".to_owned());
         if let Err(error) = listener.spawn(listen) {
