@@ -95,6 +95,7 @@ impl From<RunError> for Fault {
             error if error.is_callers_fault() => (Code::InvalidArgument, "run-inputs"),
             error if error.is_busy() => (Code::ResourceExhausted, "run-busy"),
             RunError::Deadline => (Code::DeadlineExceeded, "run-deadline"),
+            RunError::Withdrawn { .. } => (Code::FailedPrecondition, "model-withdrawn"),
             _ => (Code::Internal, "run-failed"),
         };
         Self::new(status, code, ErrorChain(&error).to_string())
