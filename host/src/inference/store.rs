@@ -325,7 +325,7 @@ fn of_all(mut refused: Vec<LoadError>) -> LoadError {
 }
 
 /// Whether what a model says of itself can be told to others.
-fn bounded(interface: &Interface) -> Result<(), LoadError> {
+pub(super) fn bounded(interface: &Interface) -> Result<(), LoadError> {
     let refuse = |why: String| Err(LoadError::Malformed { source: why.into() });
     let Interface { inputs, outputs } = interface;
     if inputs.len().max(outputs.len()) > PORTS_MAX {

@@ -389,16 +389,25 @@ fn how_many_models_fit_is_known_before_they_are_loaded() {
 #[test]
 fn a_model_with_names_that_fill_a_log_is_refused() {
     let long = "x".repeat(257);
-    let named = |input: &str, dim: &str| {
+    let model = |input: &str| {
         let model = Onnx::new()
-            .input(input, FLOAT, &[dim, "2"])
+            .input(input, FLOAT, &["n", "2"])
             .node("Neg", &[input], &["y"])
-            .output("y", FLOAT, &[dim, "2"]);
+            .output("y", FLOAT, &["n", "2"]);
         store().prepare(&source(model.build()))
     };
-    named("x", "n").unwrap();
-    for (input, dim) in [(&*long, "n"), ("x", &*long)] {
-        let error = named(input, dim).unwrap_err();
-        assert_eq!(error.code(), "model-malformed", "{error}");
-    }
+    model("x").unwrap();
+    assert_eq!(model(&long).unwrap_err().code(), "model-malformed");
+    let port = |dim: &str| crate::inference::Port {
+        name: "x".into(),
+        kind: TensorKind::Fp32,
+        shape: vec![crate::inference::Dim::Named(dim.into())],
+    };
+    let bounded = |outputs| {
+        let inputs = vec![port("n")];
+        super::store::bounded(&crate::inference::Interface { inputs, outputs })
+    };
+    bounded(vec![port("n"); 256]).unwrap();
+    bounded(vec![port("n"); 257]).unwrap_err();
+    bounded(vec![port(&long)]).unwrap_err();
 }

@@ -202,7 +202,7 @@ fn a_tiny_model_that_makes_huge_tensors_does_not_make_the_host_grow() {
                 ..ModelSource::onnx(bytes.clone())
             };
             let loaded = store.prepare(&source);
-            let grown = peak_bytes() - before;
+            let grown = peak_bytes().saturating_sub(before);
             let told = match &loaded {
                 Ok(_) => "loaded".to_owned(),
                 Err(error) => format!("{}: {error}", error.code()),

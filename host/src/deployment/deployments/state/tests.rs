@@ -220,7 +220,7 @@ fn what_is_told_of_a_failure_is_bounded() {
 
 /// As hosts wrote it that ran models only from files, with one library.
 const BEFORE_LIBRARIES: &str = r#"{
-  "id": 7, "name": "line", "version": "1.0.0", "reason": "submitted",
+  "id": 7, "name": "line", "version": "1.0.0", "reason": {"kind": "submitted"},
   "requested_by": "uid 0", "requested_at": "2026-11-01T00:00:00Z",
   "ended_at": "2026-11-01T00:00:09Z", "phase": "committed",
   "plan": {
