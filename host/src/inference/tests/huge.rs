@@ -150,11 +150,8 @@ fn huge() -> Vec<(&'static str, Bytes)> {
         .node("ReduceMax", &[before], &["y"])
         .output("y", FLOAT, &["?"]);
     let axis = |graph: &mut pb::GraphProto| {
-        for node in graph
-            .node
-            .iter_mut()
-            .filter(|node| node.op_type == "Concat")
-        {
+        let nodes = graph.node.iter_mut();
+        for node in nodes.filter(|node| node.op_type == "Concat") {
             node.attribute.push(pb::AttributeProto {
                 name: "axis".to_owned(),
                 r#type: AttributeType::Int as i32,
