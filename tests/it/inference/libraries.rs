@@ -11,9 +11,9 @@ use selvedge::names::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::same_answers::onnx_writer::autoencoder;
 use crate::deployments::world::{Device, Line};
 use crate::process::{Process, run, selvedge, text};
+use crate::updates::onnx_writer::autoencoder;
 
 /// A folder that nobody else can write to, with a library that is none.
 fn installed() -> (TempDir, PathBuf) {

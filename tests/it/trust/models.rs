@@ -86,10 +86,14 @@ impl Lab {
 
     /// A host on the device, which brings what it lacks from the registry.
     async fn host(&self) -> Host {
+        self.host_as(Mode::Production).await
+    }
+
+    async fn host_as(&self, mode: Mode) -> Host {
         let path = self.world.path("host.toml");
         let source = Source::new(&path, self.world.read("host.toml")).unwrap();
         let config = HostConfig::check(&source.into()).unwrap().value;
-        let app = App::build(&config, Mode::Production).unwrap();
+        let app = App::build(&config, mode).unwrap();
         let host = Host::of(app, self.world.folder());
         host.resume().await;
         host

@@ -86,7 +86,7 @@ fn what_a_publisher_asks_for_does_not_lift_the_bound() {
     let limits = InferenceLimits::default();
     let bytes = |concurrency: u32| {
         let mut source = ModelSource::onnx(vec![0; 20 << 20].into());
-        source.options.concurrency = concurrency.try_into().unwrap();
+        source.options.concurrency = Some(concurrency.try_into().unwrap());
         bounds(&source, Device::Cpu, &limits).0
     };
     assert_eq!(bytes(2) - bytes(1), 8 * (20 << 20));

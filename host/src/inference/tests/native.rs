@@ -67,7 +67,7 @@ async fn a_candidate_on_another_library_is_compared() {
         let models = [("serving", serving), ("next", candidate)];
         let prepared = models.map(|(model, source)| (name(model), store.prepare(&source).ok()));
         let next = store.next(&ModelSet::default(), prepared, &follows(1.0));
-        let NextModels { set, exchanges } = next.unwrap();
+        let NextModels { set, exchanges, .. } = next.unwrap();
         drop(exchanges.make());
         let served = Arc::clone(set.get(&name("serving")).unwrap());
         for salt in 0..50 {

@@ -1,8 +1,11 @@
 //! What the site's publishers of models sign is served, wherever it lies.
 
+use selvedge::app::Mode;
+use selvedge::deployment::report::Phase;
 use serde_json::Value as Json;
 
 use super::{Lab, artifact, commit, computed, line};
+use crate::deployments::world::Host;
 use crate::trust::peers::Peers;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,4 +174,79 @@ async fn another_peoples_registry_keeps_a_model_whole() {
     assert_eq!(pulled["signatures"], 1);
     assert_eq!(pulled["files"].as_array().unwrap().len(), 3);
     assert_eq!(lab.world.verdict(&model).await["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_artifacts_of_the_same_file_are_revoked_one_by_one() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.0.0");
+    lab.model("again", "press", "1.0.0");
+    let plugin = lab.plugin().await;
+    let first = lab.publish("press", &lab.lab).await;
+    let second = lab.publish("again", &lab.lab).await;
+    let host = lab.host().await;
+    let both = line(1, &plugin, &artifact(&first)).replace("[\"granted\"]", "[\"granted\", \"z\"]");
+    let both = format!("{both}[models.z]\n{}\n", artifact(&second));
+    commit(&host, both).await;
+    let (_, digest) = first.split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    host.deployments().stop_revoked().await.unwrap();
+    let withdrawn = withdrawn(&host);
+    assert_eq!(
+        withdrawn,
+        [true, false],
+        "the one that is revoked, and no other"
+    );
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revoked_while_a_deployment_is_watched_does_not_serve_after_it() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.0.0");
+    lab.model("oven", "oven", "1.0.0");
+    let plugin = lab.plugin().await;
+    let first = lab.publish("press", &lab.lab).await;
+    let second = lab.publish("oven", &lab.lab).await;
+    let host = lab.host().await;
+    // One model more: it is not among those that served before.
+    commit(&host, line(1, &plugin, &artifact(&first))).await;
+    let next = line(2, &plugin, &artifact(&first)).replace("[\"granted\"]", "[\"granted\", \"z\"]");
+    let next = next.replace("seconds = 0", "seconds = 3");
+    let next = format!("{next}[models.z]\n{}\n", artifact(&second));
+    let deployments = host.deployments();
+    let id = deployments.submit(host.submission_of(next)).await.unwrap();
+    let watched = |host: &Host| host.phase(id) == Phase::Probation;
+    host.until("it is watched", watched).await;
+    let (_, digest) = second.split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    host.deployments().stop_revoked().await.unwrap();
+    let report = host.ended(id).await;
+    assert_eq!(report.phase, Phase::Committed, "{report:?}");
+    assert_eq!(withdrawn(&host), [false, true]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_is_a_file_goes_when_its_digest_is_revoked() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.0.0");
+    let plugin = lab.plugin().await;
+    let host = lab.host_as(Mode::Development).await;
+    commit(&host, line(1, &plugin, "path = \"press/press.onnx\"")).await;
+    assert_eq!(withdrawn(&host), [false]);
+    let digest = selvedge::names::Digest::of(&lab.world.read("press/press.onnx"));
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    host.deployments().stop_revoked().await.unwrap();
+    assert_eq!(withdrawn(&host), [true]);
+    host.stop().await;
+}
+
+/// Which models are out of service, by their names' order.
+fn withdrawn(host: &Host) -> Vec<bool> {
+    let reports = host.deployments().model_reports();
+    reports.iter().map(|it| it.withdrawn.is_some()).collect()
 }
