@@ -172,6 +172,78 @@ fn bomb() -> Bytes {
         .build()
 }
 
+/// Models, the backends that refuse them, and what is said.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "trees",
+        "tract",
+        "the operator `TreeEnsembleRegressor` is not supported by the backend `tract`; `onnxruntime` of this host has it",
+    ),
+    (
+        "custom",
+        "onnxruntime",
+        "the model uses the custom operator `com.example:Mine`",
+    ),
+    (
+        "custom",
+        "tract",
+        "the model uses the custom operator `com.example:Mine`",
+    ),
+    (
+        "outside",
+        "onnxruntime",
+        "the model keeps tensor `w` in another file",
+    ),
+    (
+        "outside",
+        "tract",
+        "the model keeps tensor `w` in another file",
+    ),
+    ("claims", "onnxruntime", "model `m`"),
+    ("claims", "tract", "model `m`"),
+    (
+        "bomb",
+        "onnxruntime",
+        "of memory when the backend `onnxruntime` tried it",
+    ),
+    ("good", "openvino", "the configuration names no library"),
+];
+
+fn unfit() -> [(&'static str, Onnx); 4] {
+    [
+        (
+            "trees.onnx",
+            Onnx::new()
+                .input("x", FLOAT, &["1", "3"])
+                .node_of("ai.onnx.ml", "TreeEnsembleRegressor", &["x"], &["y"])
+                .output("y", FLOAT, &["1", "1"]),
+        ),
+        (
+            "custom.onnx",
+            Onnx::new()
+                .input("x", FLOAT, &["1"])
+                .node_of("com.example", "Mine", &["x"], &["y"])
+                .output("y", FLOAT, &["1"]),
+        ),
+        (
+            "outside.onnx",
+            Onnx::new()
+                .input("x", FLOAT, &["1"])
+                .external("w", "/etc/passwd")
+                .node("Add", &["x", "w"], &["y"])
+                .output("y", FLOAT, &["1"]),
+        ),
+        (
+            "claims.onnx",
+            Onnx::new()
+                .input("x", FLOAT, &["1"])
+                .weights("w", &[50_000, 50_000], &[1.0])
+                .node("Add", &["x", "w"], &["y"])
+                .output("y", FLOAT, &["?", "?"]),
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn the_real_host_refuses_what_is_not_fit_and_says_which_backend_has_an_operator() {
     let Some([onnxruntime, _]) = libraries() else {
@@ -181,74 +253,11 @@ async fn the_real_host_refuses_what_is_not_fit_and_says_which_backend_has_an_ope
     let write = |name: &str, bytes: &[u8]| fs_err::write(folder.path().join(name), bytes).unwrap();
     let pinned = run(&mut selvedge(&["backends", "pin", text(&onnxruntime)])).await;
     write("host.toml", pinned.stdout.as_bytes());
-    let trees = Onnx::new()
-        .input("x", FLOAT, &["1", "3"])
-        .node_of("ai.onnx.ml", "TreeEnsembleRegressor", &["x"], &["y"])
-        .output("y", FLOAT, &["1", "1"]);
-    write("trees.onnx", &trees.build());
-    write(
-        "custom.onnx",
-        &Onnx::new()
-            .input("x", FLOAT, &["1"])
-            .node_of("com.example", "Mine", &["x"], &["y"])
-            .output("y", FLOAT, &["1"])
-            .build(),
-    );
-    write(
-        "outside.onnx",
-        &Onnx::new()
-            .input("x", FLOAT, &["1"])
-            .external("w", "/etc/passwd")
-            .node("Add", &["x", "w"], &["y"])
-            .output("y", FLOAT, &["1"])
-            .build(),
-    );
-    write(
-        "claims.onnx",
-        &Onnx::new()
-            .input("x", FLOAT, &["1"])
-            .weights("w", &[50_000, 50_000], &[1.0])
-            .node("Add", &["x", "w"], &["y"])
-            .output("y", FLOAT, &["?", "?"])
-            .build(),
-    );
+    for (name, model) in unfit() {
+        write(name, &model.build());
+    }
     write("bomb.onnx", &bomb());
     write("good.onnx", &autoencoder());
-    let cases = [
-        (
-            "trees",
-            "tract",
-            "the operator `TreeEnsembleRegressor` is not supported by the backend `tract`; `onnxruntime` of this host has it",
-        ),
-        (
-            "custom",
-            "onnxruntime",
-            "the model uses the custom operator `com.example:Mine`",
-        ),
-        (
-            "custom",
-            "tract",
-            "the model uses the custom operator `com.example:Mine`",
-        ),
-        (
-            "outside",
-            "onnxruntime",
-            "the model keeps tensor `w` in another file",
-        ),
-        (
-            "outside",
-            "tract",
-            "the model keeps tensor `w` in another file",
-        ),
-        ("claims", "onnxruntime", "model `m`"),
-        ("claims", "tract", "model `m`"),
-        (
-            "bomb",
-            "onnxruntime",
-            "of memory when the backend `onnxruntime` tried it",
-        ),
-        ("good", "openvino", "the configuration names no library"),
-    ];
     let data = folder.path().join("data");
     let arguments = |line: &'static str| {
         let mut command = selvedge(&[
@@ -261,7 +270,7 @@ async fn the_real_host_refuses_what_is_not_fit_and_says_which_backend_has_an_ope
         command.arg(&data).current_dir(folder.path());
         command
     };
-    for (model, backend, expected) in cases {
+    for &(model, backend, expected) in REFUSED {
         write("line.toml", format!(
             "name = \"line\"\nversion = \"1.0.0\"\n[models.m]\npath = \"{model}.onnx\"\nbackend = \"{backend}\"\n"
         ).as_bytes());

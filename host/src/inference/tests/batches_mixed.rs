@@ -1,7 +1,7 @@
 //! Whoever is computed together with whomever: each gets the answer to its own
 //! question or none, also when others fail, go, or have no time.
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -46,12 +46,12 @@ proptest! {
 }
 
 async fn all(callers: Vec<(Caller, usize, u64)>) {
-    let world = Arc::new(world(batching(8, 500)));
+    let world = Rc::new(world(batching(8, 500)));
     let asked = callers
         .iter()
         .enumerate()
         .map(|(number, &(does, rows, comes))| {
-            let world = Arc::clone(&world);
+            let world = Rc::clone(&world);
             async move {
                 tokio::time::sleep(Duration::from_micros(comes)).await;
                 // No two rows of all callers are the same.

@@ -22,7 +22,7 @@ const GROWTH_MAX: u64 = 1 << 30;
 
 fn library(folder: &str, name: &str) -> Option<PathBuf> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
-    let entries = std::fs::read_dir(peers.join(folder)).ok()?;
+    let entries = fs_err::read_dir(peers.join(folder)).ok()?;
     let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let found = paths.find(|path| {
         let found = path.file_name().unwrap_or_default().to_string_lossy();
