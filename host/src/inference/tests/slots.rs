@@ -199,7 +199,11 @@ async fn a_run_beyond_the_hosts_limit_keeps_its_slot_and_its_model_refuses_more(
 #[tokio::test]
 async fn a_short_deadline_keeps_nobody_from_the_model_but_for_the_run_itself() {
     let (store, go) = outside(1, 4);
-    let slow = model(&store, "slow");
+    let alone = RunOptions {
+        concurrency: Some(1.try_into().unwrap()),
+        ..RunOptions::default()
+    };
+    let slow = model_with(&store, "slow", alone);
     let error = ask(&slow, HANGS, SHORT).await.unwrap_err();
     assert!(matches!(error, RunError::Deadline));
     let status = slow.run_status();
