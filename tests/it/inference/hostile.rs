@@ -282,7 +282,7 @@ async fn the_real_host_refuses_what_is_not_fit_and_says_which_backend_has_an_ope
     }
     write("line.toml", b"name = \"line\"\nversion = \"1.0.0\"\n[models.m]\npath = \"good.onnx\"\nbackend = \"onnxruntime\"\n");
     let mut host = Process::start(&mut arguments("line.toml"));
-    host.line("deployed").await;
+    host.line("deployment committed").await;
     host.signal("INT").await;
     assert_eq!(host.end().await.code, Some(0));
 }

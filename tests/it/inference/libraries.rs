@@ -45,7 +45,6 @@ fn config(library: &Path) -> InferenceConfig {
 async fn a_library_that_cannot_be_used_stops_only_the_models_that_need_it() {
     let missing = config(Path::new("/nowhere/libonnxruntime.so"));
     let (_text, library) = installed();
-    let not_one = config(&library);
     let mut another = config(&library);
     let files = &mut another.onnxruntime.as_mut().unwrap().files;
     files
@@ -63,7 +62,6 @@ async fn a_library_that_cannot_be_used_stops_only_the_models_that_need_it() {
             "library-missing",
             "there is no /nowhere/libonnxruntime.so",
         ),
-        (not_one, "library-not-a-library", "cannot be loaded"),
         (another, "library-digest", "has the digest"),
         (
             unlisted,
@@ -117,7 +115,7 @@ async fn a_host_that_runs_without_its_library_says_so_where_it_is_asked() {
     let mut command = selvedge(&["dev", "line.toml", "--host-config", "host.toml"]);
     let command = command.args(["--data-directory", "data"]);
     let mut host = Process::start(command.current_dir(folder.path()));
-    host.line("api").await;
+    host.line("deployment committed").await;
     let socket = folder.path().join("data/selvedge.sock");
     let ask = async |words: &[&str]| {
         let arguments = [words, &["--host", text(&socket)]].concat();
@@ -136,4 +134,18 @@ async fn a_host_that_runs_without_its_library_says_so_where_it_is_asked() {
     assert!(told.contains("cpu, degraded"), "{told}");
     host.signal("INT").await;
     assert_eq!(host.end().await.code, Some(0));
+
+    // In a process of its own: one process loads one library, and others may have.
+    write(
+        "needs.toml",
+        "name = \"line\"\nversion = \"1.0.0\"\n[models.m]\npath = \"model.onnx\"\nbackend = \"onnxruntime\"\n",
+    );
+    let mut command = selvedge(&["dev", "needs.toml", "--host-config", "host.toml"]);
+    let command = command.args(["--data-directory", "other"]);
+    let ended = Process::start(command.current_dir(folder.path()))
+        .end()
+        .await;
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    let said = ended.stderr + &ended.stdout;
+    assert!(said.contains("cannot be loaded"), "{said}");
 }
