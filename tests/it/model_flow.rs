@@ -18,6 +18,8 @@ use crate::peers;
 use crate::process::{DEADLINE, Ended, Process, selvedge};
 use crate::trust::world::World;
 
+/// Times that readings are published until a score is heard.
+const SCORE_TRIES_MAX: u32 = 24;
 /// What became of each step.
 const STATE: &str = "flow.state.json";
 /// 2023-11-14, on the window's grid.
@@ -161,7 +163,7 @@ impl Site {
         let mut tap = selvedge(&["tap", "score/#", "--host", "data/selvedge.sock", "--json"]);
         let mut tap = Process::start(tap.current_dir(self.world.folder()));
         // What is kept comes first, and says that it listens.
-        loop {
+        for _ in 0..SCORE_TRIES_MAX {
             self.publish(part * 1_000..part * 1_000 + LENGTH + 1).await;
             let heard = timeout(Duration::from_secs(5), tap.line("score"));
             let Ok(line) = heard.await else { continue };
@@ -169,6 +171,7 @@ impl Site {
             let pack: Value = serde_json::from_str(message["text"].as_str().unwrap()).unwrap();
             return pack[0]["v"].as_f64().unwrap_or_else(|| panic!("{line}"));
         }
+        panic!("no score of part {part}");
     }
 
     /// Readings of these places.
