@@ -102,7 +102,7 @@ impl Default for CaptureConfig {
 pub struct OnnxruntimeConfig {
     /// The library, `libonnxruntime.so.1.32.0` and the like: an absolute path, or
     /// relative to this file. Neither it nor a folder above it may be writable
-    /// for others than root and the host's user.
+    /// for others than root and the host's user; a folder above its own may be sticky.
     pub library: PathBuf,
     /// The shared libraries in its folder that may be loaded, by file name, with
     /// the SHA-256 that each must have; the library itself is one. What is there

@@ -192,8 +192,9 @@ impl Folder {
         owners.check(&library)?;
         // Above a file there is always a folder.
         let path = library.parent().unwrap_or(Path::new("/")).to_owned();
-        path.ancestors()
-            .try_for_each(|folder| owners.check(folder))?;
+        owners.check(&path)?;
+        let mut above = path.ancestors().skip(1);
+        above.try_for_each(|folder| owners.check_above(folder))?;
         let files = shared_libraries(&path, &owners)?;
         Ok(Self {
             path,

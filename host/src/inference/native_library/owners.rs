@@ -9,6 +9,7 @@ const ROOT: u32 = 0;
 /// Writable by the group or by all. Where a list of access rights names others,
 /// the kernel shows the most that any of them has as the group's.
 const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 
 /// The users whose files are trusted: root and the one that the host runs as.
 pub(super) struct Owners([u32; 2]);
@@ -25,6 +26,17 @@ impl Owners {
 
     /// Whether nobody else can write to what is at `path`.
     pub(super) fn check(&self, path: &Path) -> Result<(), LibraryError> {
+        self.check_mode(path, |mode| mode & OTHERS_WRITE == 0)
+    }
+
+    /// Whether nobody else can put something else in the place of what is in the
+    /// folder at `path` and is not theirs. In a sticky one, `/tmp` and the like,
+    /// all may add, and only owners take away.
+    pub(super) fn check_above(&self, path: &Path) -> Result<(), LibraryError> {
+        self.check_mode(path, |mode| mode & OTHERS_WRITE == 0 || mode & STICKY != 0)
+    }
+
+    fn check_mode(&self, path: &Path, fits: fn(u32) -> bool) -> Result<(), LibraryError> {
         let unreadable = |source| LibraryError::Unreadable { source };
         let metadata = fs_err::metadata(path).map_err(unreadable)?;
         let owner = metadata.uid();
@@ -34,7 +46,7 @@ impl Owners {
                 by: format!("its owner, user {owner}"),
             });
         }
-        if metadata.mode() & OTHERS_WRITE != 0 {
+        if !fits(metadata.mode()) {
             return Err(LibraryError::Writable {
                 path: path.to_owned(),
                 by: format!("others, with the mode {:04o}", metadata.mode() & 0o7777),

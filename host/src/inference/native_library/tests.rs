@@ -114,8 +114,9 @@ fn what_others_can_write_to_is_refused_up_to_the_root() {
 
     let helper = deep.join("libhelp.so");
     for (path, bad) in [
-        (folder.path(), 0o1777),
+        (folder.path(), 0o777),
         (folder.path(), 0o770),
+        (&deep, 0o1777),
         (&deep, 0o702),
         (&library, 0o664),
         (&helper, 0o646),
@@ -131,11 +132,18 @@ fn what_others_can_write_to_is_refused_up_to_the_root() {
 }
 
 #[test]
-fn a_folder_for_everybody_is_refused_even_if_it_is_sticky() {
+fn a_sticky_folder_for_everybody_may_be_above_and_may_not_hold_a_library() {
     let folder = tempfile::tempdir().unwrap();
-    let library = folder.path().join("libmodels.so");
+    let own = folder.path().join("own");
+    fs_err::create_dir(&own).unwrap();
+    chmod(&own, 0o755);
+    chmod(folder.path(), 0o1777);
+    let library = own.join("libmodels.so");
     fs_err::write(&library, "code").unwrap();
     chmod(&library, 0o644);
+    pin(&library).unwrap();
+    // All may add a library to it.
+    chmod(&own, 0o1777);
     let error = pin(&library).unwrap_err();
     assert!(matches!(error, LibraryError::Writable { .. }), "{error}");
 }
