@@ -12,7 +12,7 @@ type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
     clippy::cast_precision_loss,
     reason = "metrics are floating-point numbers"
 )]
-const OF_MODELS: [OfModel; 10] = {
+const OF_MODELS: [OfModel; 11] = {
     use Kind::{Counter, Gauge};
     [
         (
@@ -57,8 +57,14 @@ const OF_MODELS: [OfModel; 10] = {
         (
             Gauge,
             "overdue_runs",
-            "Runs going on past their deadline",
+            "Runs going on past the host's limit",
             |m| f64::from(m.runs.overdue),
+        ),
+        (
+            Gauge,
+            "abandoned_runs",
+            "Runs going on that nobody waits for",
+            |m| f64::from(m.runs.abandoned),
         ),
         (Gauge, "run_p50_seconds", "Median time of a run", |m| {
             m.runs.run_p50_us / 1e6
@@ -145,38 +151,30 @@ pub(super) fn models(page: &mut Page, models: &[ModelStatus]) {
     for model in models {
         page.sample(&labels(model), u8::from(model.degraded));
     }
-    let shadows = || {
-        models
-            .iter()
-            .filter_map(|it| Some((it, it.shadow.as_ref()?)))
-    };
-    let of_both = |model: &ModelStatus, shadow: &ShadowStatus| {
-        [
-            ("model", model.model.to_string()),
-            ("shadow", shadow.model.to_string()),
-        ]
-    };
+    let shadows = models
+        .iter()
+        .filter_map(|it| Some((it, it.shadow.as_ref()?)));
+    let shadows: Vec<_> = shadows.collect();
     for (kind, name, help, value) in OF_SHADOWS {
         page.family(kind, &format!("model_shadow_{name}"), help);
-        for (model, shadow) in shadows() {
-            let labels = of_both(model, shadow);
-            let labels = labels
-                .each_ref()
-                .map(|(name, value)| (*name, value.as_str()));
-            page.sample(&labels, value(shadow));
+        for &(model, shadow) in &shadows {
+            page.sample(&of_both(model, shadow), value(shadow));
         }
     }
     let help = "Median time of the shadow by that of the model";
     page.family(Kind::Gauge, "model_shadow_time_ratio", help);
-    for (model, shadow) in shadows() {
-        let labels = of_both(model, shadow);
-        let labels = labels
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
+    for &(model, shadow) in &shadows {
         if let Some(ratio) = shadow.time_ratio {
-            page.sample(&labels, ratio);
+            page.sample(&of_both(model, shadow), ratio);
         }
     }
+}
+
+fn of_both<'a>(model: &'a ModelStatus, shadow: &'a ShadowStatus) -> [(&'static str, &'a str); 2] {
+    [
+        ("model", model.model.as_str()),
+        ("shadow", shadow.model.as_str()),
+    ]
 }
 
 fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
