@@ -61,6 +61,7 @@ async fn anomalies_go_to_a_real_account_instead_if_there_is_one() {
     ];
     let mut tap = selvedge(&["tap", "selvedge/demo/#", "--host"]);
     let mut tap = Process::start(tap.arg(site.path("api.sock")));
+    tap.line("listening").await;
     passes(&data, &arguments.concat(), 40.0).await;
     tap.signal("INT").await;
     let seen = tap.end().await.stdout;

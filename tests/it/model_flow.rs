@@ -18,8 +18,6 @@ use crate::peers;
 use crate::process::{DEADLINE, Ended, Process, selvedge};
 use crate::trust::world::World;
 
-/// Times that readings are published until a score is heard.
-const SCORE_TRIES_MAX: u32 = 24;
 /// What became of each step.
 const STATE: &str = "flow.state.json";
 /// 2023-11-14, on the window's grid.
@@ -160,18 +158,20 @@ impl Site {
 
     /// The score that the detector gives to the first window of these readings.
     async fn score(&self, part: u64) -> f64 {
-        let mut tap = selvedge(&["tap", "score/#", "--host", "data/selvedge.sock", "--json"]);
+        let mut tap = self.tap("score/#").await;
+        self.publish(part * 1_000..part * 1_000 + LENGTH + 1).await;
+        let line = tap.line("score").await;
+        let message: Value = serde_json::from_str(&line).unwrap();
+        let pack: Value = serde_json::from_str(message["text"].as_str().unwrap()).unwrap();
+        pack[0]["v"].as_f64().unwrap_or_else(|| panic!("{line}"))
+    }
+
+    /// One that hears all that is published from now on.
+    async fn tap(&self, filter: &str) -> Process {
+        let mut tap = selvedge(&["tap", filter, "--host", "data/selvedge.sock", "--json"]);
         let mut tap = Process::start(tap.current_dir(self.world.folder()));
-        // What is kept comes first, and says that it listens.
-        for _ in 0..SCORE_TRIES_MAX {
-            self.publish(part * 1_000..part * 1_000 + LENGTH + 1).await;
-            let heard = timeout(Duration::from_secs(5), tap.line("score"));
-            let Ok(line) = heard.await else { continue };
-            let message: Value = serde_json::from_str(&line).unwrap();
-            let pack: Value = serde_json::from_str(message["text"].as_str().unwrap()).unwrap();
-            return pack[0]["v"].as_f64().unwrap_or_else(|| panic!("{line}"));
-        }
-        panic!("no score of part {part}");
+        tap.line("listening").await;
+        tap
     }
 
     /// Readings of these places.
@@ -192,18 +192,8 @@ impl Site {
     /// Windows as `selvedge tap` shows them, in `tapped.jsonl`: how many. The same
     /// are captured; goes on behind the window of [`score`](Self::score).
     async fn tapped(&self) -> usize {
-        let mut tap = selvedge(&["tap", "feature/#", "--host", "data/selvedge.sock", "--json"]);
-        let mut tap = Process::start(tap.current_dir(self.world.folder()));
-        let mut next = LENGTH + 1;
-        // Each reading makes a window; the first that it shows says that it listens.
-        loop {
-            self.publish(next..next + 1).await;
-            next += 1;
-            let heard = timeout(Duration::from_millis(500), tap.line("values"));
-            if heard.await.is_ok() {
-                break;
-            }
-        }
+        let mut tap = self.tap("feature/#").await;
+        let next = LENGTH + 1;
         self.publish(next..next + CAPTURED).await;
         let last = START + (next + CAPTURED - 1) * STEP_S;
         tap.line(&format!("\\\"end\\\":{last}")).await;
@@ -278,8 +268,9 @@ async fn assert_goes_on_where_it_was_killed(site: &Site) {
 /// to training, and what it can make a model of.
 async fn assert_captures_are_windows(site: &Site) {
     let tapped = site.tapped().await;
-    assert!(tapped as u64 > CAPTURED, "{tapped} windows");
-    site.captured(tapped + 1).await;
+    assert_eq!(tapped as u64, CAPTURED);
+    // Two more were made of the readings before.
+    site.captured(tapped + 2).await;
     let files = ["captured.jsonl", "tapped.jsonl"];
     let tables = same_windows::read(&site.python, site.world.folder(), &files).await;
     let [captured, heard] = files.map(|file| tables[file].as_array().unwrap());

@@ -145,7 +145,8 @@ async fn a_reader_who_goes_away_ends_it_quietly() {
     drop(tap.stdout.take());
     let ended = tokio::time::timeout(crate::process::DEADLINE, tap.wait()).await;
     assert_eq!(ended.unwrap().unwrap().code(), Some(0));
-    assert_eq!(fs_err::read_to_string(&errors).unwrap(), "");
+    let said = fs_err::read_to_string(&errors).unwrap();
+    assert_eq!(said, "listening to a\n");
 }
 
 #[tokio::test]
@@ -157,6 +158,7 @@ async fn a_tap_ends_after_so_many_messages_or_when_interrupted() {
     let ended = run(&mut host.command(&["tap", "a/#", "+", "--kept", "--count", "2"])).await;
     assert_eq!(ended.code, Some(0));
     assert_eq!(ended.stdout.lines().count(), 3, "{ended:?}");
+    assert_eq!(ended.stderr, "listening to a/#, +\n");
     let line = "GET /v1/tap?filter=a%2F%23&filter=%2B&kept=true";
     assert_eq!(host.seen()[0].line, line);
 
@@ -164,7 +166,8 @@ async fn a_tap_ends_after_so_many_messages_or_when_interrupted() {
     tap.line("missed").await;
     tap.signal("INT").await;
     let ended = tap.end().await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let said = "listening to a\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), said));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const HEADING: &str = "## Deployments that heal themselves";
 
 /// How the window begins in which messages are seen all the time.
 const TAP: &str = "selvedge tap ";
-/// Passed on by the plugin; typed until the window shows it.
+/// Passed on by the plugin; typed once the window is there.
 const FIRST: &str = r#"selvedge pub telemetry/oven '[{"n": "temperature", "v": 95.5}]'"#;
 /// What it shows at the end.
 const LAST: &str = "97.5";
@@ -184,17 +184,10 @@ impl Reader {
     /// The window in which messages are seen, once it shows the first.
     async fn window(&self, command: &str) -> Process {
         let mut tap = Process::start(&mut self.command(command));
-        let shown = tap.line("notice/hot");
-        let published = async {
-            loop {
-                run(&mut self.command(FIRST)).await;
-                sleep(AGAIN_AFTER).await;
-            }
-        };
-        tokio::select! {
-            _ = shown => {}
-            () = published => {}
-        }
+        tap.line("listening").await;
+        let published = run(&mut self.command(FIRST)).await;
+        assert_eq!(published.code, Some(0), "{published:?}");
+        tap.line("95.5").await;
         tap
     }
 }
@@ -229,7 +222,8 @@ async fn seen(mut tap: Process, command: &str) -> Vec<String> {
     let ended = tap.end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let mut lines = vec![command.to_owned()];
-    lines.extend(ended.stdout.lines().map(printable));
+    let printed = ended.stderr.lines().chain(ended.stdout.lines());
+    lines.extend(printed.map(printable));
     lines.dedup_by_key(|line| masked(line));
     lines
 }

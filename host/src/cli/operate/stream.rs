@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::client::{Answer, Client};
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::files::complain;
 use crate::cli::host_options::HostOptions;
 use crate::cli::output::{Paint, say};
 use crate::cli::{Interrupts, wait};
@@ -23,10 +24,12 @@ const LINES_PER_S_MAX: u32 = 200;
 
 /// Shows each value of the stream at `url` with `show`, which may break off.
 ///
-/// `endless` is a stream that ends only if something happened to the host.
+/// `begun` is said on standard error once all that comes from now on will be
+/// heard. `endless` is a stream that ends only if something happened to the host.
 pub(super) fn show(
     client: &Client,
     url: Url,
+    begun: Option<&str>,
     endless: bool,
     mut show: impl FnMut(&Answer) -> Outcome<ControlFlow<()>>,
 ) -> Outcome {
@@ -36,6 +39,9 @@ pub(super) fn show(
             lines = client.stream(url) => lines?,
             () = interrupts.next() => return Ok(ExitCode::SUCCESS),
         };
+        if let Some(begun) = begun {
+            complain(&begun);
+        }
         loop {
             let next = tokio::select! {
                 // Whoever interrupts is heard, however much there is to show.
@@ -81,7 +87,7 @@ impl Remembered<'_> {
         query.extend(self.follow.then_some(("follow", "true")));
         let (mut pace, paint) = (Pace::new(), Paint::stdout());
         let url = client.url(&[self.name], &query);
-        show(&client, url, self.follow, |value| {
+        show(&client, url, None, self.follow, |value| {
             if self.host.json {
                 value.print_line()?;
             } else {

@@ -29,12 +29,14 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let client = args.host.client()?;
     let filters: Vec<_> = args.filters.iter().map(ToString::to_string).collect();
+    let listening = format!("listening to {}", plain(&filters.join(", ")));
     let filters = filters.iter().map(|filter| ("filter", filter.as_str()));
     let kept = args.kept.then_some(("kept", "true"));
     let query: Vec<_> = filters.chain(kept).collect();
     let (mut pace, paint) = (Pace::new(), Paint::stdout());
     let mut left = args.count;
-    stream::show(&client, client.url(&["tap"], &query), true, |value| {
+    let url = client.url(&["tap"], &query);
+    stream::show(&client, url, Some(&listening), true, |value| {
         let tapped: Tapped = value.read()?;
         if args.host.json {
             value.print_line()?;
