@@ -77,7 +77,7 @@ impl Model {
         let inputs = inputs
             .iter()
             .map(|(name, dimensions, values)| {
-                let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, &bytes_of(values));
+                let tensor = tensor::Tensor::new(dimensions, TensorType::Fp32, bytes_of(values));
                 ((*name).to_owned(), tensor)
             })
             .collect();
@@ -93,23 +93,13 @@ impl Model {
     }
 }
 
-/// Number by number into room that is there, which compilers make one copy of.
-fn bytes_of(values: &[f32]) -> Vec<u8> {
-    let mut bytes = vec![0; size_of_val(values)];
-    for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
-        *to = value.to_le_bytes();
-    }
-    bytes
+/// Components have numbers in memory as `wasi:nn` wants them: little end first.
+fn bytes_of(values: &[f32]) -> &[u8] {
+    bytemuck::must_cast_slice(values)
 }
 
 fn f32_values(tensor: &tensor::Tensor) -> Vec<f32> {
-    tensor
-        .data()
-        .as_chunks()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
+    bytemuck::pod_collect_to_vec(&tensor.data())
 }
 
 #[cfg(test)]
