@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 use selvedge_plugin::state::StateError;
 use serde::{Deserialize, Serialize};
 
-use super::{Device, State, TIME_MAX, Windows};
+use super::state::State;
+use super::{Device, TIME_MAX, Windows};
 use crate::config::{Config, Formula, Normalise};
 use crate::normalise::Running;
 use crate::points::{Sample, Samples};
