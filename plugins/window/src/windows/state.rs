@@ -167,8 +167,11 @@ impl State {
             let [a, b] = pair.of.each_ref().map(|name| points_of(name));
             values.push(feature::correlation(a, b));
         }
-        let good: f64 = series
-            .values()
+        // In the order of the configuration: a sum of fractions depends on it.
+        let good: f64 = config
+            .series
+            .iter()
+            .map(|series| points_of(series.name()))
             .map(|points| feature::fraction(points, |point| point.good().is_some()))
             .sum();
         #[expect(clippy::cast_precision_loss, reason = "64 series at most")]

@@ -148,6 +148,32 @@ fn bad_and_missing_readings_lower_the_quality() {
 }
 
 #[test]
+fn the_quality_depends_on_the_readings_alone() {
+    let series: Vec<_> = (0..10)
+        .map(|n| format!(r#"{{"record":"s{n}","features":["mean"]}}"#))
+        .collect();
+    let run = || {
+        let json = format!(
+            r#"{{"step_ms":1000,"length":10,"hop":10,"max_gap_ms":1000,"series":[{}]}}"#,
+            series.join(",")
+        );
+        let mut windows = Windows::new(serde_json::from_str(&json).unwrap()).unwrap();
+        let each = |n: u32| (0..10).map(move |second| (n, second));
+        let records: Vec<_> = (0..10)
+            .flat_map(each)
+            .filter(|(n, second)| second >= n)
+            .map(|(n, second)| record(&format!("s{n}"), 1000.0 + f64::from(second), 1.0))
+            .collect();
+        windows.push(&device("p1"), &records)
+    };
+    let first = run();
+    assert_eq!(first.len(), 1);
+    for _ in 0..20 {
+        assert_eq!(run(), first);
+    }
+}
+
+#[test]
 fn a_series_that_lags_is_waited_for_and_then_missing() {
     let series = r#""wait_ms":2000,"series":[
         {"record":"t","features":["mean"]},{"record":"u","features":["mean","missing"]}]"#;
