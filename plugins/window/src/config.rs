@@ -31,7 +31,8 @@ pub struct Config {
     /// silent for longer has missing points. `step_ms` to the window's duration.
     pub max_gap_ms: u32,
     /// Milliseconds, in the device's time, that a window waits for series that
-    /// lag behind; 0 to the window's duration.
+    /// lag behind the first one past it; 0 to the window's duration. It waits
+    /// for `step_ms` at least.
     #[serde(default)]
     pub wait_ms: u32,
     /// Milliseconds that a record may lie ahead of the host's clock before it

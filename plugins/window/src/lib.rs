@@ -161,4 +161,46 @@ mod tests {
         assert_eq!(features.len(), 1);
         assert_eq!(features[0].values, [Some(2.0)]);
     }
+
+    /// Two series every 5 s, on a grid of 1 s. A model is trained on windows
+    /// without a missing point, so one would be an anomaly.
+    #[test]
+    fn no_series_is_missing_whose_records_are_in_the_message_or_right_behind_it() {
+        let config = r#"{"step_ms":1000,"length":12,"hop":4,"max_gap_ms":10000,
+            "series":[{"record":"a","features":["missing"]},{"record":"b","features":["missing"]}]}"#;
+        let config = selvedge_plugin::Config::from_json(config).unwrap();
+        let windows_of = |packs: &dyn Fn(u32) -> Vec<String>| {
+            let mut plugin = WindowPlugin::init(&config).unwrap();
+            let payloads = (0..12).flat_map(|number| packs(1_700_000_000 + 5 * number));
+            let windows: Vec<Features> = payloads
+                .flat_map(|payload| {
+                    let mut message = Message::new("telemetry/hall/p1", payload);
+                    message.published_at = 1_700_000_060_000_000_000;
+                    plugin.features_of(&message).unwrap()
+                })
+                .collect();
+            assert_eq!(windows.len(), 12);
+            for window in &windows {
+                assert_eq!(window.values, [Some(0.0); 2], "from {}", window.start);
+                assert_eq!(window.quality, 1.0);
+            }
+            windows
+        };
+        let whole = windows_of(&|time| {
+            vec![format!(
+                r#"[{{"bt":{time},"n":"a","v":1}},{{"n":"b","v":2}}]"#
+            )]
+        });
+        let turned = windows_of(&|time| {
+            vec![format!(
+                r#"[{{"bt":{time},"n":"b","v":2}},{{"n":"a","v":1}}]"#
+            )]
+        });
+        let split = windows_of(&|time| {
+            let pack =
+                |name: &str, value: u8| format!(r#"[{{"n":"{name}","t":{time},"v":{value}}}]"#);
+            vec![pack("a", 1), pack("b", 2)]
+        });
+        assert_eq!((&turned, &split), (&whole, &whole));
+    }
 }

@@ -85,6 +85,12 @@ impl Samples {
         self.held.back().map(|sample| sample.time)
     }
 
+    /// When the first sample at `time` or later was taken.
+    pub(crate) fn first_from(&self, time: i64) -> Option<i64> {
+        let place = self.held.partition_point(|held| held.time < time);
+        self.held.get(place).map(|sample| sample.time)
+    }
+
     /// Forgets what no point at `time` or later is made of.
     pub(crate) fn forget_before(&mut self, time: i64) {
         while self.held.get(1).is_some_and(|second| second.time <= time) {

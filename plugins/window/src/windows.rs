@@ -4,10 +4,12 @@
 //! readings always make the same features, on a gateway and in training.
 //!
 //! A window is finished once every series has a sample at or past its last
-//! point, or the device's newest sample is `wait_ms` past it. A sample too old
-//! for any unfinished window is late and dropped; as many late ones in a row as
-//! a window has points mean that the device's clock was set back, and it starts
-//! afresh. So does a device that was silent for more than `max_gap_ms`.
+//! point, or the device one that is `wait_ms` (at least a step) later than the
+//! first of those. All samples of one time in a message are taken in before.
+//! A sample too old for any unfinished window is late and dropped; as many late
+//! ones in a row as a window has points mean that the device's clock was set
+//! back, and it starts afresh. So does a device that was silent for more than
+//! `max_gap_ms`. The windows that wait then are finished with what there is.
 
 mod saved;
 mod state;
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError};
 use crate::points::Sample;
-use state::{Grid, State};
+use state::{Grid, State, Turn};
 
 /// Times beyond this many seconds from the epoch are not believed (year 5138).
 const TIME_MAX: f64 = 1e11;
@@ -111,7 +113,8 @@ impl Windows {
             length: step * i64::from(config.length),
             hop: step * i64::from(config.hop),
             gap_max: micros(config.max_gap_ms),
-            wait: micros(config.wait_ms),
+            // Readings of one round of polls are some milliseconds apart.
+            wait: micros(config.wait_ms).max(step),
         };
         Ok(Self {
             names: config.feature_names(),
@@ -158,26 +161,48 @@ impl Windows {
         state.heard = self.calls;
 
         let mut finished = Vec::new();
-        let windows_max = self.config.windows_per_message_max as usize;
-        for (place, sample) in samples {
-            state.take(place, sample, (&self.config, &self.grid), &mut self.dropped);
-            while state.is_finished(&self.grid) {
-                if finished.len() < windows_max {
-                    let (values, quality) = state.features(&self.config, &self.grid);
-                    let end = self.grid.end_of(state.start);
-                    finished.push(Features {
-                        device: device.name.clone(),
-                        site: device.site.clone(),
-                        start: seconds(state.start),
-                        end: seconds(end),
-                        names: self.names.clone(),
-                        values,
-                        quality,
-                    });
-                } else {
-                    self.dropped.windows += 1;
+        let mut finish = |state: &mut State, dropped: &mut Dropped| {
+            if finished.len() < self.config.windows_per_message_max as usize {
+                let (values, quality) = state.features(&self.config, &self.grid);
+                finished.push(Features {
+                    device: device.name.clone(),
+                    site: device.site.clone(),
+                    start: seconds(state.start),
+                    end: seconds(self.grid.end_of(state.start)),
+                    names: self.names.clone(),
+                    values,
+                    quality,
+                });
+            } else {
+                dropped.windows += 1;
+            }
+            state.advance(&self.grid);
+        };
+        for group in samples.chunk_by(|(_, a), (_, b)| a.time == b.time) {
+            let Some((_, first)) = group.first() else {
+                continue;
+            };
+            let turn = state.turn(first.time, group.len(), self.config.length, &self.grid);
+            if matches!(turn, Turn::Late | Turn::SetBack) {
+                self.dropped.late += group.len() as u64;
+            }
+            match turn {
+                Turn::Next => {}
+                Turn::Late => continue,
+                Turn::SetBack | Turn::Silence => {
+                    while state.is_past(&self.grid) {
+                        finish(state, &mut self.dropped);
+                    }
+                    state.restart(&self.grid, first.time);
                 }
-                state.advance(&self.grid);
+            }
+            let samples_max = self.config.samples_max();
+            for (place, sample) in group {
+                let displaced = state.take(*place, *sample, samples_max);
+                self.dropped.displaced += u64::from(displaced);
+            }
+            while state.is_finished(&self.grid) {
+                finish(state, &mut self.dropped);
             }
         }
         finished

@@ -74,15 +74,15 @@ pub(super) fn assert_same(a: &[Value], b: &[Value], part: f64) {
     }
 }
 
-/// Windows wait for as long as a gap may be: without that, what ends a gap ends the
-/// windows in it before it has reached all of the series.
+/// Windows do not wait: what ends a gap reaches all of the series before it ends the
+/// windows in it.
 fn line() -> String {
     let mut line = "name = \"line\"\nversion = \"1.0.0\"\n\
         [plugins.window]\ncomponent = \"shipped:window\"\n\
         grants.subscribe = [\"telemetry/plant/machine\"]\n\
         grants.publish = [\"feature/plant/machine\"]\n\
         [plugins.window.config]\nstep_ms = 300_000\nlength = 16\nhop = 3\n\
-        max_gap_ms = 1_800_000\nwait_ms = 1_800_000\n"
+        max_gap_ms = 1_800_000\n"
         .to_owned();
     for (name, how) in SERIES {
         line += &format!(

@@ -36,26 +36,35 @@ fn state_of(windows: &Windows) -> Vec<u8> {
     write(windows, &Outbox::new(1))
 }
 
-/// Readings of both series, a second apart.
-fn push(windows: &mut Windows, device: &str, seconds: std::ops::Range<u32>) -> Vec<Features> {
-    let record = |name: &str, second: u32, value: f64| Record {
+fn device(name: &str) -> Device {
+    Device {
+        site: "hall".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn record(name: &str, time: f64, value: f64) -> Record {
+    Record {
         name: name.to_owned(),
         unit: None,
         value: Value::Number(value),
-        time: f64::from(second),
+        time,
         quality: Quality::Good,
-    };
+    }
+}
+
+/// Readings of both series, a second apart.
+fn push(windows: &mut Windows, device: &str, seconds: std::ops::Range<u32>) -> Vec<Features> {
     let records: Vec<_> = seconds
         .flat_map(|second| {
             let value = f64::from(second * second % 13);
             [
-                record("t", second, value / 3.0),
-                record("u", second, -value),
+                record("t", f64::from(second), value / 3.0),
+                record("u", f64::from(second), -value),
             ]
         })
         .collect();
-    let (site, name) = ("hall".to_owned(), device.to_owned());
-    windows.push(&Device { site, name }, &records)
+    windows.push(&self::device(device), &records)
 }
 
 /// What the first state of form 1 was made of.
@@ -121,6 +130,31 @@ fn another_grid_goes_on_where_the_former_was() {
     let mut windows = restored(&fine, &state).unwrap();
     assert_eq!(push(&mut windows, "p1", 1007..1009), []);
     assert_eq!(windows.dropped().windows, 0);
+}
+
+#[test]
+fn windows_that_wait_for_a_series_are_handed_over() {
+    let hasty = [
+        ("hop", 1.into()),
+        ("wait_ms", 4_000.into()),
+        ("max_gap_ms", 4_000.into()),
+        ("windows_per_message_max", 1.into()),
+    ];
+    let (mut unbroken, device) = (windows(&hasty), device("p1"));
+    for (time, count) in [
+        (1000.0, 0),
+        (1002.9, 0),
+        (1006.9, 0),
+        (1010.8, 0),
+        (1010.9, 1),
+    ] {
+        let record = [record("t", time, 1.0)];
+        let mut handed = restored(&hasty, &state_of(&unbroken)).unwrap();
+        let expected = unbroken.push(&device, &record);
+        assert_eq!(expected.len(), count, "{time}");
+        assert_eq!(handed.push(&device, &record), expected);
+        assert_eq!(state_of(&handed), state_of(&unbroken));
+    }
 }
 
 #[test]

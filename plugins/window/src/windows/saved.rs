@@ -185,7 +185,8 @@ impl Windows {
         };
         // With another grid its next window may be long past or far ahead.
         let skipped = grid.hop * i64::from(config.windows_per_message_max);
-        let past = state.newest - start > grid.length + grid.wait + skipped;
+        let waiting = grid.gap_max + grid.wait;
+        let past = state.newest - start > grid.length + waiting + skipped;
         if past || start > state.newest + grid.hop {
             state.restart(grid, state.newest);
         }

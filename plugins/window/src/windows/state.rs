@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Dropped, seconds};
+use super::seconds;
 use crate::config::{Config, Formula, Normalise};
 use crate::feature::{self, Window};
 use crate::normalise::{Running, scale};
@@ -35,6 +35,19 @@ impl Grid {
     }
 }
 
+/// What becomes of samples of one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// They are taken in.
+    Next,
+    /// Too old for any unfinished window.
+    Late,
+    /// As late as those before: the device's clock was set back.
+    SetBack,
+    /// The first after the device was silent for too long.
+    Silence,
+}
+
 /// One device.
 #[derive(Debug, Clone)]
 pub(super) struct State {
@@ -64,32 +77,29 @@ impl State {
         }
     }
 
-    /// Puts one sample in its place, or drops it.
-    pub(super) fn take(
-        &mut self,
-        place: usize,
-        sample: Sample,
-        (config, grid): (&Config, &Grid),
-        dropped: &mut Dropped,
-    ) {
-        if sample.time < self.start - grid.gap_max {
-            dropped.late += 1;
-            self.late_in_a_row += 1;
-            if self.late_in_a_row < config.length {
-                return;
-            }
-            self.restart(grid, sample.time);
+    /// What becomes of `count` samples of one time.
+    pub(super) fn turn(&mut self, time: i64, count: usize, length: u32, grid: &Grid) -> Turn {
+        if time < self.start - grid.gap_max {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.late_in_a_row = self.late_in_a_row.saturating_add(count);
+            return if self.late_in_a_row < length {
+                Turn::Late
+            } else {
+                Turn::SetBack
+            };
         }
         self.late_in_a_row = 0;
-        if sample.time > self.newest + grid.gap_max {
-            self.restart(grid, sample.time);
+        if time > self.newest + grid.gap_max {
+            return Turn::Silence;
         }
+        Turn::Next
+    }
+
+    /// Puts one sample in its place. Returns whether it displaced one.
+    pub(super) fn take(&mut self, place: usize, sample: Sample, samples_max: u32) -> bool {
         self.newest = self.newest.max(sample.time);
-        if let Some(samples) = self.samples.get_mut(place)
-            && samples.insert(sample, config.samples_max() as usize)
-        {
-            dropped.displaced += 1;
-        }
+        let samples = self.samples.get_mut(place);
+        samples.is_some_and(|samples| samples.insert(sample, samples_max as usize))
     }
 
     /// Starts afresh at `time`; what was learned of the scale is kept.
@@ -101,14 +111,35 @@ impl State {
         self.late_in_a_row = 0;
     }
 
+    /// Whether every series has a sample at or past the last point of the next
+    /// window, or the device one that is `wait` later than the first of those.
     pub(super) fn is_finished(&self, grid: &Grid) -> bool {
         let end = grid.end_of(self.start);
-        self.newest >= end
-            && (self.newest >= end + grid.wait.max(1)
-                || self
-                    .samples
-                    .iter()
-                    .all(|samples| samples.newest().is_some_and(|newest| newest >= end)))
+        if self.newest < end {
+            return false;
+        }
+        let past = |samples: &Samples| samples.newest().is_some_and(|newest| newest >= end);
+        if self.samples.iter().all(past) {
+            return true;
+        }
+        if self.newest < end + grid.wait {
+            return false;
+        }
+        let first = self
+            .samples
+            .iter()
+            .filter_map(|one| one.first_from(end))
+            .min();
+        // It may have been displaced meanwhile. It was no later than this: a
+        // device that is silent for longer starts afresh.
+        let latest = end + grid.gap_max;
+        self.newest >= first.map_or(latest, |first| first.min(latest)) + grid.wait
+    }
+
+    /// Whether the device has gone past the next window: nothing but series that
+    /// lag can still be waited for.
+    pub(super) fn is_past(&self, grid: &Grid) -> bool {
+        self.newest >= grid.end_of(self.start)
     }
 
     pub(super) fn advance(&mut self, grid: &Grid) {

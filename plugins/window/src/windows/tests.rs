@@ -1,3 +1,5 @@
+mod waiting;
+
 use super::*;
 use proptest::prelude::*;
 
