@@ -18,6 +18,23 @@ async fn pinned(library: &Path) -> Ended {
     run(&mut selvedge(&["backends", "pin", text(library)])).await
 }
 
+/// What programs are told of a library is what `lines` say to host.toml.
+async fn same_as_json(library: &Path, lines: &str) {
+    let pin = ["backends", "pin", text(library), "--json"];
+    let ended = run(&mut selvedge(&pin)).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let read: Value = toml::from_str(lines).unwrap();
+    let section = &read["inference"][told["backend"].as_str().unwrap()];
+    assert_eq!(told["library"], section["library"]);
+    assert_eq!(told["files"], section["files"]);
+    assert!(!told["files"].as_object().unwrap().is_empty(), "{told}");
+    let offered = told["choices"].as_object().unwrap();
+    for choice in offered.keys() {
+        assert!(lines.contains(&format!("# {choice} = ")), "{told}: {lines}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_pinned_is_what_a_host_then_loads() {
     let Some(libraries) = libraries() else { return };
@@ -28,6 +45,7 @@ async fn what_is_pinned_is_what_a_host_then_loads() {
         let ended = pinned(library).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         config += &ended.stdout;
+        same_as_json(library, &ended.stdout).await;
     }
     fs_err::write(&file, &config).unwrap();
     let told = told(&["--host-config", text(&file)]).await;

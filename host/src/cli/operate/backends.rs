@@ -29,6 +29,7 @@ Examples:
   selvedge backends
   selvedge backends --host-config /etc/selvedge/host.toml
   selvedge backends pin /opt/onnxruntime/lib/libonnxruntime.so.1.32.0
+  selvedge backends pin /opt/onnxruntime/lib/libonnxruntime.so.1.32.0 --json
 
 Without a host that runs, and without `--host-config`, the configuration is
 /etc/selvedge/host.toml if that is there.
