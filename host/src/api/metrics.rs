@@ -129,7 +129,7 @@ pub(super) async fn page(api: &Api) -> String {
     host(&mut page, api, [ready.ok, healthy.ok]);
     bus(&mut page, api);
     plugins(&mut page, &api.deployments.plugins());
-    models::models(&mut page, &super::answers::state::model_status(api));
+    models::models(&mut page, &api.deployments.model_reports());
     inference::capture(&mut page, &api.deployments.deployer().capture.status());
     if let Some(counts) = &api.inference {
         inference::api(&mut page, counts);

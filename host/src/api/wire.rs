@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::PartyStatus;
-use crate::deployment::deployments::PluginReport;
+use crate::deployment::deployments::{LoadedBy, PluginReport};
 use crate::deployment::report::{ComputedBy, DeploymentId, DeploymentReport};
 use crate::deployment::submission::WhenBusy;
 use crate::names::{Digest, ModelName};
@@ -111,7 +111,10 @@ pub struct HostStatus {
 pub struct ModelSummary {
     /// The model.
     pub model: ModelName,
-    /// The version: the digest of its file.
+    /// The version that its publisher gave it; a file by itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The digest of its file.
     #[schemars(with = "String")]
     pub digest: Digest,
     /// What computes it.
@@ -123,6 +126,9 @@ pub struct ModelSummary {
     pub failures_total: u64,
     /// How often another version took its place while plugins used it.
     pub swaps_total: u64,
+    /// Who brought it.
+    #[serde(default)]
+    pub loaded_by: LoadedBy,
     /// Why it is out of service, if so: it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,

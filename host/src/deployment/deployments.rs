@@ -52,7 +52,7 @@ use crate::trust::OpenError;
 pub use crate::storage::FILE_BYTES_MAX;
 pub use beside::{BesideFault, Cause};
 pub use journal::JournalError;
-pub use models::{ModelOrigin, ModelReport};
+pub use models::{LoadedBy, ModelOrigin, ModelReport};
 pub use operate::NoAnswer;
 pub use plugins::PluginReport;
 pub use state::{DOCUMENTS_MAX, REPORTS_MAX};

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend::{Device, Port};
+use super::model::Model;
 use super::run_stats::RunStatus;
 use super::served::Served;
 use super::shadow::ShadowStatus;
@@ -27,6 +28,9 @@ pub struct ModelSet(BTreeMap<ModelName, Arc<Served>>);
 pub struct ModelStatus {
     /// Its name.
     pub model: ModelName,
+    /// The version that its publisher gave it; a file by itself has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The digest of its file.
     #[schemars(with = "String")]
     pub digest: Digest,
@@ -53,6 +57,31 @@ pub struct ModelStatus {
     /// How the candidate compares that follows it, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowStatus>,
+}
+
+impl ModelStatus {
+    /// How the version of `served` fares that serves at this moment, and that version.
+    pub fn of(served: &Served) -> (Self, Arc<Model>) {
+        let model = served.current();
+        let since_epoch = model.loaded_at().duration_since(SystemTime::UNIX_EPOCH);
+        let status = Self {
+            model: served.name().clone(),
+            version: model.version().map(str::to_owned),
+            digest: model.digest(),
+            backend: model.backend(),
+            target: model.target(),
+            device: model.device(),
+            provider: model.placement().provider.clone(),
+            degraded: model.degraded(),
+            loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
+            swaps_total: served.exchanges_total(),
+            inputs: model.inputs().to_vec(),
+            outputs: model.outputs().to_vec(),
+            runs: model.run_status(),
+            shadow: served.shadow_status(),
+        };
+        (status, model)
+    }
 }
 
 impl ModelSet {
@@ -84,25 +113,7 @@ impl ModelSet {
 
     /// How each of them fares, by name.
     pub fn status(&self) -> Vec<ModelStatus> {
-        let status = |(name, served): (&ModelName, &Arc<Served>)| {
-            let model = served.current();
-            let since_epoch = model.loaded_at().duration_since(SystemTime::UNIX_EPOCH);
-            ModelStatus {
-                model: name.clone(),
-                digest: model.digest(),
-                backend: model.backend(),
-                target: model.target(),
-                device: model.device(),
-                provider: model.placement().provider.clone(),
-                degraded: model.degraded(),
-                loaded_at_s: since_epoch.unwrap_or_default().as_secs(),
-                swaps_total: served.exchanges_total(),
-                inputs: model.inputs().to_vec(),
-                outputs: model.outputs().to_vec(),
-                runs: model.run_status(),
-                shadow: served.shadow_status(),
-            }
-        };
-        self.0.iter().map(status).collect()
+        let all = self.0.values();
+        all.map(|served| ModelStatus::of(served).0).collect()
     }
 }

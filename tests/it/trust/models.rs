@@ -3,6 +3,7 @@
 
 mod beside;
 mod refused;
+mod seen;
 mod served;
 
 use std::path::Path;

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::api::Api;
 use crate::api::health;
 use crate::api::refusal::Refusal;
 use crate::api::request::{Asked, json};
 use crate::api::wire::{HostStatus, ModelSummary, Parties};
 use crate::deployment::deployments::ModelReport;
 use crate::deployment::report::ComputedBy;
-use crate::inference::ModelStatus;
 use crate::names::PluginName;
 
 pub(in crate::api) async fn status(asked: Asked) -> Result<Response, Refusal> {
@@ -71,6 +69,7 @@ fn summary(report: ModelReport) -> ModelSummary {
     let status = report.status;
     ModelSummary {
         model: status.model,
+        version: status.version,
         digest: status.digest,
         by: ComputedBy {
             backend: status.backend,
@@ -80,11 +79,7 @@ fn summary(report: ModelReport) -> ModelSummary {
         degraded: status.degraded,
         failures_total: status.runs.failures_total,
         swaps_total: status.swaps_total,
+        loaded_by: report.loaded_by,
         withdrawn: report.withdrawn,
     }
-}
-
-/// Every model in service.
-pub(in crate::api) fn model_status(api: &Api) -> Vec<ModelStatus> {
-    api.deployments.models().status()
 }

@@ -1,8 +1,9 @@
-//! What is counted of models: by name, with what computes each.
+//! What is counted of models: by name, with what computes each and who brought it.
 //!
 //! Runs are those of the version that serves: they begin anew with the next.
 
 use super::page::{Kind, Page};
+use crate::deployment::deployments::ModelReport;
 use crate::inference::{Device, ModelStatus, ShadowStatus};
 
 /// A number of a model.
@@ -139,21 +140,21 @@ const OF_SHADOWS: [OfShadow; 9] = {
     ]
 };
 
-pub(super) fn models(page: &mut Page, models: &[ModelStatus]) {
+pub(super) fn models(page: &mut Page, models: &[ModelReport]) {
     for (kind, name, help, value) in OF_MODELS {
         page.family(kind, &format!("model_{name}"), help);
         for model in models {
-            page.sample(&labels(model), value(model));
+            page.sample(&labels(model), value(&model.status));
         }
     }
     let help = "1 where it was to run on a graphics processor if there is one";
     page.family(Kind::Gauge, "model_degraded", help);
     for model in models {
-        page.sample(&labels(model), u8::from(model.degraded));
+        page.sample(&labels(model), u8::from(model.status.degraded));
     }
     let shadows = models
         .iter()
-        .filter_map(|it| Some((it, it.shadow.as_ref()?)));
+        .filter_map(|it| Some((&it.status, it.status.shadow.as_ref()?)));
     let shadows: Vec<_> = shadows.collect();
     for (kind, name, help, value) in OF_SHADOWS {
         page.family(kind, &format!("model_shadow_{name}"), help);
@@ -177,7 +178,8 @@ fn of_both<'a>(model: &'a ModelStatus, shadow: &'a ShadowStatus) -> [(&'static s
     ]
 }
 
-fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
+fn labels(report: &ModelReport) -> [(&str, &str); 5] {
+    let model = &report.status;
     let device = match model.device {
         Device::Cpu => "cpu",
         Device::Gpu => "gpu",
@@ -187,6 +189,7 @@ fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
         ("backend", model.backend.name()),
         ("provider", &model.provider),
         ("device", device),
+        ("loaded_by", report.loaded_by.name()),
     ]
 }
 
@@ -194,6 +197,7 @@ fn labels(model: &ModelStatus) -> [(&str, &str); 4] {
 mod tests {
     use super::models;
     use crate::api::metrics::page::Page;
+    use crate::deployment::deployments::{LoadedBy, ModelReport};
     use crate::inference::onnx_writer::autoencoder;
     use crate::inference::{InferenceLimits, ModelSet, ModelSource, ModelStore};
     use crate::spec::{Models, ShadowOptions};
@@ -212,12 +216,23 @@ mod tests {
         let next = store.next(&ModelSet::default(), changes, &shadows).unwrap();
         drop(next.exchanges.make());
         let mut page = Page::default();
-        models(&mut page, &next.set.status());
+        let reports = next.set.status().into_iter().map(|status| ModelReport {
+            loaded_by: match status.model.as_str() {
+                "pump" => LoadedBy::Deployment,
+                _ => LoadedBy::InferenceApi,
+            },
+            granted_to: Vec::new(),
+            origin: None,
+            withdrawn: None,
+            status,
+        });
+        models(&mut page, &reports.collect::<Vec<_>>());
         let page = page.finish();
-        let by = "backend=\"tract\",provider=\"cpu\",device=\"cpu\"";
+        let by = "backend=\"tract\",provider=\"cpu\",device=\"cpu\",loaded_by=\"deployment\"";
+        let by_api = by.replace("deployment", "inference-api");
         for line in [
             format!("selvedge_model_runs_total{{model=\"pump\",{by}}} 0"),
-            format!("selvedge_model_swaps_total{{model=\"pump-next\",{by}}} 0"),
+            format!("selvedge_model_swaps_total{{model=\"pump-next\",{by_api}}} 0"),
             format!("selvedge_model_batch_rows_total{{model=\"pump\",{by}}} 0"),
             format!("selvedge_model_degraded{{model=\"pump\",{by}}} 0"),
             "selvedge_model_shadow_compared_runs_total{model=\"pump\",shadow=\"pump-next\"} 0"

@@ -71,11 +71,13 @@ fn lines(status: &HostStatus, now: Timestamp, paint: Paint) -> Vec<String> {
     lines
 }
 
-/// The models: which version serves, and what computes it.
-fn models(models: &[ModelSummary]) -> Columns<8> {
+/// The models: which version serves, who brought it, and what computes it.
+fn models(models: &[ModelSummary]) -> Columns<10> {
     let mut table = Columns::new([
         ("MODEL", Align::Left),
         ("VERSION", Align::Left),
+        ("DIGEST", Align::Left),
+        ("LOADED BY", Align::Left),
         ("BACKEND", Align::Left),
         ("PROVIDER", Align::Left),
         ("DEVICE", Align::Left),
@@ -91,15 +93,18 @@ fn models(models: &[ModelSummary]) -> Columns<8> {
             (Device::Cpu, false) => Cell::new(Tone::Usual, "cpu"),
             (Device::Cpu, true) => Cell::new(Tone::Bad, "cpu, degraded"),
         };
-        let version: String = model
+        let digest: String = model
             .digest
             .to_string()
             .chars()
             .take(DIGEST_CHARS)
             .collect();
+        let version = model.version.as_deref().map(plain);
         table.row([
             model.model.as_str().into(),
-            version.into(),
+            version.unwrap_or_else(|| "-".to_owned()).into(),
+            digest.into(),
+            model.loaded_by.name().into(),
             model.by.backend.name().into(),
             plain(&model.by.provider).into(),
             device,
@@ -127,6 +132,7 @@ mod tests {
     use crate::cli::operate::outcome::tests::report;
     use crate::cli::operate::ps::tests::plugin;
     use crate::cli::output::Paint;
+    use crate::deployment::deployments::LoadedBy;
     use crate::deployment::report::{ComputedBy, Phase};
     use crate::inference::Device;
     use crate::names::Digest;
@@ -148,6 +154,7 @@ mod tests {
             plugins: vec![plugin("window")],
             models: vec![ModelSummary {
                 model: "pump".parse().unwrap(),
+                version: Some("1.2.0".to_owned()),
                 digest: Digest::of(b""),
                 by: ComputedBy {
                     backend: BackendKind::Tract,
@@ -157,6 +164,7 @@ mod tests {
                 degraded: true,
                 failures_total: 0,
                 swaps_total: 3,
+                loaded_by: LoadedBy::InferenceApi,
                 withdrawn: Some("revoked".to_owned()),
             }],
         };
@@ -175,7 +183,9 @@ mod tests {
         let words: Vec<_> = model.split_whitespace().collect();
         let expected = [
             "pump",
+            "1.2.0",
             "sha256:e3b0c44298fc",
+            "inference-api",
             "tract",
             "cpu",
             "cpu,",

@@ -1,24 +1,51 @@
 //! Every model as operators see it: how it fares, and by whose word it serves.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use selvedge_signing::Origin;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Deployments;
-use crate::inference::ModelStatus;
-use crate::names::Digest;
+use super::{Deployments, Running};
+use crate::deployment::document::Document;
+use crate::inference::{ModelStatus, Served};
+use crate::names::{Digest, PluginName};
 
 /// One model, as operators see it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ModelReport {
     #[serde(flatten)]
     pub status: ModelStatus,
+    /// Who brought it.
+    pub loaded_by: LoadedBy,
+    /// The plugins that may run it.
+    pub granted_to: Vec<PluginName>,
     /// Where it comes from; of a model that is a file, nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<ModelOrigin>,
     /// Why it is out of service, if so: what it came with is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+}
+
+/// Who brought a model into service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadedBy {
+    /// The deployment in force.
+    #[default]
+    Deployment,
+    /// A native program, over the inference API.
+    InferenceApi,
+}
+
+impl LoadedBy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::InferenceApi => "inference-api",
+        }
+    }
 }
 
 /// Where a model comes from.
@@ -47,24 +74,52 @@ impl ModelOrigin {
 }
 
 impl Deployments {
-    /// Every model in service, by name.
+    /// Every model in service, by name: the deployment's, and those that native
+    /// programs loaded beside them.
     pub fn model_reports(&self) -> Vec<ModelReport> {
-        let Some(running) = self.running() else {
-            return Vec::new();
-        };
+        let mut reports = Vec::new();
+        // Looked at first: what is loaded meanwhile is told the next time.
+        let beside = self.0.beside.all();
+        let running = self.running();
+        let models = running.as_ref().map(|running| Arc::clone(&running.models));
+        let models = models.unwrap_or_default();
+        if let Some(Running { document, .. }) = &running {
+            let served = models.names().filter_map(|name| models.get(name));
+            reports.extend(served.map(|served| self.report_of_deployed(served, document)));
+        }
+        // A deployment that brings a model of the same name takes the name.
+        let beside = { beside.iter() }.filter(|(served, _)| models.get(served.name()).is_none());
+        reports.extend(beside.map(|(served, origin)| report_of_beside(served, origin)));
+        reports.sort_by(|one, other| one.status.model.cmp(&other.status.model));
+        reports
+    }
+
+    fn report_of_deployed(&self, served: &Served, document: &Document) -> ModelReport {
+        // While another version is watched, it is not the document's.
+        let (status, model) = ModelStatus::of(served);
         let known = &self.0.deployer.model_origins;
-        let report = |status: ModelStatus| {
-            let served = running.models.get(&status.model);
-            // While another version is watched, it is not the document's.
-            let model = served.map(|served| served.current());
-            let artifact = model.as_ref().and_then(|model| model.artifact());
-            let origin = artifact.and_then(|artifact| known.of_artifact(&artifact));
-            ModelReport {
-                origin: origin.map(|origin| ModelOrigin::of(&origin)),
-                withdrawn: model.and_then(|model| model.withdrawn().map(str::to_owned)),
-                status,
-            }
-        };
-        running.models.status().into_iter().map(report).collect()
+        let origin = model
+            .artifact()
+            .and_then(|artifact| known.of_artifact(&artifact));
+        let plugins = document.plugins.iter();
+        let granted = plugins.filter(|(_, plugin)| plugin.grants.models.contains(&status.model));
+        ModelReport {
+            granted_to: granted.map(|(name, _)| name.clone()).collect(),
+            loaded_by: LoadedBy::Deployment,
+            origin: origin.map(|origin| ModelOrigin::of(&origin)),
+            withdrawn: model.withdrawn().map(str::to_owned),
+            status,
+        }
+    }
+}
+
+fn report_of_beside(served: &Served, origin: &Origin) -> ModelReport {
+    let (status, model) = ModelStatus::of(served);
+    ModelReport {
+        loaded_by: LoadedBy::InferenceApi,
+        granted_to: Vec::new(),
+        origin: Some(ModelOrigin::of(origin)),
+        withdrawn: model.withdrawn().map(str::to_owned),
+        status,
     }
 }

@@ -16,14 +16,14 @@ use tonic::{Code, Status};
 use super::{Lab, artifact, commit, fault, line};
 use crate::deployments::world::Host;
 
-type Client = InferenceClient<Channel>;
+pub(super) type Client = InferenceClient<Channel>;
 
 /// Models that a host may have.
 const MODELS_MAX: usize = 64;
 
 impl Lab {
     /// A host that serves native programs.
-    async fn serving(&self) -> (Host, Client) {
+    pub(super) async fn serving(&self) -> (Host, Client) {
         let source = Source::new(&self.world.path("host.toml"), self.world.read("host.toml"));
         let mut config = HostConfig::check(&source.unwrap().into()).unwrap().value;
         let socket = self.world.path("inference.sock");
@@ -41,13 +41,17 @@ impl Lab {
     }
 
     /// Brings an artifact into the device's store.
-    async fn bring(&self, reference: &str) {
+    pub(super) async fn bring(&self, reference: &str) {
         let pull = format!("pull {reference} --host-config host.toml");
         self.world.done(&pull).await;
     }
 }
 
-async fn load(client: &mut Client, model: &str, reference: &str) -> Result<Model, Status> {
+pub(super) async fn load(
+    client: &mut Client,
+    model: &str,
+    reference: &str,
+) -> Result<Model, Status> {
     let load = LoadModelRequest {
         model: model.to_owned(),
         reference: reference.to_owned(),
@@ -56,7 +60,7 @@ async fn load(client: &mut Client, model: &str, reference: &str) -> Result<Model
     Ok(loaded.into_inner().model.unwrap())
 }
 
-async fn unload(client: &mut Client, model: &str) -> Result<(), Status> {
+pub(super) async fn unload(client: &mut Client, model: &str) -> Result<(), Status> {
     let model = model.to_owned();
     let unloaded = client.unload_model(UnloadModelRequest { model }).await;
     unloaded.map(drop)
