@@ -2,7 +2,8 @@
 //!
 //! `/healthz`: the host works at all. `/readyz`: what should run does, and keeps
 //! up. A plugin that fails again and again is not well between two failures, so
-//! one that failed counts as ill until it has run for a while.
+//! one that failed counts as ill until it has run for a while. A model is looked at
+//! for the plugins that may run it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::Api;
 use super::recorder::{SeenInbox, SeenUnit, Watched};
 use super::wire::{Health, HealthReason};
-use crate::deployment::deployments::PluginReport;
+use crate::deployment::deployments::{ModelReport, PluginReport};
 use crate::deployment::line::unit_name;
 use crate::deployment::report::Phase;
 use crate::error_chain::ErrorChain;
@@ -120,6 +121,12 @@ pub(super) async fn ready(api: &Api) -> Health {
             }
         }
     });
+    for model in &api.deployments.model_reports() {
+        if let Some(why) = of_model(model, &plugins) {
+            let what = format!("model/{}", model.status.model);
+            reasons.push(reason(&what, why));
+        }
+    }
     let mut health = health(reasons);
     health.reasons.extend(remark.filter(|_| health.ok));
     health
@@ -222,6 +229,22 @@ fn not_running(plugin: &PluginReport, seen: Option<&SeenUnit>) -> Option<String>
     }
 }
 
+/// Why a model serves none of the plugins that may run it. One that no plugin at
+/// work may run is nobody's trouble, nor is one that native programs loaded.
+fn of_model(model: &ModelReport, plugins: &[PluginReport]) -> Option<String> {
+    let mut at_work = plugins.iter().filter(|plugin| !plugin.stopped_by_operator);
+    if !at_work.any(|plugin| model.granted_to.contains(&plugin.plugin)) {
+        return None;
+    }
+    if let Some(why) = &model.withdrawn {
+        return Some(format!("out of service: {why}"));
+    }
+    let overdue = model.status.runs.overdue;
+    (overdue > 0).then(|| {
+        format!("{overdue} of its runs go on past the limit of the host, and it takes no more")
+    })
+}
+
 fn not_keeping_up(inbox: &SeenInbox) -> Option<String> {
     if inbox
         .full_since
@@ -235,3 +258,6 @@ fn not_keeping_up(inbox: &SeenInbox) -> Option<String> {
         .is_some_and(|at| at.elapsed() < DROP_COUNTS);
     drops.then(|| "its inbox drops messages".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

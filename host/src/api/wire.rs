@@ -137,7 +137,7 @@ pub struct ModelSummary {
 /// Something that keeps the host from being healthy or ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthReason {
-    /// What it is about: `plugin/window`, `storage`, `trust`, `deployment`.
+    /// What it is about: `plugin/window`, `model/panel`, `storage`, `trust`, `deployment`.
     pub what: String,
     /// Why.
     pub reason: String,

@@ -1,4 +1,5 @@
-//! What operators are told of models: which version serves, and who brought it.
+//! What operators are told of models: which version serves, who brought it, and when
+//! plugins have it no more.
 
 use std::path::Path;
 
@@ -24,6 +25,57 @@ fn words<'a>(text: &'a str, begin: &str) -> Vec<&'a str> {
     let mut lines = text.lines().filter(|line| line.starts_with(begin));
     let line = lines.next().unwrap_or_else(|| panic!("no {begin}: {text}"));
     line.split_whitespace().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_not_ready_while_a_plugin_at_work_has_a_revoked_model() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.2.0");
+    let plugin = lab.plugin().await;
+    let model = lab.publish("press", &lab.lab).await;
+    let (host, _client) = lab.serving().await;
+    commit(&host, line(1, &plugin, &artifact(&model))).await;
+    let health = "health --host api.sock --json";
+    let ready = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+    assert_eq!(ready(&lab.world.done(health).await)["ok"], true);
+
+    let (_, digest) = model.split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    host.deployments().stop_revoked().await.unwrap();
+    let ended = lab.world.cli(health).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told = ready(&ended.stdout);
+    let reasons = told["reasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 1, "{told}");
+    assert_eq!(reasons[0]["what"], "model/granted");
+    let why = reasons[0]["reason"].as_str().unwrap();
+    assert!(
+        why.starts_with("out of service: ") && why.contains("revoked"),
+        "{why}"
+    );
+    let socket = lab.world.path("api.sock");
+    assert_eq!(json(&socket, "/healthz").await["ok"], true);
+    let page = get(&socket, "/metrics").await;
+    assert_eq!(
+        words(&page, "selvedge_host_ready "),
+        ["selvedge_host_ready", "0"]
+    );
+    // The host and its plugin are well: nobody starts them anew for that.
+    assert_eq!(host.plugins(), ["i running"]);
+
+    // Nobody has it any more who is to work.
+    host.deployments()
+        .stop_plugin(&"i".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(ready(&lab.world.done(health).await)["ok"], true);
+    host.deployments()
+        .start_plugin(&"i".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(lab.world.cli(health).await.code, Some(1));
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,12 +131,14 @@ async fn models_of_native_programs_are_seen_beside_those_of_the_deployment() {
         ["1.2.0", &digest[..19], "deployment"]
     );
 
+    // One of theirs that is revoked keeps no plugin from its work.
     let (_, revoked) = own.split_once('@').unwrap();
     let revoke = format!("policy revoke digest {revoked} --site site");
     lab.world.done(&revoke).await;
     host.deployments().stop_revoked().await.unwrap();
     let told = json(&socket, "/v1/models").await;
     assert!(of(&told[0], "withdrawn").contains("revoked"), "{told}");
+    assert_eq!(json(&socket, "/readyz").await["ok"], true);
 
     unload(&mut client, "another").await.unwrap();
     let page = get(&socket, "/metrics").await;
