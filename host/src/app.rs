@@ -4,115 +4,43 @@
 //! runs; [`App::shut_down`] stops everything in order.
 
 mod authorizer;
+mod bundled;
 pub(crate) mod cloud;
+mod error;
+mod models;
 mod mqtt;
+mod revocation;
+mod states;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tracing::warn;
+pub use self::bundled::{shipped, site};
+pub use self::error::{BuildError, Refused};
 
 use self::cloud::Outward;
 use self::mqtt::Mqtt;
 use crate::api::{self, ServeError, Served};
-use crate::artifacts::{Artifacts, RegistryConfigError};
-use crate::broker::{Broker, BrokerError};
-use crate::bus::{Bus, Message, Party};
-use crate::capture::{self, Capture};
+use crate::artifacts::Artifacts;
+use crate::broker::Broker;
+use crate::bus::Bus;
 use crate::config::HostConfig;
 use crate::deployment::deployments::{Deployments, JournalError};
-use crate::deployment::document::Site;
 use crate::deployment::line::Line;
-use crate::deployment::report::{DeploymentId, FaultReport, Phase};
+use crate::deployment::report::{DeploymentId, Phase};
 use crate::deployment::submission::{Submission, SubmitError};
-use crate::deployment::{Deployer, FindPlugin, ModelOrigins, Shipped};
-use crate::devices::{Devices, DevicesError};
-use crate::error_chain::ErrorChain;
-use crate::inference::{Backends, InferenceLimits, ModelStore, Rehearsal};
+use crate::deployment::{Deployer, ModelOrigins};
+use crate::devices::Devices;
 use crate::inference_api;
-use crate::names::{Digest, PartyName, PluginName};
-use crate::retention::{RetentionError, RetentionStatus};
-use crate::runtime::{Ceilings, CodeCache, Engine, EngineError};
-use crate::storage::{Storage, StorageError};
-use crate::supervisor::{Observer, RestartPolicy, Supervisor, Unit, UnitState, WhenLost};
-use crate::trust::{Gate, OpenError};
+use crate::names::PartyName;
+use crate::retention::RetentionStatus;
+use crate::runtime::{Ceilings, CodeCache, Engine};
+use crate::storage::Storage;
+use crate::supervisor::Supervisor;
+use crate::trust::Gate;
 use crate::uplink::Uplinks;
-
-/// Why the host cannot be put together.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    #[error("cannot open the data directory")]
-    Storage(#[from] StorageError),
-    #[error("cannot open the cache of native code")]
-    Cache(#[source] std::io::Error),
-    #[error("cannot make the engine")]
-    Engine(#[from] EngineError),
-    #[error("cannot let devices find this gateway")]
-    Discovery(#[from] crate::discovery::DiscoveryError),
-    #[error("cannot tell what may run here")]
-    Trust(#[from] OpenError),
-    #[error("cannot open the store of artifacts")]
-    Registry(#[from] RegistryConfigError),
-    #[error("cannot restore what was retained")]
-    Retention(#[from] RetentionError),
-    #[error("cannot tell what is deployed here")]
-    Journal(#[from] JournalError),
-    #[error("uplink `{0}` has the name of a plugin that is deployed here: call it something else")]
-    UplinkIsPlugin(PartyName),
-    #[error("cannot tell who the devices are")]
-    Devices(#[from] DevicesError),
-    #[error("cannot serve devices")]
-    Broker(#[from] BrokerError),
-    #[error("cannot set up the connections outward")]
-    Uplink(#[from] crate::uplink::BuildError),
-    #[error("`cloud.uplink` names `{0}`, which is not in `[uplinks]`")]
-    NoUplink(PartyName),
-    #[error("cannot be a thing of the cloud")]
-    Cloud(#[from] crate::cloud::BuildError),
-}
-
-impl BuildError {
-    /// What an operator can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Broker(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
-
-/// Why a deployment does not run: everything that is wrong.
-#[derive(Debug)]
-pub struct Refused(pub Vec<FaultReport>);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let newline = if index > 0 { "\n" } else { "" };
-            write!(f, "{newline}{fault}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl From<SubmitError> for Refused {
-    fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::Document(faults) => Self(faults),
-            error => Self(vec![FaultReport {
-                code: error.code().to_owned(),
-                message: ErrorChain(&error).to_string(),
-                plugin: None,
-                place: None,
-                help: None,
-            }]),
-        }
-    }
-}
 
 /// What a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,22 +89,20 @@ impl App {
         let bus = Bus::new(config.bus.clone());
         let mqtt = Mqtt::build(config, &storage, &bus)?;
         let grace = Duration::from_millis(u64::from(config.shutdown_grace_ms.get()));
-        let supervisor = Supervisor::new(grace, observer(bus.host_party()));
-        let models = models(config);
-        let capture = capturing(config, &bus);
+        let supervisor = Supervisor::new(grace, states::observer(bus.host_party()));
         let hosts = Arc::new(config.hosts.clone());
         let deployer = Deployer {
             engine,
             cache: Arc::new(cache),
-            models: Arc::new(models),
-            capture,
+            models: Arc::new(models::store(config)),
+            capture: models::capture(config, &bus),
             artifacts,
             gate: Arc::new(gate),
             supervisor: supervisor.clone(),
             line: Line::new(bus.clone(), supervisor.clone(), storage.clone(), hosts),
             model_origins: ModelOrigins::default(),
             compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
-            find: brought_along(config),
+            find: bundled::brought_along(config),
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;
         reserve(config, &deployments, &bus)?;
@@ -285,7 +211,7 @@ impl App {
         }
         self.supervisor.start(store::watch(&self.storage));
         if let Some(refresh) = self.refresh {
-            let unit = watch_trust(&self.deployments, refresh);
+            let unit = revocation::watch(&self.deployments, refresh);
             self.supervisor.start(unit);
         }
     }
@@ -329,23 +255,6 @@ impl App {
     }
 }
 
-/// What models are made with.
-fn models(config: &HostConfig) -> ModelStore {
-    let limits = InferenceLimits {
-        slots: config.inference.slots_max,
-        ..InferenceLimits::default()
-    };
-    let rehearsal = Rehearsal::of_this_program(&config.inference);
-    ModelStore::with(limits, Backends::open(&config.inference)).rehearsing(rehearsal)
-}
-
-/// What captures for a host that is set up like this.
-fn capturing(config: &HostConfig, bus: &Bus) -> Capture {
-    let files = config.inference.capture.as_ref();
-    let files = files.map(|files| capture::files_config(&config.data_directory, files));
-    Capture::new(bus, files)
-}
-
 /// Keeps the names of plugins and uplinks from devices, which may have come first.
 fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<(), BuildError> {
     let active = deployments.active();
@@ -358,80 +267,4 @@ fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<
     }
     bus.reserve(names);
     Ok(())
-}
-
-/// What comes with the binary, and where else components are looked for.
-fn brought_along(config: &HostConfig) -> FindPlugin {
-    FindPlugin {
-        shipped: |name| {
-            let plugin = selvedge_bundle::find(name)?;
-            Some(Shipped {
-                component: plugin.component,
-                manifest: plugin.manifest,
-            })
-        },
-        shipped_model: |digest| {
-            let mut assets = crate::demo::ASSETS.iter();
-            assets.any(|(_, bytes)| Digest::of(bytes) == *digest)
-        },
-        directories: config.plugin_directories.clone().into(),
-    }
-}
-
-/// What a deployment for this host is judged by.
-pub fn site(config: &HostConfig) -> Site {
-    config.site(shipped())
-}
-
-/// The plugins that come with the binary.
-pub fn shipped() -> BTreeMap<PluginName, Digest> {
-    let digest = |plugin: &selvedge_bundle::Shipped| {
-        let name = plugin
-            .name
-            .parse()
-            .expect("folders of plugins are plugin names");
-        (name, Digest::of(plugin.component))
-    };
-    selvedge_bundle::PLUGINS.iter().map(digest).collect()
-}
-
-/// Reads the trust repository again and again, and stops what is revoked.
-fn watch_trust(deployments: &Deployments, refresh: Duration) -> Unit {
-    let policy = RestartPolicy {
-        delay_min: refresh,
-        delay_max: refresh,
-        failures_max: usize::MAX,
-        window: refresh,
-        when_lost: WhenLost::KeepHost,
-    };
-    let deployments = deployments.clone();
-    Unit::new("trust", policy, move |context| {
-        let deployments = deployments.clone();
-        async move {
-            context.ready();
-            loop {
-                tokio::select! {
-                    () = context.stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(refresh) => {}
-                }
-                deployments.stop_revoked().await?;
-            }
-        }
-    })
-}
-
-/// Publishes how units fare on `$selvedge/state/<unit>`, kept for whoever asks
-/// later.
-fn observer(host: Party) -> Observer {
-    Arc::new(move |name: &str, state: &UnitState| {
-        let topic = format!("$selvedge/state/{name}").parse();
-        let topic = topic.expect("unit names are topic levels");
-        let state = serde_json::to_vec(state).expect("states are plain data");
-        let mut message = Message::new(topic, state);
-        message.content_type = Some("application/json".into());
-        message.retain = true;
-        if let Err(error) = host.publish_lossy(message) {
-            warn!(unit = name, error = %error, "state not published");
-        }
-    })
 }
