@@ -15,10 +15,12 @@ mod backends;
 mod batching;
 mod compiled;
 pub mod config;
+mod control;
 mod errors;
 mod exchange;
 mod golden;
 mod inputs;
+mod interface;
 mod limits;
 mod model;
 mod model_set;
@@ -33,6 +35,7 @@ mod run_stats;
 mod served;
 mod shadow;
 mod slots;
+mod source;
 mod store;
 mod tensor;
 mod tract;
@@ -43,16 +46,15 @@ pub(crate) mod onnx_writer;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{
-    Backend, BackendStatus, Cancels, Control, Device, Dim, Graph, Interface, ModelFormat,
-    ModelSource, Placement, Port, ProviderStatus, Unavailable,
-};
+pub use backend::{Backend, BackendStatus, Device, Graph, Placement, ProviderStatus, Unavailable};
 pub use backends::Backends;
 pub use compiled::{Compiled, this_cpu};
 pub use config::{CaptureConfig, InferenceApiConfig, InferenceConfig};
+pub use control::{Cancels, Control};
 pub use errors::{LoadError, RunError};
 pub use exchange::{Exchanged, Exchanges, NextModels};
 pub use golden::{Golden, GoldenError};
+pub use interface::{Dim, Interface, Port};
 pub use limits::InferenceLimits;
 pub use model::Model;
 pub use model_set::{ModelSet, ModelStatus};
@@ -64,5 +66,6 @@ pub use run_stats::RunStatus;
 pub use served::{Outputs, RunObserver, RunRecord, Served};
 pub use shadow::ShadowStatus;
 pub use slots::Stake;
+pub use source::{ModelFormat, ModelSource};
 pub use store::{Chosen, ModelStore};
 pub use tensor::{Tensor, TensorError, TensorKind};

@@ -4,95 +4,19 @@
 //! block beyond its [`Control`] where it can help it, and it may not serve a
 //! model on another device than it was told.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::control::Control;
 use super::errors::{LoadError, RunError};
-use super::golden::Golden;
+use super::interface::Port;
 use super::limits::InferenceLimits;
-use super::tensor::{Tensor, TensorKind};
-use super::watchdog::{OnWatch, Watchdog};
+use super::source::{ModelFormat, ModelSource};
+use super::tensor::Tensor;
 use crate::names::Digest;
-use crate::spec::{BackendChoice, BackendKind, RunOptions, Target};
-
-/// In what form a model is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelFormat {
-    /// Open Neural Network Exchange, one file.
-    #[default]
-    Onnx,
-    /// OpenVINO's intermediate representation: a description and its weights.
-    OpenvinoIr,
-}
-
-/// A model as it is handed in: verified, not yet loaded.
-#[derive(Clone, Debug)]
-pub struct ModelSource {
-    /// In what form it is written.
-    pub format: ModelFormat,
-    /// The model file.
-    pub bytes: Bytes,
-    /// The weights, for a format that keeps them apart.
-    pub weights: Option<Bytes>,
-    /// SHA-256 of `bytes`; checked once more.
-    pub digest: Digest,
-    /// The digest of the artifact that it came in, if it came in one: what stands
-    /// for all of its files.
-    pub artifact: Option<Digest>,
-    /// Which library runs it.
-    pub backend: BackendChoice,
-    /// Where it may run.
-    pub target: Target,
-    /// How it is run.
-    pub options: RunOptions,
-    /// What it must compute to be taken into service.
-    pub golden: Vec<Golden>,
-    /// The inputs and outputs that it must have, if that was promised.
-    pub promised: Option<Interface>,
-    /// The version that its publisher gave it; a bare file has none.
-    pub version: Option<String>,
-    /// What its publisher says of it to plugins, `labels` and the like.
-    pub metadata: BTreeMap<String, String>,
-}
-
-impl ModelSource {
-    /// An ONNX model of which nothing more is known.
-    pub fn onnx(bytes: Bytes) -> Self {
-        Self {
-            format: ModelFormat::Onnx,
-            digest: Digest::of(&bytes),
-            bytes,
-            weights: None,
-            artifact: None,
-            backend: BackendChoice::Auto,
-            target: Target::Cpu,
-            options: RunOptions::default(),
-            golden: Vec::new(),
-            promised: None,
-            version: None,
-            metadata: BTreeMap::new(),
-        }
-    }
-}
-
-/// What a model takes and gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Interface {
-    /// What it takes.
-    pub inputs: Vec<Port>,
-    /// What it gives.
-    pub outputs: Vec<Port>,
-}
+use crate::spec::BackendKind;
 
 /// Where a model does run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -100,96 +24,6 @@ pub struct Interface {
 pub enum Device {
     Cpu,
     Gpu,
-}
-
-/// One dimension of an input or output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Dim {
-    /// Always this many.
-    Fixed(u32),
-    /// Decided by each run; the same for all dimensions of this name.
-    #[serde(serialize_with = "text")]
-    Named(#[schemars(with = "String")] Arc<str>),
-    /// Decided by each run.
-    Any,
-}
-
-impl fmt::Display for Dim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fixed(size) => write!(f, "{size}"),
-            Self::Named(name) => f.write_str(name),
-            Self::Any => f.write_str("any"),
-        }
-    }
-}
-
-/// An input or output of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Port {
-    /// Its name.
-    #[serde(serialize_with = "text")]
-    #[schemars(with = "String")]
-    pub name: Arc<str>,
-    /// What its numbers are.
-    pub kind: TensorKind,
-    /// Empty for a single number, which is also taken as `[1]`.
-    pub shape: Vec<Dim>,
-}
-
-fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
-impl Interface {
-    /// Whether `found` is what was promised: the same names, kinds and ranks, and
-    /// where a size is promised, that size. Names of dimensions do not count.
-    pub(super) fn check(&self, found: &Self) -> Result<(), LoadError> {
-        let differs = |promised: &[Port], found: &[Port]| {
-            promised.len() != found.len()
-                || promised
-                    .iter()
-                    .any(|port| !found.iter().any(|found| port.is_met_by(found)))
-        };
-        let both = [
-            ("inputs", &self.inputs, &found.inputs),
-            ("outputs", &self.outputs, &found.outputs),
-        ];
-        for (which, promised, found) in both {
-            if differs(promised, found) {
-                let text = |ports: &[Port]| {
-                    let texts: Vec<_> = ports.iter().take(16).map(Port::to_string).collect();
-                    texts.join(", ")
-                };
-                let what = format!("{which} {} instead of {}", text(found), text(promised));
-                return Err(LoadError::NotAsPromised { what });
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Port {
-    fn is_met_by(&self, found: &Self) -> bool {
-        let same = |(promised, found): (&Dim, &Dim)| match (promised, found) {
-            (Dim::Fixed(promised), Dim::Fixed(found)) => promised == found,
-            (Dim::Fixed(_), _) | (_, Dim::Fixed(_)) => false,
-            _ => true,
-        };
-        self.name == found.name
-            && self.kind == found.kind
-            && self.shape.len() == found.shape.len()
-            && self.shape.iter().zip(&found.shape).all(same)
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name: String = self.name.chars().take(64).collect();
-        let shape: Vec<_> = self.shape.iter().map(Dim::to_string).collect();
-        write!(f, "`{name}` {}[{}]", self.kind, shape.join(", "))
-    }
 }
 
 /// What computes a loaded model, as it is told.
@@ -318,114 +152,4 @@ pub trait Graph: Send + Sync {
     /// Runs it on one tensor for each input, in the order of [`Self::inputs`]
     /// and already found to fit them; returns one for each output.
     fn run(&self, inputs: &[Tensor], control: &Control) -> Result<Vec<Tensor>, RunError>;
-}
-
-/// When a run has to stop.
-#[derive(Clone)]
-pub struct Control {
-    pub(super) deadline: Instant,
-    shared: Arc<Shared>,
-    watchdog: Option<Watchdog>,
-}
-
-#[derive(Default)]
-pub(super) struct Shared {
-    cancelled: AtomicBool,
-    stop: Mutex<Option<Box<dyn FnMut() + Send>>>,
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cancelled = self.shared.cancelled.load(Ordering::Relaxed);
-        f.debug_struct("Control")
-            .field("deadline", &self.deadline)
-            .field("cancelled", &cancelled)
-            .finish_non_exhaustive()
-    }
-}
-
-/// As long as it lives, what was given to [`Control::on_cancel`] may be called.
-#[derive(Debug)]
-#[must_use]
-pub struct Cancels<'a> {
-    shared: &'a Shared,
-    _watched: Option<OnWatch<'a>>,
-}
-
-impl Drop for Cancels<'_> {
-    fn drop(&mut self) {
-        *self.shared.stop.lock() = None;
-    }
-}
-
-impl Shared {
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
-        if let Some(stop) = self.stop.lock().as_mut() {
-            stop();
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-impl Control {
-    /// One that nobody cancels but by its deadline.
-    pub fn new(deadline: Instant) -> Self {
-        Self {
-            deadline,
-            shared: Arc::default(),
-            watchdog: None,
-        }
-    }
-
-    /// One that is cancelled at its deadline even if nobody waits, where the
-    /// backend can be stopped.
-    pub(super) fn watched(deadline: Instant, watchdog: &Watchdog) -> Self {
-        Self {
-            watchdog: Some(watchdog.clone()),
-            ..Self::new(deadline)
-        }
-    }
-
-    /// When it has to stop.
-    pub fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// Nobody waits for the result any more.
-    pub(super) fn cancel(&self) {
-        self.shared.cancel();
-    }
-
-    /// For a backend that can be stopped from another thread: `stop` is called
-    /// there once the run has to stop, at once if it has to already; not after
-    /// what is returned was dropped. It must be quick.
-    pub fn on_cancel(&self, mut stop: impl FnMut() + Send + 'static) -> Cancels<'_> {
-        let mut slot = self.shared.stop.lock();
-        if self.shared.cancelled.load(Ordering::Acquire) {
-            stop();
-        }
-        *slot = Some(Box::new(stop));
-        drop(slot);
-        let watchdog = self.watchdog.as_ref();
-        let _watched = watchdog.map(|watchdog| watchdog.watch(self.deadline, &self.shared));
-        Cancels {
-            shared: &self.shared,
-            _watched,
-        }
-    }
-
-    /// Fails once the run has to stop; to be asked between operators.
-    pub fn check(&self) -> Result<(), RunError> {
-        if self.shared.cancelled.load(Ordering::Acquire) || Instant::now() >= self.deadline {
-            Err(RunError::Deadline)
-        } else {
-            Ok(())
-        }
-    }
 }

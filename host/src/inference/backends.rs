@@ -4,11 +4,12 @@
 //! and only with the digests that its configuration allows. One that cannot be
 //! used is a status and stops nothing but the models that need it.
 
-use super::backend::{Backend, BackendStatus, ModelSource, Unavailable};
+use super::backend::{Backend, BackendStatus, Unavailable};
 use super::config::InferenceConfig;
 use super::errors::LoadError;
 use super::onnxruntime;
 use super::openvino;
+use super::source::ModelSource;
 use super::tract::Tract;
 use crate::spec::{BackendChoice, BackendKind};
 

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout_at;
 
 use self::rows::{are_alike, join, rows_of, split};
-use super::backend::Control;
+use super::control::Control;
 use super::errors::RunError;
 use super::model::{Held, Model};
 use super::slots::{Runner, Stake, Waiter};

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backend::{Dim, Interface, Port};
 use super::errors::LoadError;
+use super::interface::{Dim, Interface, Port};
 use super::model::Model;
 use super::model_set::ModelSet;
 use super::places::Reserved;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::Port;
+use super::interface::Port;
 use super::tensor::{Tensor, TensorError, TensorKind};
 
 /// Inputs of one run and the outputs it must have; a JSON file beside the model.

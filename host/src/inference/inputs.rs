@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::backend::{Dim, Port};
 use super::errors::RunError;
+use super::interface::{Dim, Port};
 use super::tensor::{Tensor, TensorError};
 
 /// Characters of a caller's text in an error.

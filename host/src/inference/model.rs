@@ -12,11 +12,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
-use super::backend::{Device, Graph, Interface, ModelSource, Placement, Port};
+use super::backend::{Device, Graph, Placement};
 use super::batching::Batcher;
 use super::inputs::smallest;
+use super::interface::{Interface, Port};
 use super::run_stats::{RunStats, RunStatus};
 use super::slots::{Slots, Turns, UnderWay};
+use super::source::ModelSource;
 use super::tensor::{Tensor, TensorError};
 use crate::names::Digest;
 use crate::spec::{BackendKind, RunOptions, Target};

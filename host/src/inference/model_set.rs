@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backend::{Device, Port};
+use super::backend::Device;
+use super::interface::Port;
 use super::model::Model;
 use super::run_stats::RunStatus;
 use super::served::Served;

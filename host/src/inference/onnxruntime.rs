@@ -25,12 +25,13 @@ use self::library::Library;
 use self::operators::{allowed, supported};
 use self::providers::Providers;
 use self::session::{Place, Sessions};
-use super::backend::{Backend, BackendStatus, Device, Graph, ModelSource, Unavailable};
+use super::backend::{Backend, BackendStatus, Device, Graph, Unavailable};
 use super::config::OnnxruntimeConfig;
 use super::errors::{LoadError, panic_message};
 use super::limits::InferenceLimits;
 use super::native_library::LibraryError;
 use super::onnx_file::{OnnxFile, Rules};
+use super::source::ModelSource;
 use super::watchdog::Watchdog;
 use crate::spec::BackendKind;
 

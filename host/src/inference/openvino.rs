@@ -23,13 +23,12 @@ use openvino::{Core, DeviceType, PropertyKey};
 
 use self::errors::words;
 use self::graph::load;
-use super::backend::{
-    Backend, BackendStatus, Device, Graph, ModelFormat, ModelSource, ProviderStatus, Unavailable,
-};
+use super::backend::{Backend, BackendStatus, Device, Graph, ProviderStatus, Unavailable};
 use super::config::OpenvinoConfig;
 use super::errors::{LoadError, panic_message};
 use super::limits::InferenceLimits;
 use super::native_library::{LibraryError, NativeLibrary, check_environment};
+use super::source::{ModelFormat, ModelSource};
 use crate::spec::BackendKind;
 
 /// Variables that change what the library and what it is made of do.

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::backend::{Device, ModelFormat, ModelSource};
+use super::backend::Device;
 use super::config::InferenceConfig;
 use super::errors::LoadError;
 use super::golden::Golden;
 use super::limits::InferenceLimits;
+use super::source::{ModelFormat, ModelSource};
 use crate::spec::{BackendChoice, BackendKind, RunOptions, Target};
 
 pub use there::rehearse_here;

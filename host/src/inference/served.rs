@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::backend::Interface;
 use super::errors::RunError;
+use super::interface::Interface;
 use super::model::Model;
 use super::shadow::{Shadow, ShadowStatus};
 use super::slots::Stake;

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backend::Port;
 use super::inputs::arrange;
+use super::interface::Port;
 use super::served::{Outputs, Served};
 use super::tensor::Tensor;
 use crate::names::ModelName;

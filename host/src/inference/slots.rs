@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-use super::backend::Control;
+use super::control::Control;
 use super::errors::RunError;
 use super::limits::InferenceLimits;
 use super::watchdog::Watchdog;

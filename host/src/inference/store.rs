@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backend::{Backend, Device, Dim, Interface, ModelSource, Port};
+use super::backend::{Backend, Device};
 use super::backends::Backends;
 use super::compiled::{Compiled, this_cpu};
 use super::errors::{LoadError, panic_message};
 use super::exchange::NextModels;
+use super::interface::{Dim, Interface, Port};
 use super::limits::InferenceLimits;
 use super::model::{Loaded, Model};
 use super::model_set::ModelSet;
@@ -20,6 +21,7 @@ use super::places::{Place, Places, Reserved};
 use super::rehearsal::Rehearsal;
 use super::served::Served;
 use super::slots::Slots;
+use super::source::ModelSource;
 use crate::names::{Digest, ModelName};
 use crate::spec::{BackendChoice, BackendKind, Models, ShadowOptions, Target};
 

@@ -20,12 +20,12 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid, GenericFactoid, ShapeFactoi
 use self::convert::{from_tract, kind_of, to_tract};
 use self::footprint::Footprint;
 use self::vet::{Vetting, shown};
-use super::backend::{
-    Backend, BackendStatus, Control, Device, Dim, Graph, ModelSource, Placement, Port,
-    ProviderStatus,
-};
+use super::backend::{Backend, BackendStatus, Device, Graph, Placement, ProviderStatus};
+use super::control::Control;
 use super::errors::{LoadError, RunError};
+use super::interface::{Dim, Port};
 use super::limits::InferenceLimits;
+use super::source::ModelSource;
 use super::tensor::{RANK_MAX, Tensor};
 use crate::spec::BackendKind;
 

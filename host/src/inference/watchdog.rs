@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::backend::Shared;
+use super::control::Shared;
 
 /// Watches runs. Clones are the same.
 #[derive(Clone, Debug, Default)]

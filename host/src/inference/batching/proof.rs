@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use super::rows::{are_alike, join, rows_of, split};
-use crate::inference::backend::{Dim, Port};
 use crate::inference::errors::LoadError;
 use crate::inference::golden::Golden;
 use crate::inference::inputs::{arrange, smallest};
+use crate::inference::interface::{Dim, Port};
 use crate::inference::model::Model;
 use crate::inference::tensor::{Tensor, TensorKind};
 

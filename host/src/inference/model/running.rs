@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
 use super::Model;
-use crate::inference::backend::Control;
+use crate::inference::control::Control;
 use crate::inference::errors::{RunError, panic_message};
 use crate::inference::inputs::arrange;
 use crate::inference::slots::{Runner, Slots, Stake, Waiter, pair};
