@@ -4,36 +4,40 @@
 //! acknowledgements due, questions, time. Nothing in it waits for anybody here:
 //! what comes in is handed to [`super::incoming`].
 
+mod entries;
+mod greeting;
 mod packets;
 mod sending;
+mod stream;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::collections::{HashMap, VecDeque};
-use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use bytes::BytesMut;
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::flight::{AHEAD, AHEAD_BYTES, Flight};
+use super::flight::Flight;
 use super::incoming::Hand;
 use super::{LinkError, Pace};
 use crate::mqtt::{
-    Connect, Decoder, Disconnect, Packet, PacketId, PacketLimits, Peer, Reason, Version, encode,
+    Decoder, Disconnect, Packet, PacketId, PacketLimits, Peer, Reason, Version, encode,
 };
-use crate::storage::{Lane, LogError};
 use crate::uplink::config::Protocol;
-use crate::uplink::dial::{Stream, password};
+use crate::uplink::dial::Stream;
 use crate::uplink::error::UplinkError;
 use crate::uplink::status::{LinkState, add};
 use crate::uplink::{Ask, Shared};
 
+use self::entries::{Loading, Removing, wait};
+use self::stream::{read, write};
 use self::subscriptions::Subscriptions;
 
 /// Messages of the target that may be unacknowledged. It is told so if it speaks
@@ -44,8 +48,6 @@ const UNSETTLED_V311_MAX: usize = 1_000;
 
 /// Bytes of one packet of the target.
 const PACKET_BYTES_MAX: u32 = 1 << 20;
-/// Bytes read at once.
-const READ_BYTES: usize = 16 << 10;
 /// Bytes that wait to be written before more is encoded.
 const WRITE_BYTES: usize = 64 << 10;
 /// Bytes that may wait to be written: beyond what is encoded at once, these are
@@ -55,11 +57,6 @@ const OUTPUT_BYTES_MAX: usize = 2 << 20;
 const USER_PROPERTIES_MAX: usize = 64;
 /// Questions unanswered at once.
 const ASKS_MAX: usize = 16;
-
-/// Entries read ahead, by lane.
-type Loaded = Vec<(Lane, Vec<(u64, Bytes)>)>;
-type Loading = tokio::task::JoinHandle<Result<Loaded, LogError>>;
-type Removing = tokio::task::JoinHandle<Result<(), (LogError, Vec<(Lane, u64)>)>>;
 
 /// A connection at work.
 pub(super) struct Session<'a> {
@@ -147,65 +144,6 @@ impl<'a> Session<'a> {
         };
         session.greet(keep_alive).await?;
         Ok(session)
-    }
-
-    async fn greet(&mut self, keep_alive_s: u16) -> Result<(), LinkError> {
-        let config = self.shared.config.clone();
-        let password = tokio::task::spawn_blocking(move || password(&config)).await;
-        let password = password.map_err(|_| LinkError::Stopped)??;
-        let config = &self.shared.config;
-        self.put(&Packet::Connect(Box::new(Connect {
-            version: self.version,
-            clean_start: false,
-            keep_alive_s,
-            client_id: self.shared.identity.client_id.as_str().into(),
-            will: None,
-            username: config.username.as_deref().map(Into::into),
-            password: password.map(Bytes::from),
-            session_expiry_s: config.session_expiry_s.get(),
-            receive_max: nonzero!(NonZeroU16, UNSETTLED_MAX),
-            packet_bytes_max: Some(nonzero!(NonZeroU32, PACKET_BYTES_MAX)),
-            topic_alias_max: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            authentication_method: None,
-            authentication_data: None,
-            user: Vec::new(),
-        })))?;
-        while !self.output.is_empty() {
-            let written = self.writer.write_buf(&mut self.output).await;
-            written.map_err(LinkError::Io)?;
-        }
-        self.writer.flush().await.map_err(LinkError::Io)?;
-        loop {
-            if let Some(packet) = self.decode()? {
-                return self.greeted(packet);
-            }
-            self.read().await?;
-        }
-    }
-
-    fn greeted(&mut self, packet: Packet) -> Result<(), LinkError> {
-        let ack = match packet {
-            Packet::ConnAck(ack) => ack,
-            Packet::Disconnect(told) => return Err(LinkError::Disconnected(told.reason)),
-            _ => return Err(LinkError::Protocol("the first packet is not CONNACK")),
-        };
-        if ack.reason.is_failure() {
-            return Err(LinkError::Refused(ack.reason));
-        }
-        if ack.qos_max == Some(crate::names::Qos::AtMostOnce) {
-            return Err(LinkError::QosUnsupported);
-        }
-        let told = ack.receive_max.map_or(u16::MAX, NonZeroU16::get);
-        self.window = self.window.min(told.into());
-        self.retain_available = ack.retain_available;
-        self.session_present = ack.session_present;
-        self.peer = Peer::new(self.version, ack.packet_bytes_max);
-        if let Some(seconds) = ack.keep_alive_s {
-            self.keep_alive = Duration::from_secs(seconds.into());
-        }
-        Ok(())
     }
 
     /// Works until the connection ends. Dropped before, it has ended.
@@ -306,79 +244,6 @@ impl<'a> Session<'a> {
         read(&mut self.reader, &mut self.input).await
     }
 
-    /// When something is to be done without being asked.
-    fn due(&mut self, now: Instant) -> Result<Instant, LinkError> {
-        let times = &self.shared.config.times;
-        let millis = |ms: NonZeroU32| Duration::from_millis(ms.get().into());
-        let mut due = now + Duration::from_secs(3_600);
-        if let Some(probed) = self.probed_at {
-            let late = probed + millis(times.response_ms_max);
-            if late <= now {
-                return Err(LinkError::NoResponse);
-            }
-            due = due.min(late);
-        } else if !self.keep_alive.is_zero() {
-            // Before the target may take us for gone.
-            let probe = self.written_at + self.keep_alive * 3 / 4;
-            if probe <= now {
-                self.put(&Packet::PingReq)?;
-                self.probed_at = Some(now);
-                return Ok(now);
-            }
-            due = due.min(probe);
-        }
-        let asked = self.asks.values().map(|(_, at)| *at).min();
-        let pending = self.subscriptions.pending_since();
-        let first = [self.flight.first_sent_at(), asked, pending];
-        if let Some(first) = first.into_iter().flatten().min() {
-            let late = first + millis(times.acknowledge_ms_max);
-            if late <= now {
-                return Err(LinkError::NoAcknowledgement);
-            }
-            due = due.min(late);
-        }
-        Ok(due)
-    }
-
-    fn read_ahead(&mut self) {
-        if self.loading.is_some() {
-            return;
-        }
-        let wanting = self.flight.wanting();
-        if wanting.is_empty() {
-            return;
-        }
-        let shared = Arc::clone(self.shared);
-        self.loading = Some(tokio::task::spawn_blocking(move || {
-            let mut loaded = Vec::with_capacity(wanting.len());
-            for (lane, after) in wanting {
-                let entries = shared.queue.take_up(lane, after, AHEAD, AHEAD_BYTES)?;
-                loaded.push((lane, entries));
-            }
-            Ok(loaded)
-        }));
-    }
-
-    fn loaded(&mut self, loaded: Option<Result<Loaded, LogError>>) -> Result<(), LinkError> {
-        for (lane, entries) in loaded.ok_or(LinkError::Stopped)?? {
-            let unreadable = self.flight.load(lane, entries);
-            self.shared.counters.dropped("unreadable", unreadable);
-        }
-        Ok(())
-    }
-
-    fn remove_gone(&mut self) {
-        if self.removing.is_some() || !self.flight.has_gone() {
-            return;
-        }
-        let gone = self.flight.take_gone();
-        let shared = Arc::clone(self.shared);
-        self.removing = Some(tokio::task::spawn_blocking(move || {
-            let removed = shared.queue.remove(&gone);
-            removed.map_err(|error| (error, gone))
-        }));
-    }
-
     /// Everything that is subscribed is confirmed, or refused.
     fn confirmed(&self) {
         let subscriptions = &self.subscriptions;
@@ -392,44 +257,4 @@ impl<'a> Session<'a> {
             add(&shared.counters.connections, 1);
         }
     }
-}
-
-/// What the task under way gives; None if it was lost.
-async fn wait<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Option<T> {
-    match task {
-        Some(task) => task.await.ok(),
-        None => std::future::pending().await,
-    }
-}
-
-async fn read(
-    reader: &mut ReadHalf<Box<dyn Stream>>,
-    input: &mut BytesMut,
-) -> Result<(), LinkError> {
-    input.reserve(READ_BYTES);
-    match reader.read_buf(input).await {
-        Ok(0) => Err(LinkError::Closed),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
-        Err(error) => Err(LinkError::Io(error)),
-    }
-}
-
-async fn write(
-    writer: &mut WriteHalf<Box<dyn Stream>>,
-    output: &mut BytesMut,
-    unflushed: &mut bool,
-) -> Result<(), LinkError> {
-    if output.is_empty() {
-        writer.flush().await.map_err(LinkError::Io)?;
-        *unflushed = false;
-    } else {
-        let written = writer.write(output).await.map_err(LinkError::Io)?;
-        if written == 0 {
-            return Err(LinkError::Closed);
-        }
-        output.advance(written);
-        *unflushed = true;
-    }
-    Ok(())
 }
