@@ -12,6 +12,9 @@ pub mod store;
 pub mod wire;
 
 mod answers;
+mod current;
+mod telling;
+mod todo;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,16 +22,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use self::current::{Current, Doing, ending, working};
 use self::record::{ExecutionId, Outcome, Record, Stage};
-use self::wire::{Describe, Details, StartNext, Status, Topics, Update};
-use super::asking::{ANSWER_MAX, Pause, Question, Sent, Tokens};
+use self::todo::Todo;
+use self::wire::{Details, Topics};
+use super::asking::{Pause, Question, Sent, Tokens};
 use super::order::Order;
 
 /// How long it waits, while connected, for the cloud to confirm an end that is in
 /// the queue, before it asks what the cloud knows.
 const CONFIRM_MAX: Duration = Duration::from_secs(15);
-/// Ends that were told of one execution and may still be answered.
-const END_TOKENS_MAX: usize = 4;
 
 /// What the service does for the machine, in this order.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,43 +84,6 @@ enum About {
     Start,
     Describe,
     Progress(Details),
-}
-
-/// The execution that is worked on.
-#[derive(Debug)]
-struct Current {
-    id: ExecutionId,
-    /// What the cloud counts it as, if that is known.
-    version: Option<u64>,
-    /// The cloud may have another opinion of it.
-    check: bool,
-    doing: Doing,
-}
-
-#[derive(Debug)]
-enum Doing {
-    Work {
-        progress: Details,
-        told: Option<(Details, Instant)>,
-    },
-    End {
-        outcome: Outcome,
-        queued: bool,
-        /// Tokens of what was told, newest last.
-        tokens: Vec<String>,
-        /// When to ask what the cloud knows.
-        confirm: Option<Instant>,
-    },
-}
-
-/// What is to be done next.
-#[derive(Debug)]
-enum Todo {
-    Expire,
-    Start,
-    Describe,
-    Progress,
-    End,
 }
 
 impl Jobs {
@@ -212,11 +178,6 @@ impl Jobs {
         self.pause.fail(now);
     }
 
-    /// When [`poll`](Self::poll) has something to do next, if ever.
-    pub fn due(&self, now: Instant) -> Option<Instant> {
-        self.next(now).map(|(due, _)| due)
-    }
-
     /// What to send now, if anything.
     pub fn poll(&mut self, now: Instant) -> Option<Sent> {
         loop {
@@ -236,149 +197,6 @@ impl Jobs {
                 Todo::End => return self.tell_end(),
             }
         }
-    }
-
-    fn next(&self, now: Instant) -> Option<(Instant, Todo)> {
-        let rested = self.pause.until(now).unwrap_or(now);
-        let doing = self.current.as_ref().map(|current| &current.doing);
-        // To be told also while the cloud is away.
-        if let Some(Doing::End { queued: false, .. }) = doing {
-            return Some((rested, Todo::End));
-        }
-        if !self.connected {
-            return None;
-        }
-        if let Some(question) = &self.question {
-            return Some((question.due, Todo::Expire));
-        }
-        let Some(current) = &self.current else {
-            return self.hint.then_some((rested, Todo::Start));
-        };
-        if current.check {
-            return Some((rested, Todo::Describe));
-        }
-        match &current.doing {
-            Doing::Work { progress, told } => {
-                let due = match told {
-                    None => now,
-                    Some((last, at)) if last != progress => *at + self.pace.progress,
-                    Some((_, at)) => *at + self.heartbeat()?,
-                };
-                Some((due.max(rested), Todo::Progress))
-            }
-            Doing::End { confirm, .. } => {
-                let confirm = (*confirm)?;
-                Some((confirm.max(rested), Todo::Describe))
-            }
-        }
-    }
-
-    /// How often the cloud is told that a job goes on, if it stops waiting for it.
-    fn heartbeat(&self) -> Option<Duration> {
-        let minutes = self.pace.step_timeout_minutes?;
-        Some(Duration::from_secs(u64::from(minutes) * 30))
-    }
-
-    fn start_next(&mut self, now: Instant) -> Sent {
-        let token = self.tokens.fresh();
-        let start = StartNext {
-            step_timeout_in_minutes: self.pace.step_timeout_minutes,
-            client_token: &token,
-        };
-        let payload = serde_json::to_vec(&start).unwrap_or_default().into();
-        let topic = self.topics.start_next();
-        self.asked(token, About::Start, now);
-        let durable = false;
-        Sent {
-            topic,
-            payload,
-            durable,
-        }
-    }
-
-    fn describe(&mut self, now: Instant) -> Option<Sent> {
-        let token = self.tokens.fresh();
-        let current = self.current.as_ref()?;
-        let describe = Describe {
-            execution_number: current.id.number,
-            include_job_document: false,
-            client_token: &token,
-        };
-        let payload = serde_json::to_vec(&describe).unwrap_or_default().into();
-        let topic = self.topics.get(&current.id.job);
-        self.asked(token, About::Describe, now);
-        let durable = false;
-        Some(Sent {
-            topic,
-            payload,
-            durable,
-        })
-    }
-
-    fn tell_progress(&mut self, now: Instant) -> Option<Sent> {
-        let token = self.tokens.fresh();
-        let current = self.current.as_mut()?;
-        let Doing::Work { progress, told } = &mut current.doing else {
-            return None;
-        };
-        *told = Some((progress.clone(), now));
-        let update = Update {
-            status: Status::InProgress,
-            status_details: progress,
-            expected_version: current.version,
-            execution_number: current.id.number,
-            include_job_execution_state: true,
-            step_timeout_in_minutes: self.pace.step_timeout_minutes,
-            client_token: &token,
-        };
-        let payload = serde_json::to_vec(&update).unwrap_or_default().into();
-        let topic = self.topics.update(&current.id.job);
-        let about = About::Progress(progress.clone());
-        self.asked(token, about, now);
-        let durable = false;
-        Some(Sent {
-            topic,
-            payload,
-            durable,
-        })
-    }
-
-    fn tell_end(&mut self) -> Option<Sent> {
-        let token = self.tokens.fresh();
-        let current = self.current.as_mut()?;
-        let Doing::End {
-            outcome, tokens, ..
-        } = &mut current.doing
-        else {
-            return None;
-        };
-        let update = Update {
-            status: outcome.status,
-            status_details: &outcome.details,
-            // It may arrive weeks from now, and is true whatever was counted then.
-            expected_version: None,
-            execution_number: current.id.number,
-            include_job_execution_state: true,
-            step_timeout_in_minutes: None,
-            client_token: &token,
-        };
-        let payload = serde_json::to_vec(&update).unwrap_or_default().into();
-        let topic = self.topics.update(&current.id.job);
-        tokens.push(token);
-        if tokens.len() > END_TOKENS_MAX {
-            tokens.remove(0);
-        }
-        let durable = true;
-        Some(Sent {
-            topic,
-            payload,
-            durable,
-        })
-    }
-
-    fn asked(&mut self, token: String, about: About, now: Instant) {
-        let due = now + ANSWER_MAX;
-        self.question = Some(Question { token, about, due });
     }
 
     /// The current execution ended, which is on the disk before it is told.
@@ -438,22 +256,6 @@ impl Jobs {
             check: matches!(doing, Doing::Work { .. }),
             doing,
         });
-    }
-}
-
-fn working() -> Doing {
-    let mut progress = Details::new();
-    progress.insert("phase".to_owned(), "begun".to_owned());
-    let told = None;
-    Doing::Work { progress, told }
-}
-
-fn ending(outcome: Outcome, queued: bool) -> Doing {
-    Doing::End {
-        outcome,
-        queued,
-        tokens: Vec::new(),
-        confirm: None,
     }
 }
 

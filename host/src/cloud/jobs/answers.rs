@@ -8,9 +8,10 @@
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::current::{Current, Doing, ending, working};
 use super::record::{ExecutionId, Outcome, Stage, told};
 use super::wire::{Answer, Execution, Kind, Rejected, State, Status, Updated};
-use super::{About, Current, Doing, Effect, Jobs, ending, working};
+use super::{About, Effect, Jobs};
 use crate::cloud::asking::read;
 use crate::cloud::name::JobId;
 use crate::cloud::order::{Order, OrderError};
