@@ -4,6 +4,8 @@
 //! `audit/<site>/<device>` for every decision. Time comes from outside as
 //! [`Now`]; nothing here waits.
 
+mod acting;
+mod considering;
 mod saved;
 
 pub(crate) use saved::{Head, Parts, SavedDevice, SavedHeld, SavedPending};
@@ -14,8 +16,8 @@ use selvedge_plugin::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Anomaly, AnomalyState};
-use crate::audit::{Decision, Entry, json};
-use crate::config::{CommandStep, Config, ConfigError, Rule, Step, Steps};
+use crate::audit::{Decision, Entry};
+use crate::config::{Config, ConfigError, Rule, Steps};
 use crate::pending::{Pending, Refusal};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -259,210 +261,6 @@ impl Responder {
     /// Where commands are answered.
     pub fn reply_to(&self) -> &str {
         &self.config.reply_to
-    }
-
-    /// Whether the rule was considered when this anomaly was raised; from now on
-    /// it was.
-    fn is_considered(&mut self, place: &Place, rule: usize) -> bool {
-        let state = self.devices.get_mut(place);
-        let state = state.and_then(|state| state.rules.get_mut(rule));
-        state.is_some_and(|state| std::mem::replace(&mut state.considered, true))
-    }
-
-    /// A rule matches: holds off, acts, or says why not.
-    fn consider(&mut self, cause: Cause<'_>, out: &mut Vec<Message>) {
-        let Cause {
-            rule, now, anomaly, ..
-        } = cause;
-        let waiting = self
-            .held
-            .iter_mut()
-            .find(|held| held.rule == rule && same_place(&held.anomaly, anomaly));
-        if let Some(held) = waiting {
-            held.anomaly = anomaly.clone();
-            return;
-        }
-        let hold_off_ms = self.rule(rule).map_or(0, |rule| rule.hold_off_ms);
-        let why = self.why_not(cause).or_else(|| {
-            let full = hold_off_ms > 0 && self.held.len() >= HELD_MAX;
-            full.then_some("too many hold-offs wait")
-        });
-        if let Some(why) = why {
-            out.push(self.suppressed(cause, why));
-        } else if hold_off_ms == 0 {
-            self.act(cause, out);
-        } else {
-            self.held.push(Held {
-                rule,
-                due_ms: now.monotonic_ms.saturating_add(u64::from(hold_off_ms)),
-                anomaly: anomaly.clone(),
-            });
-            let name = self.name(rule);
-            let entry = Entry::of(now.unix_ms, name, anomaly, Decision::Held);
-            out.push(entry.because(format!("for {hold_off_ms} ms")).message());
-        }
-    }
-
-    /// Why a rule that matches is not to act now.
-    fn why_not(&mut self, cause: Cause<'_>) -> Option<&'static str> {
-        let now_ms = cause.now.monotonic_ms;
-        let state = self.devices.get(&cause.place())?;
-        if state.acknowledged {
-            return Some("acknowledged");
-        }
-        let config = self.config.rules.get(cause.rule)?;
-        let last_ms = state.rules.get(cause.rule)?.last_ms;
-        let since_ms = last_ms.map(|last_ms| now_ms.saturating_sub(last_ms));
-        if since_ms.is_some_and(|since_ms| since_ms < u64::from(config.cool_down_ms)) {
-            return Some("cool-down");
-        }
-        let acted = self.acted.get_mut(cause.rule)?;
-        while acted
-            .front()
-            .is_some_and(|at| now_ms.saturating_sub(*at) >= HOUR_MS)
-        {
-            acted.pop_front();
-        }
-        let full = acted.len() + config.actions.len() > config.actions_per_hour_max as usize;
-        full.then_some("actions_per_hour_max")
-    }
-
-    fn act(&mut self, cause: Cause<'_>, out: &mut Vec<Message>) {
-        self.abandon(cause, "the rule acts again", out);
-        let now_ms = cause.now.monotonic_ms;
-        let steps = self.steps.get(cause.rule);
-        let actions = steps.map(|steps| steps.actions.clone());
-        let mut sent = 0;
-        for (place, step) in actions.iter().flatten().enumerate() {
-            sent += usize::from(self.run_step(cause, (place, step), out));
-        }
-        if let Some(acted) = self.acted.get_mut(cause.rule) {
-            acted.extend(std::iter::repeat_n(now_ms, sent));
-        }
-        let state = self.devices.get_mut(&cause.place());
-        if let Some(state) = state.and_then(|state| state.rules.get_mut(cause.rule)) {
-            state.last_ms = Some(now_ms);
-            state.acted |= sent > 0;
-        }
-    }
-
-    /// Takes the step at a place of its list; returns whether something was sent.
-    fn run_step(
-        &mut self,
-        cause: Cause<'_>,
-        (place, step): (usize, &Step),
-        out: &mut Vec<Message>,
-    ) -> bool {
-        let anomaly = cause.anomaly;
-        let name = self.name(cause.rule).to_owned();
-        let mut entry = Entry::of(cause.now.unix_ms, &name, anomaly, Decision::Acted);
-        entry.revert = cause.revert;
-        match step {
-            Step::Notify(template) => {
-                let topic = format!("notice/{}/{}", anomaly.site, anomaly.device);
-                let text = template.text(&name, anomaly);
-                out.push(json(topic.clone(), &serde_json::json!({ "text": text })));
-                entry.topic = Some(&topic);
-                out.push(entry.message());
-                true
-            }
-            Step::Command(command) => match self.command(cause, place, command) {
-                Ok(pending) => {
-                    out.push(pending.message(&self.config.reply_to));
-                    entry.topic = Some(&pending.topic);
-                    entry.attempt = Some(pending.attempt);
-                    out.push(entry.message());
-                    self.pending.push(pending);
-                    true
-                }
-                Err(why) => {
-                    entry.decision = Decision::Suppressed;
-                    out.push(entry.because(why).message());
-                    false
-                }
-            },
-        }
-    }
-
-    fn command(
-        &mut self,
-        cause: Cause<'_>,
-        place: usize,
-        step: &CommandStep,
-    ) -> Result<Pending, String> {
-        let Cause {
-            rule,
-            now,
-            anomaly,
-            revert,
-        } = cause;
-        if self.pending.len() >= self.config.pending_max as usize {
-            return Err("too many commands wait for an answer".to_owned());
-        }
-        let name = self.name(rule);
-        let topic = step.topic.topic(name, anomaly);
-        let topic = topic.map_err(|error| shown(&error.to_string()))?;
-        let payload = step.payload.json(name, anomaly).to_string();
-        self.commands += 1;
-        Ok(Pending {
-            rule,
-            anomaly: anomaly.clone(),
-            topic,
-            payload,
-            correlation: format!("{:x}-{:x}", self.run, self.commands),
-            revert,
-            attempt: 1,
-            deadline_ms: now.monotonic_ms.saturating_add(step.timeout_ms),
-            refused: None,
-            place,
-            timeout_ms: step.timeout_ms,
-            attempts_max: step.attempts_max,
-        })
-    }
-
-    /// An anomaly ended: nothing waits any longer, and what was done is undone.
-    fn cleared(&mut self, now: Now, anomaly: &Anomaly, out: &mut Vec<Message>) {
-        let place = (anomaly.site.clone(), anomaly.device.clone());
-        self.drop_held(now, &place, "cleared during the hold-off", out);
-        let Some(state) = self.devices.get_mut(&place) else {
-            return;
-        };
-        (state.active, state.acknowledged) = (false, false);
-        state.told = None;
-        let acted: Vec<usize> = (0..)
-            .zip(&mut state.rules)
-            .filter_map(|(rule, state)| std::mem::take(&mut state.acted).then_some(rule))
-            .collect();
-        for rule in acted {
-            let mut cause = cause(rule, now, anomaly);
-            self.abandon(cause, "the anomaly cleared", out);
-            cause.revert = true;
-            let revert = self.steps.get(rule).map(|steps| steps.revert.clone());
-            for (place, step) in revert.iter().flatten().enumerate() {
-                self.run_step(cause, (place, step), out);
-            }
-        }
-    }
-
-    /// Stops waiting for answers to what a rule told a device.
-    fn abandon(&mut self, cause: Cause<'_>, why: &str, out: &mut Vec<Message>) {
-        let theirs = |pending: &mut Pending| {
-            pending.rule == cause.rule && same_place(&pending.anomaly, cause.anomaly)
-        };
-        let abandoned: Vec<Pending> = self.pending.extract_if(.., theirs).collect();
-        for pending in abandoned {
-            let entry = self.about(cause.now, &pending, Decision::Abandoned, why.to_owned());
-            out.push(entry);
-        }
-    }
-
-    fn drop_held(&mut self, now: Now, place: &Place, why: &'static str, out: &mut Vec<Message>) {
-        let (site, device) = place;
-        let theirs = |held: &mut Held| held.anomaly.site == *site && held.anomaly.device == *device;
-        let dropped: Vec<Held> = self.held.extract_if(.., theirs).collect();
-        for held in dropped {
-            out.push(self.suppressed(cause(held.rule, now, &held.anomaly), why));
-        }
     }
 
     /// Whether `place` is known or may become so.
