@@ -3,6 +3,7 @@
 //! The router, the roles, the audit and the OpenAPI document follow this table,
 //! so that none can say what the others do not.
 
+mod kinds;
 mod table;
 
 use std::collections::BTreeMap;

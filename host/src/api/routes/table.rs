@@ -1,20 +1,16 @@
 //! The rows: what there is, for whom, and what answers.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{Answer, Gives, Parameter, Route, SchemaOf, Takes, Verb};
-use crate::api::access::Role;
+use super::kinds::{LONG, get, operating, parameter, post, probe, schema_of, taking_in};
+use super::{Gives, Parameter, Route, Takes, Verb};
 use crate::api::answers::{changes, deployments, devices, messages, probes, records, state};
 use crate::api::metrics;
-use crate::api::request::Asked;
 use crate::api::wire::device::DeviceList;
 use crate::api::wire::{
-    DeadLetter, Health, HostStatus, KeptTopic, LogLine, Parties, RollBackRequest, SubmitRequest,
-    Submitted, SwapRequest, Tapped, WireMessage,
+    DeadLetter, HostStatus, KeptTopic, LogLine, Parties, RollBackRequest, SubmitRequest,
+    SwapRequest, Tapped, WireMessage,
 };
 use crate::deployment::deployments::{ModelReport, PluginReport};
 use crate::deployment::plan::Plan;
@@ -22,115 +18,8 @@ use crate::deployment::report::DeploymentReport;
 use crate::inference::BackendStatus;
 use crate::uplink::UplinkStatus;
 
-/// How long an answer may take; for streams, until it begins.
-const USUAL: Duration = Duration::from_secs(30);
-/// The same where artifacts may have to be brought, or a file arrives.
-const LONG: Duration = Duration::from_secs(900);
-/// The same where a plugin may use up its grace.
-const GRACE: Duration = Duration::from_secs(300);
-
-fn schema_of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
-    schemas.subschema_for::<T>()
-}
-
-const fn parameter(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        about,
-        required: false,
-        repeats: false,
-    }
-}
-
 const PLUGIN: Parameter = parameter("plugin", "string", "Only of this plugin.");
 const FOLLOW: Parameter = parameter("follow", "boolean", "Go on with what comes.");
-
-/// What looks: for viewers, and without a body.
-const fn get(
-    path: &'static str,
-    name: &'static str,
-    about: &'static str,
-    gives: Gives,
-    answer: fn(Asked) -> Answer,
-) -> Route {
-    Route {
-        verb: Verb::Get,
-        path,
-        name,
-        about,
-        role: Role::Viewer,
-        changes: false,
-        query: &[],
-        takes: Takes::Nothing,
-        status: StatusCode::OK,
-        gives,
-        gives_either_way: false,
-        time_max: USUAL,
-        answer,
-    }
-}
-
-/// What changes something: for operators, and written down.
-const fn post(
-    path: &'static str,
-    name: &'static str,
-    about: &'static str,
-    (takes, gives): (Takes, Gives),
-    answer: fn(Asked) -> Answer,
-) -> Route {
-    Route {
-        verb: Verb::Post,
-        role: Role::Operator,
-        changes: true,
-        takes,
-        ..get(path, name, about, gives, answer)
-    }
-}
-
-/// What takes a deployment in.
-const fn taking_in(
-    path: &'static str,
-    name: &'static str,
-    about: &'static str,
-    takes: SchemaOf,
-    answer: fn(Asked) -> Answer,
-) -> Route {
-    let gives = Gives::Json(schema_of::<Submitted>);
-    Route {
-        status: StatusCode::ACCEPTED,
-        time_max: LONG,
-        ..post(path, name, about, (Takes::Json(takes), gives), answer)
-    }
-}
-
-/// What is done to one plugin.
-const fn operating(
-    path: &'static str,
-    name: &'static str,
-    about: &'static str,
-    answer: fn(Asked) -> Answer,
-) -> Route {
-    let gives = Gives::Json(schema_of::<PluginReport>);
-    Route {
-        time_max: GRACE,
-        ..post(path, name, about, (Takes::Nothing, gives), answer)
-    }
-}
-
-/// For machines that watch the host.
-const fn probe(
-    path: &'static str,
-    name: &'static str,
-    about: &'static str,
-    answer: fn(Asked) -> Answer,
-) -> Route {
-    Route {
-        role: Role::Anyone,
-        gives_either_way: true,
-        ..get(path, name, about, Gives::Json(schema_of::<Health>), answer)
-    }
-}
 
 /// Everything that can be asked for.
 pub(in crate::api) const ROUTES: &[Route] = &[
