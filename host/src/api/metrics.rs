@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use self::page::{Kind, Page};
+use self::page::{Family, Kind, Page, counter, gauge};
 use super::Api;
 use super::health;
 use super::recorder::{PAUSES_US, Watched};
@@ -34,87 +34,66 @@ const NAMED_DEVICES_MAX: usize = 1000;
 /// How a deployment may end.
 const OUTCOMES: [&str; 4] = ["committed", "failed", "rolled-back", "superseded"];
 
-/// A number of a plugin: its name, what it is, and where it is found.
-type OfPlugin = (Kind, &'static str, &'static str, fn(&PluginReport) -> f64);
-
 #[expect(
     clippy::cast_precision_loss,
     reason = "metrics are floating-point numbers"
 )]
-const OF_PLUGINS: [OfPlugin; 9] = {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            Counter,
-            "handled_messages_total",
-            "Messages handed to it",
-            |p| p.handled_total as f64,
-        ),
-        (
-            Counter,
-            "published_messages_total",
-            "Messages that it published",
-            |p| p.published_total as f64,
-        ),
-        (
-            Counter,
-            "dropped_messages_total",
-            "Messages that its inbox dropped",
-            |p| p.dropped_total as f64,
-        ),
-        (
-            Counter,
-            "dead_letters_total",
-            "Messages that were given up",
-            |p| p.dead_letters_total as f64,
-        ),
-        (Gauge, "inbox_messages", "Messages waiting for it", |p| {
-            p.inbox_messages as f64
-        }),
-        (Gauge, "inbox_bytes", "Their bytes", |p| {
-            p.inbox_bytes as f64
-        }),
-        (
-            Gauge,
-            "inbox_limit_messages",
-            "Most messages that may wait for it",
-            |p| f64::from(p.inbox_messages_max),
-        ),
-        (Gauge, "memory_bytes", "Linear memory that it has", |p| {
-            p.memory_bytes as f64
-        }),
-        (
-            Gauge,
-            "memory_limit_bytes",
-            "Linear memory that it may have",
-            |p| p.memory_bytes_max as f64,
-        ),
-    ]
-};
+const OF_PLUGINS: [Family<PluginReport, f64>; 9] = [
+    counter("handled_messages_total", "Messages handed to it", |p| {
+        p.handled_total as f64
+    }),
+    counter(
+        "published_messages_total",
+        "Messages that it published",
+        |p| p.published_total as f64,
+    ),
+    counter(
+        "dropped_messages_total",
+        "Messages that its inbox dropped",
+        |p| p.dropped_total as f64,
+    ),
+    counter("dead_letters_total", "Messages that were given up", |p| {
+        p.dead_letters_total as f64
+    }),
+    gauge("inbox_messages", "Messages waiting for it", |p| {
+        p.inbox_messages as f64
+    }),
+    gauge("inbox_bytes", "Their bytes", |p| p.inbox_bytes as f64),
+    gauge(
+        "inbox_limit_messages",
+        "Most messages that may wait for it",
+        |p| f64::from(p.inbox_messages_max),
+    ),
+    gauge("memory_bytes", "Linear memory that it has", |p| {
+        p.memory_bytes as f64
+    }),
+    gauge(
+        "memory_limit_bytes",
+        "Linear memory that it may have",
+        |p| p.memory_bytes_max as f64,
+    ),
+];
 
-/// A number of a party.
-type OfParty = (&'static str, &'static str, fn(&PartyStatus) -> u64);
-
-const OF_PARTIES: [OfParty; 5] = [
-    (
+const OF_PARTIES: [Family<PartyStatus, u64>; 5] = [
+    counter(
         "published_messages_total",
         "Messages that the bus took from it",
         |p| p.published_total,
     ),
-    (
+    counter(
         "refused_messages_total",
         "Messages that it was refused",
         |p| p.refused_total,
     ),
-    (
+    counter(
         "unkept_messages_total",
         "Values to be kept that did not fit",
         |p| p.unkept_total,
     ),
-    ("delivered_messages_total", "Messages that it took", |p| {
+    counter("delivered_messages_total", "Messages that it took", |p| {
         p.delivered_total
     }),
-    (
+    counter(
         "dropped_messages_total",
         "Messages for it that were dropped",
         |p| p.dropped_total,
@@ -150,57 +129,64 @@ fn host(page: &mut Page, api: &Api, [ready, healthy]: [bool; 2]) {
     page.family(Kind::Gauge, "build_info", "The version of the host");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     let started = Duration::try_from(api.started_at.duration_since(jiff::Timestamp::UNIX_EPOCH));
-    page.family(
+    page.number(
         Kind::Gauge,
         "host_start_time_seconds",
         "When it started, since the Unix epoch",
+        started.unwrap_or_default().as_secs_f64(),
     );
-    page.sample(&[], started.unwrap_or_default().as_secs_f64());
-    page.family(
+    page.number(
         Kind::Gauge,
         "host_ready",
         "Whether everything that should run does",
+        u8::from(ready),
     );
-    page.sample(&[], u8::from(ready));
-    page.family(Kind::Gauge, "host_healthy", "Whether the host works at all");
-    page.sample(&[], u8::from(healthy));
+    page.number(
+        Kind::Gauge,
+        "host_healthy",
+        "Whether the host works at all",
+        u8::from(healthy),
+    );
     let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    page.family(
+    page.number(
         Kind::Counter,
         "api_requests_total",
         "Requests to the management API",
+        counted(&api.requests),
     );
-    page.sample(&[], counted(&api.requests));
-    page.family(
+    page.number(
         Kind::Counter,
         "api_refusals_total",
         "Requests that were not done",
+        counted(&api.refusals),
     );
-    page.sample(&[], counted(&api.refusals));
     if let Some(bytes) = api.storage.disk_bytes() {
-        page.family(
+        page.number(
             Kind::Gauge,
             "store_bytes",
             "What the store takes on the disk",
+            bytes,
         );
-        page.sample(&[], bytes);
     }
 }
 
 fn bus(page: &mut Page, api: &Api) {
     let parties = api.bus.parties();
     let plugins = api.deployments.plugins();
-    page.family(Kind::Gauge, "bus_parties", "Everyone on the bus");
-    page.sample(&[], parties.len());
+    page.number(
+        Kind::Gauge,
+        "bus_parties",
+        "Everyone on the bus",
+        parties.len(),
+    );
     let kept = api.bus.kept_usage();
-    page.family(
+    page.number(
         Kind::Gauge,
         "bus_kept_messages",
         "Values kept for later subscribers",
+        kept.messages,
     );
-    page.sample(&[], kept.messages);
-    page.family(Kind::Gauge, "bus_kept_bytes", "Their bytes");
-    page.sample(&[], kept.bytes);
+    page.number(Kind::Gauge, "bus_kept_bytes", "Their bytes", kept.bytes);
     let devices = api.devices.as_ref().map(|(devices, _)| devices.list());
     let mut devices = devices.unwrap_or_default();
     if devices.len() > NAMED_DEVICES_MAX {
@@ -213,28 +199,25 @@ fn bus(page: &mut Page, api: &Api) {
             || devices.contains(name)
             || plugins.iter().any(|own| own.plugin.as_str() == name)
     };
-    let known: Vec<_> = parties.iter().filter(is_known).collect();
-    for (name, help, value) in OF_PARTIES {
-        page.family(Kind::Counter, &format!("party_{name}"), help);
-        for party in &known {
-            page.sample(&[("party", party.name.as_str())], value(party));
-        }
-    }
+    let known = parties.iter().filter(is_known);
+    let known: Vec<_> = known
+        .map(|party| ([("party", party.name.as_str())], party))
+        .collect();
+    page.table("party", &OF_PARTIES, &known);
 }
 
 fn plugins(page: &mut Page, plugins: &[PluginReport]) {
-    for (kind, name, help, value) in OF_PLUGINS {
-        page.family(kind, &format!("plugin_{name}"), help);
-        for plugin in plugins {
-            page.sample(&[("plugin", plugin.plugin.as_str())], value(plugin));
-        }
-    }
+    let labelled = plugins
+        .iter()
+        .map(|plugin| ([("plugin", plugin.plugin.as_str())], plugin));
+    let labelled: Vec<_> = labelled.collect();
+    page.table("plugin", &OF_PLUGINS, &labelled);
     let help = "How long nobody handled its messages when it last changed hands";
     page.family(Kind::Gauge, "plugin_last_pause_seconds", help);
-    for plugin in plugins {
+    for (labels, plugin) in &labelled {
         if let Some(pause) = plugin.last_pause_us {
             let pause = Duration::from_micros(pause).as_secs_f64();
-            page.sample(&[("plugin", plugin.plugin.as_str())], pause);
+            page.sample(labels, pause);
         }
     }
 }
@@ -272,15 +255,16 @@ fn deployments(page: &mut Page, api: &Api, watched: &Watched) {
         page.sample(&[("outcome", outcome)], count);
     }
     let help = "Deployments under way and in line";
-    page.family(Kind::Gauge, "deployments_under_way", help);
-    page.sample(&[], api.deployments.under_way().len());
-    page.family(
+    page.number(
+        Kind::Gauge,
+        "deployments_under_way",
+        help,
+        api.deployments.under_way().len(),
+    );
+    page.number(
         Kind::Gauge,
         "deployment_active",
         "The number of the one in force",
-    );
-    page.sample(
-        &[],
         api.deployments.active().map_or(0, |active| active.id.0),
     );
     let help = "How long nobody handled messages when a plugin changed hands";

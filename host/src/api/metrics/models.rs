@@ -2,171 +2,127 @@
 //!
 //! Runs are those of the version that serves: they begin anew with the next.
 
-use super::page::{Kind, Page};
+use super::page::{Family, Kind, Page, counter, gauge};
 use crate::deployment::deployments::ModelReport;
 use crate::inference::{Device, ModelStatus, ShadowStatus};
 
-/// A number of a model.
-type OfModel = (Kind, &'static str, &'static str, fn(&ModelStatus) -> f64);
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floating-point numbers"
+)]
+const OF_MODELS: [Family<ModelStatus, f64>; 11] = [
+    counter("runs_total", "Runs that the backend was asked for", |m| {
+        m.runs.runs_total as f64
+    }),
+    counter("failures_total", "Runs that failed or came too late", |m| {
+        m.runs.failures_total as f64
+    }),
+    counter("refused_runs_total", "Runs refused for their inputs", |m| {
+        m.runs.refused_total as f64
+    }),
+    counter(
+        "busy_runs_total",
+        "Runs refused for lack of a turn or a slot",
+        |m| m.runs.busy_total as f64,
+    ),
+    counter(
+        "swaps_total",
+        "How often another version took its place while plugins used it",
+        |m| m.swaps_total as f64,
+    ),
+    counter(
+        "batches_total",
+        "Runs computed for several callers together",
+        |m| m.runs.batches_total as f64,
+    ),
+    counter("batch_rows_total", "Rows of these", |m| {
+        m.runs.batch_rows_total as f64
+    }),
+    gauge("overdue_runs", "Runs going on past the host's limit", |m| {
+        f64::from(m.runs.overdue)
+    }),
+    gauge(
+        "abandoned_runs",
+        "Runs going on that nobody waits for",
+        |m| f64::from(m.runs.abandoned),
+    ),
+    gauge("run_p50_seconds", "Median time of a run", |m| {
+        m.runs.run_p50_us / 1e6
+    }),
+    gauge(
+        "run_p99_seconds",
+        "The time that 99 of 100 runs keep",
+        |m| m.runs.run_p99_us / 1e6,
+    ),
+];
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "metrics are floating-point numbers"
 )]
-const OF_MODELS: [OfModel; 11] = {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            Counter,
-            "runs_total",
-            "Runs that the backend was asked for",
-            |m| m.runs.runs_total as f64,
-        ),
-        (
-            Counter,
-            "failures_total",
-            "Runs that failed or came too late",
-            |m| m.runs.failures_total as f64,
-        ),
-        (
-            Counter,
-            "refused_runs_total",
-            "Runs refused for their inputs",
-            |m| m.runs.refused_total as f64,
-        ),
-        (
-            Counter,
-            "busy_runs_total",
-            "Runs refused for lack of a turn or a slot",
-            |m| m.runs.busy_total as f64,
-        ),
-        (
-            Counter,
-            "swaps_total",
-            "How often another version took its place while plugins used it",
-            |m| m.swaps_total as f64,
-        ),
-        (
-            Counter,
-            "batches_total",
-            "Runs computed for several callers together",
-            |m| m.runs.batches_total as f64,
-        ),
-        (Counter, "batch_rows_total", "Rows of these", |m| {
-            m.runs.batch_rows_total as f64
-        }),
-        (
-            Gauge,
-            "overdue_runs",
-            "Runs going on past the host's limit",
-            |m| f64::from(m.runs.overdue),
-        ),
-        (
-            Gauge,
-            "abandoned_runs",
-            "Runs going on that nobody waits for",
-            |m| f64::from(m.runs.abandoned),
-        ),
-        (Gauge, "run_p50_seconds", "Median time of a run", |m| {
-            m.runs.run_p50_us / 1e6
-        }),
-        (
-            Gauge,
-            "run_p99_seconds",
-            "The time that 99 of 100 runs keep",
-            |m| m.runs.run_p99_us / 1e6,
-        ),
-    ]
-};
+const OF_SHADOWS: [Family<ShadowStatus, f64>; 9] = [
+    counter("compared_runs_total", "Runs that were compared", |s| {
+        s.compared_total as f64
+    }),
+    counter(
+        "dropped_runs_total",
+        "Runs to be compared while there was no room",
+        |s| s.dropped_total as f64,
+    ),
+    counter(
+        "failures_total",
+        "Runs that failed of the shadow only",
+        |s| s.failures_total as f64,
+    ),
+    counter("values_total", "Values that were compared", |s| {
+        s.values_total as f64
+    }),
+    counter(
+        "beyond_values_total",
+        "Values that differed by more than the tolerance",
+        |s| s.beyond_total as f64,
+    ),
+    counter("rows_total", "Rows whose largest value was compared", |s| {
+        s.rows_total as f64
+    }),
+    counter(
+        "argmax_differs_total",
+        "Rows whose largest value was elsewhere",
+        |s| s.argmax_differs_total as f64,
+    ),
+    gauge("difference_max", "The largest difference", |s| {
+        s.difference_max
+    }),
+    gauge(
+        "relative_difference_max",
+        "The largest difference relative to the value that was served",
+        |s| s.relative_difference_max,
+    ),
+];
 
-/// A number of a model that is tried out beside another.
-type OfShadow = (Kind, &'static str, &'static str, fn(&ShadowStatus) -> f64);
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "metrics are floating-point numbers"
-)]
-const OF_SHADOWS: [OfShadow; 9] = {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            Counter,
-            "compared_runs_total",
-            "Runs that were compared",
-            |s| s.compared_total as f64,
-        ),
-        (
-            Counter,
-            "dropped_runs_total",
-            "Runs to be compared while there was no room",
-            |s| s.dropped_total as f64,
-        ),
-        (
-            Counter,
-            "failures_total",
-            "Runs that failed of the shadow only",
-            |s| s.failures_total as f64,
-        ),
-        (Counter, "values_total", "Values that were compared", |s| {
-            s.values_total as f64
-        }),
-        (
-            Counter,
-            "beyond_values_total",
-            "Values that differed by more than the tolerance",
-            |s| s.beyond_total as f64,
-        ),
-        (
-            Counter,
-            "rows_total",
-            "Rows whose largest value was compared",
-            |s| s.rows_total as f64,
-        ),
-        (
-            Counter,
-            "argmax_differs_total",
-            "Rows whose largest value was elsewhere",
-            |s| s.argmax_differs_total as f64,
-        ),
-        (Gauge, "difference_max", "The largest difference", |s| {
-            s.difference_max
-        }),
-        (
-            Gauge,
-            "relative_difference_max",
-            "The largest difference relative to the value that was served",
-            |s| s.relative_difference_max,
-        ),
-    ]
-};
-
-pub(super) fn models(page: &mut Page, models: &[ModelReport]) {
-    for (kind, name, help, value) in OF_MODELS {
-        page.family(kind, &format!("model_{name}"), help);
-        for model in models {
-            page.sample(&labels(model), value(&model.status));
-        }
-    }
-    let help = "1 where it was to run on a graphics processor if there is one";
-    page.family(Kind::Gauge, "model_degraded", help);
-    for model in models {
-        page.sample(&labels(model), u8::from(model.status.degraded));
-    }
-    let shadows = models
+pub(super) fn models(page: &mut Page, reports: &[ModelReport]) {
+    let shadows = reports
         .iter()
         .filter_map(|it| Some((&it.status, it.status.shadow.as_ref()?)));
-    let shadows: Vec<_> = shadows.collect();
-    for (kind, name, help, value) in OF_SHADOWS {
-        page.family(kind, &format!("model_shadow_{name}"), help);
-        for &(model, shadow) in &shadows {
-            page.sample(&of_both(model, shadow), value(shadow));
-        }
+    let shadows: Vec<_> = shadows
+        .map(|(model, shadow)| (of_both(model, shadow), shadow))
+        .collect();
+    let models: Vec<_> = reports
+        .iter()
+        .map(|report| (labels(report), &report.status))
+        .collect();
+    page.table("model", &OF_MODELS, &models);
+    let help = "1 where it was to run on a graphics processor if there is one";
+    page.family(Kind::Gauge, "model_degraded", help);
+    for (labels, model) in &models {
+        page.sample(labels, u8::from(model.degraded));
     }
+    page.table("model_shadow", &OF_SHADOWS, &shadows);
     let help = "Median time of the shadow by that of the model";
     page.family(Kind::Gauge, "model_shadow_time_ratio", help);
-    for &(model, shadow) in &shadows {
+    for (labels, shadow) in &shadows {
         if let Some(ratio) = shadow.time_ratio {
-            page.sample(&of_both(model, shadow), ratio);
+            page.sample(labels, ratio);
         }
     }
 }

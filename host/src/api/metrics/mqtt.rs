@@ -1,6 +1,6 @@
 //! What the broker counts, who its devices are, and what became of retained values.
 
-use super::page::{Kind, Page};
+use super::page::{Family, Kind, Page, counter, gauge};
 use crate::broker::Broker;
 use crate::devices::{Devices, Standing};
 use crate::retention::RetentionStatus;
@@ -91,38 +91,30 @@ const OF_BROKER: [OfBroker; 16] = [
     ),
 ];
 
+const OF_RETAINED: [Family<RetentionStatus, u64>; 4] = [
+    gauge(
+        "restored_messages",
+        "Values that were there again at the start",
+        |s| s.restored(),
+    ),
+    gauge(
+        "unrestored_messages",
+        "Values that could not be read or had no room at the start",
+        |s| s.unrestored(),
+    ),
+    counter("saved_messages_total", "Changes written to the disk", |s| {
+        s.saved_total()
+    }),
+    counter(
+        "unsaved_messages_total",
+        "Values for which there was no room on the disk",
+        |s| s.unsaved_total(),
+    ),
+];
+
 /// How values that are retained fare on the disk.
 pub(super) fn retained(page: &mut Page, status: &RetentionStatus) {
-    let of_status = [
-        (
-            Kind::Gauge,
-            "restored_messages",
-            "Values that were there again at the start",
-            status.restored(),
-        ),
-        (
-            Kind::Gauge,
-            "unrestored_messages",
-            "Values that could not be read or had no room at the start",
-            status.unrestored(),
-        ),
-        (
-            Kind::Counter,
-            "saved_messages_total",
-            "Changes written to the disk",
-            status.saved_total(),
-        ),
-        (
-            Kind::Counter,
-            "unsaved_messages_total",
-            "Values for which there was no room on the disk",
-            status.unsaved_total(),
-        ),
-    ];
-    for (kind, name, help, value) in of_status {
-        page.family(kind, &format!("retained_{name}"), help);
-        page.sample(&[], value);
-    }
+    page.table("retained", &OF_RETAINED, &[([], status)]);
 }
 
 /// How the broker and its devices fare. Reasons are as many as the host has names for.
@@ -140,8 +132,7 @@ pub(super) fn mqtt(page: &mut Page, devices: &Devices, broker: &Broker) {
     let counters = broker.counters();
     for (own, name, help) in OF_BROKER {
         if let Some((_, value)) = counters.iter().find(|(counter, _)| *counter == own) {
-            page.family(Kind::Counter, &format!("mqtt_{name}"), help);
-            page.sample(&[], value);
+            page.number(Kind::Counter, &format!("mqtt_{name}"), help, value);
         }
     }
     page.family(
@@ -166,10 +157,10 @@ fn registered(page: &mut Page, devices: &Devices) {
         let own = registered.iter().filter(|own| own.standing == standing);
         page.sample(&[("standing", name)], own.count());
     }
-    page.family(
+    page.number(
         Kind::Gauge,
         "mqtt_device_faults",
         "Files of devices that cannot be used",
+        devices.faults().len(),
     );
-    page.sample(&[], devices.faults().len());
 }

@@ -15,6 +15,42 @@ pub(super) enum Kind {
     Histogram,
 }
 
+/// A family with one sample for each item of a kind: what it is called, what it is,
+/// and where its number is found.
+#[derive(Debug)]
+pub(super) struct Family<T, V> {
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> V,
+}
+
+/// What only grows.
+pub(super) const fn counter<T, V>(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> V,
+) -> Family<T, V> {
+    Family {
+        kind: Kind::Counter,
+        name,
+        help,
+        value,
+    }
+}
+
+/// What is what it is.
+pub(super) const fn gauge<T, V>(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> V,
+) -> Family<T, V> {
+    Family {
+        kind: Kind::Gauge,
+        ..counter(name, help, value)
+    }
+}
+
 /// A page under way: families, each followed by its samples.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -41,6 +77,28 @@ impl Page {
         let family = std::mem::take(&mut self.family);
         self.line(&family, labels, value);
         self.family = family;
+    }
+
+    /// A family with one sample that needs no label.
+    pub(super) fn number(&mut self, kind: Kind, name: &str, help: &str, value: impl Display) {
+        self.family(kind, name, help);
+        self.sample(&[], value);
+    }
+
+    /// The families of a table, whose names begin with `noun`, with a sample for each
+    /// item and its labels.
+    pub(super) fn table<T, V: Display, const LABELS: usize>(
+        &mut self,
+        noun: &str,
+        families: &[Family<T, V>],
+        items: &[([(&str, &str); LABELS], &T)],
+    ) {
+        for family in families {
+            self.family(family.kind, &format!("{noun}_{}", family.name), family.help);
+            for (labels, item) in items {
+                self.sample(labels, (family.value)(item));
+            }
+        }
     }
 
     /// A whole histogram: how many were no greater than each bound, how many

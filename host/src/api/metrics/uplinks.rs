@@ -2,62 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::page::{Kind, Page};
+use super::page::{Family, Kind, Page, counter, gauge};
 use crate::uplink::{LinkState, UplinkStatus};
 
-type OfUplink = (Kind, &'static str, &'static str, fn(&UplinkStatus) -> u64);
-
-const OF_UPLINKS: [OfUplink; 9] = {
-    use Kind::{Counter, Gauge};
-    [
-        (
-            Gauge,
-            "queue_messages",
-            "Messages waiting on the disk",
-            |own| own.queue_messages,
-        ),
-        (Gauge, "queue_bytes", "Their bytes", |own| own.queue_bytes),
-        (
-            Gauge,
-            "queue_limit_bytes",
-            "Most bytes that may wait",
-            |own| own.queue_bytes_max,
-        ),
-        (
-            Gauge,
-            "queue_oldest_seconds",
-            "How long the oldest message has waited",
-            |own| own.queue_oldest_s.unwrap_or(0),
-        ),
-        (
-            Gauge,
-            "in_flight_messages",
-            "Messages sent and not acknowledged",
-            |own| own.in_flight,
-        ),
-        (Counter, "connections_total", "Connections made", |own| {
-            own.connections_total
-        }),
-        (
-            Counter,
-            "sent_messages_total",
-            "Messages sent, repetitions included",
-            |own| own.sent_total,
-        ),
-        (
-            Counter,
-            "acknowledged_messages_total",
-            "Messages that the target acknowledged",
-            |own| own.acknowledged_total,
-        ),
-        (
-            Counter,
-            "received_messages_total",
-            "Messages that came from the target",
-            |own| own.received_total,
-        ),
-    ]
-};
+const OF_UPLINKS: [Family<UplinkStatus, u64>; 9] = [
+    gauge("queue_messages", "Messages waiting on the disk", |own| {
+        own.queue_messages
+    }),
+    gauge("queue_bytes", "Their bytes", |own| own.queue_bytes),
+    gauge("queue_limit_bytes", "Most bytes that may wait", |own| {
+        own.queue_bytes_max
+    }),
+    gauge(
+        "queue_oldest_seconds",
+        "How long the oldest message has waited",
+        |own| own.queue_oldest_s.unwrap_or(0),
+    ),
+    gauge(
+        "in_flight_messages",
+        "Messages sent and not acknowledged",
+        |own| own.in_flight,
+    ),
+    counter("connections_total", "Connections made", |own| {
+        own.connections_total
+    }),
+    counter(
+        "sent_messages_total",
+        "Messages sent, repetitions included",
+        |own| own.sent_total,
+    ),
+    counter(
+        "acknowledged_messages_total",
+        "Messages that the target acknowledged",
+        |own| own.acknowledged_total,
+    ),
+    counter(
+        "received_messages_total",
+        "Messages that came from the target",
+        |own| own.received_total,
+    ),
+];
 
 const STATES: [LinkState; 4] = [
     LinkState::Connecting,
@@ -75,12 +59,10 @@ pub(super) fn uplinks(page: &mut Page, uplinks: &[UplinkStatus]) {
             page.sample(&labels, u8::from(uplink.state == state));
         }
     }
-    for (kind, name, help, value) in OF_UPLINKS {
-        page.family(kind, &format!("uplink_{name}"), help);
-        for uplink in uplinks {
-            page.sample(&[("uplink", uplink.name.as_str())], value(uplink));
-        }
-    }
+    let labelled = uplinks
+        .iter()
+        .map(|uplink| ([("uplink", uplink.name.as_str())], uplink));
+    page.table("uplink", &OF_UPLINKS, &labelled.collect::<Vec<_>>());
     type ByReason = fn(&UplinkStatus) -> &BTreeMap<String, u64>;
     let by_reason: [(&str, &str, ByReason); 2] = [
         ("dropped_messages_total", "Messages dropped", |own| {
