@@ -1,8 +1,15 @@
-//! Writes ONNX files for tests, well-formed or not: a protobuf of a dozen fields.
+//! Writes ONNX files for tests, well-formed or not.
+
+// Named, since tests of other crates take this file in by its path.
+#[path = "onnx_writer/parts.rs"]
+pub(crate) mod parts;
 
 use bytes::Bytes;
 
-pub(crate) const FLOAT: u64 = 1;
+use self::parts::{attribute, bytes, model, number, tensor};
+
+pub(crate) use self::parts::FLOAT;
+
 pub(crate) const UINT8: u64 = 2;
 pub(crate) const INT32: u64 = 6;
 pub(crate) const INT64: u64 = 7;
@@ -11,9 +18,13 @@ pub(crate) const FLOAT16: u64 = 10;
 pub(crate) const DOUBLE: u64 = 11;
 pub(crate) const BFLOAT16: u64 = 16;
 
+/// The kind of an attribute that is a graph.
+const GRAPH: u64 = 5;
+
 #[derive(Default)]
 pub(crate) struct Onnx {
-    model: Vec<u8>,
+    /// What the file has besides its graph.
+    beside: Vec<u8>,
     graph: Vec<u8>,
 }
 
@@ -24,12 +35,12 @@ impl Onnx {
 
     /// Dimensions are numbers, names, or `?`.
     pub(crate) fn input(mut self, name: &str, kind: u64, shape: &[&str]) -> Self {
-        bytes(&mut self.graph, 11, &value_info(name, kind, shape));
+        bytes(&mut self.graph, 11, &parts::port(name, kind, shape));
         self
     }
 
     pub(crate) fn output(mut self, name: &str, kind: u64, shape: &[&str]) -> Self {
-        bytes(&mut self.graph, 12, &value_info(name, kind, shape));
+        bytes(&mut self.graph, 12, &parts::port(name, kind, shape));
         self
     }
 
@@ -44,25 +55,34 @@ impl Onnx {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Self {
-        let mut node = Vec::new();
-        for input in inputs {
-            bytes(&mut node, 1, input.as_bytes());
-        }
-        for output in outputs {
-            bytes(&mut node, 2, output.as_bytes());
-        }
-        bytes(&mut node, 4, operator.as_bytes());
+        let mut node = parts::node(operator, inputs, outputs, &[]);
         bytes(&mut node, 7, domain.as_bytes());
         bytes(&mut self.graph, 1, &node);
         self
     }
 
+    /// A node with attributes, as [`number_attribute`] and its like write them.
+    pub(crate) fn node_with(
+        mut self,
+        operator: &str,
+        (inputs, outputs): (&[&str], &[&str]),
+        attributes: &[Vec<u8>],
+    ) -> Self {
+        let node = parts::node(operator, inputs, outputs, attributes);
+        bytes(&mut self.graph, 1, &node);
+        self
+    }
+
     pub(crate) fn weights(mut self, name: &str, dimensions: &[u64], values: &[f32]) -> Self {
-        let raw: Vec<u8> = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        let mut tensor = tensor(name, FLOAT, dimensions);
+        let tensor = parts::weights(name, dimensions, values);
+        bytes(&mut self.graph, 5, &tensor);
+        self
+    }
+
+    /// A constant of whole numbers.
+    pub(crate) fn integers(mut self, name: &str, dimensions: &[u64], values: &[i64]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        let mut tensor = tensor(name, INT64, dimensions);
         bytes(&mut tensor, 9, &raw);
         bytes(&mut self.graph, 5, &tensor);
         self
@@ -84,18 +104,20 @@ impl Onnx {
     pub(crate) fn function(mut self, name: &str) -> Self {
         let mut function = Vec::new();
         bytes(&mut function, 1, name.as_bytes());
-        bytes(&mut self.model, 25, &function);
+        bytes(&mut self.beside, 25, &function);
         self
     }
 
-    pub(crate) fn build(mut self) -> Bytes {
-        number(&mut self.model, 1, 8);
-        let mut opset = Vec::new();
-        number(&mut opset, 2, 17);
-        bytes(&mut self.model, 8, &opset);
-        bytes(&mut self.graph, 2, b"test");
-        bytes(&mut self.model, 7, &self.graph);
-        self.model.into()
+    /// What is written as the graph within a node, a loop's for example.
+    pub(crate) fn as_attribute(mut self, name: &str) -> Vec<u8> {
+        bytes(&mut self.graph, 2, name.as_bytes());
+        attribute(name, GRAPH, |attribute| bytes(attribute, 6, &self.graph))
+    }
+
+    pub(crate) fn build(self) -> Bytes {
+        let mut model = model("test", self.graph);
+        model.extend(self.beside);
+        model.into()
     }
 }
 
@@ -131,57 +153,15 @@ pub(crate) fn double(kind: u64, shape: &[&str]) -> Bytes {
         .build()
 }
 
-fn tensor(name: &str, kind: u64, dimensions: &[u64]) -> Vec<u8> {
-    let mut tensor = Vec::new();
-    for &dimension in dimensions {
-        number(&mut tensor, 1, dimension);
-    }
-    number(&mut tensor, 2, kind);
-    bytes(&mut tensor, 8, name.as_bytes());
-    tensor
-}
-
-fn value_info(name: &str, kind: u64, dimensions: &[&str]) -> Vec<u8> {
-    let mut shape = Vec::new();
-    for dimension in dimensions {
-        let mut dim = Vec::new();
-        match dimension.parse() {
-            Ok(size) => number(&mut dim, 1, size),
-            Err(_) if *dimension == "?" => {}
-            Err(_) => bytes(&mut dim, 2, dimension.as_bytes()),
-        }
-        bytes(&mut shape, 1, &dim);
-    }
-    let mut tensor = Vec::new();
-    number(&mut tensor, 1, kind);
-    bytes(&mut tensor, 2, &shape);
-    let mut kind = Vec::new();
-    bytes(&mut kind, 1, &tensor);
-    let mut info = Vec::new();
-    bytes(&mut info, 1, name.as_bytes());
-    bytes(&mut info, 2, &kind);
-    info
-}
-
-fn number(out: &mut Vec<u8>, field: u64, value: u64) {
-    varint(out, field << 3);
-    varint(out, value);
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            out.push(low & 0x7f);
-            return;
-        }
-        out.push(low | 0x80);
-    }
+/// The body of a loop that goes on and adds `v [size]` to itself at each turn.
+pub(crate) fn doubling(size: &str) -> Vec<u8> {
+    Onnx::new()
+        .input("turn", INT64, &[])
+        .input("on", BOOL, &[])
+        .input("v", FLOAT, &[size])
+        .node("Identity", &["on"], &["still_on"])
+        .node("Add", &["v", "v"], &["w"])
+        .output("still_on", BOOL, &[])
+        .output("w", FLOAT, &[size])
+        .as_attribute("body")
 }

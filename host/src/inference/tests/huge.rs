@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use prost::Message as _;
-use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
 
-use super::{
-    BOOL, FLOAT, INT64, LoadError, ModelStore, Onnx, RunError, TensorKind, autoencoder, tensor,
-};
+use super::{FLOAT, INT64, LoadError, ModelStore, Onnx, RunError, TensorKind, autoencoder, tensor};
 use crate::inference::config::{InferenceConfig, OnnxruntimeConfig, OpenvinoConfig};
+use crate::inference::onnx_writer::doubling;
+use crate::inference::onnx_writer::parts::{number_attribute, numbers_attribute};
 use crate::inference::rehearsal::Rehearsal;
 use crate::inference::{Backends, InferenceLimits, ModelSource, pin};
 use crate::spec::{BackendChoice, RunOptions};
@@ -81,46 +78,19 @@ fn peak_bytes() -> u64 {
     kilobytes * 1024
 }
 
-/// `model` with constants of whole numbers and changes of its nodes.
-fn with(
-    model: Onnx,
-    integers: &[(&str, &[i64])],
-    change: impl FnOnce(&mut pb::GraphProto),
-) -> Bytes {
-    let mut model = pb::ModelProto::decode(model.build()).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    for (name, values) in integers {
-        graph.initializer.push(pb::TensorProto {
-            name: (*name).to_owned(),
-            data_type: pb::tensor_proto::DataType::Int64 as i32,
-            dims: vec![values.len().try_into().unwrap()],
-            int64_data: values.to_vec(),
-            ..Default::default()
-        });
-    }
-    change(graph);
-    model.encode_to_vec().into()
-}
-
-fn integers(node: &mut pb::NodeProto, name: &str, values: &[i64]) {
-    node.attribute.push(pb::AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::Ints as i32,
-        ints: values.to_vec(),
-        ..Default::default()
-    });
-}
-
 /// What makes twelve gigabytes or more of nothing, in the ways there are.
 fn huge() -> Vec<(&'static str, Bytes)> {
     let made = |operator: &'static str, inputs: &[&str], constants: &[(&str, &[i64])]| {
-        let model = Onnx::new()
+        let mut model = Onnx::new()
             .input("x", FLOAT, &["1"])
             .weights("one", &[1], &[1.0])
             .node(operator, inputs, &["huge"])
             .node("ReduceMax", &["huge"], &["y"])
             .output("y", FLOAT, &["?"]);
-        (operator, with(model, constants, |_| ()))
+        for (name, values) in constants {
+            model = model.integers(name, &[values.len() as u64], values);
+        }
+        (operator, model.build())
     };
     let mut files = vec![
         made("ConstantOfShape", &["n"], &[("n", &[3_000_000_000])]),
@@ -132,48 +102,41 @@ fn huge() -> Vec<(&'static str, Bytes)> {
     // The shape is computed, from constants alone.
     let product = Onnx::new()
         .input("x", FLOAT, &["1"])
+        .integers("a", &[1], &[60_000])
+        .integers("b", &[1], &[60_000])
         .node("Mul", &["a", "b"], &["n"])
         .node("Expand", &["x", "n"], &["huge"])
         .node("ReduceMax", &["huge"], &["y"])
         .output("y", FLOAT, &["?"]);
-    let factors: [(&str, &[i64]); 2] = [("a", &[60_000]), ("b", &[60_000])];
-    files.push(("a computed shape", with(product, &factors, |_| ())));
+    files.push(("a computed shape", product.build()));
     // Twice as long each time.
     let mut doubled = Onnx::new().input("x", FLOAT, &["1"]);
     let names: Vec<_> = (0..33).map(|i| format!("x{i}")).collect();
     let mut before = "x";
     for name in &names {
-        doubled = doubled.node("Concat", &[before, before], &[name]);
+        let axis = number_attribute("axis", 0);
+        doubled = doubled.node_with("Concat", (&[before, before], &[name]), &[axis]);
         before = name;
     }
     let doubled = doubled
         .node("ReduceMax", &[before], &["y"])
         .output("y", FLOAT, &["?"]);
-    let axis = |graph: &mut pb::GraphProto| {
-        let nodes = graph.node.iter_mut();
-        for node in nodes.filter(|node| node.op_type == "Concat") {
-            node.attribute.push(pb::AttributeProto {
-                name: "axis".to_owned(),
-                r#type: AttributeType::Int as i32,
-                i: 0,
-                ..Default::default()
-            });
-        }
-    };
-    files.push(("Concat", with(doubled, &[], axis)));
+    files.push(("Concat", doubled.build()));
     // Its shape is an attribute.
+    let shape = numbers_attribute("shape", &[60_000, 60_000]);
     let random = Onnx::new()
         .input("x", FLOAT, &["1"])
-        .node("RandomNormal", &[], &["huge"])
+        .node_with("RandomNormal", (&[], &["huge"]), &[shape])
         .node("ReduceMax", &["huge"], &["most"])
         .node("Add", &["x", "most"], &["y"])
         .output("y", FLOAT, &["?"]);
-    let shape =
-        |graph: &mut pb::GraphProto| integers(&mut graph.node[0], "shape", &[60_000, 60_000]);
-    files.push(("RandomNormal", with(random, &[], shape)));
+    files.push(("RandomNormal", random.build()));
     // A range of numbers, and every index in it.
     let range = Onnx::new()
         .input("x", INT64, &["1"])
+        .integers("zero", &[1], &[0])
+        .integers("count", &[1], &[2_000_000_000])
+        .integers("one", &[1], &[1])
         .node("Squeeze", &["zero"], &["from"])
         .node("Squeeze", &["count"], &["to"])
         .node("Squeeze", &["one"], &["step"])
@@ -182,8 +145,7 @@ fn huge() -> Vec<(&'static str, Bytes)> {
         .node("Gather", &["huge", "x"], &["y"])
         .output("y", INT64, &["1"])
         .output("all", INT64, &["1", "?"]);
-    let bounds: [(&str, &[i64]); 3] = [("zero", &[0]), ("count", &[2_000_000_000]), ("one", &[1])];
-    files.push(("Range", with(range, &bounds, |_| ())));
+    files.push(("Range", range.build()));
     files
 }
 
@@ -221,66 +183,17 @@ fn a_tiny_model_that_makes_huge_tensors_does_not_make_the_host_grow() {
 
 /// `y = x + z`, with `z` what a loop of 2^60 turns makes of `of`, as long as `on` says.
 fn looping(of: &str, on: &str) -> Bytes {
-    let node = |operator: &str, inputs: &[&str], output: &str| pb::NodeProto {
-        op_type: operator.to_owned(),
-        input: inputs.iter().map(|&name| name.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        ..Default::default()
-    };
-    let body = pb::GraphProto {
-        name: "body".to_owned(),
-        node: vec![
-            node("Identity", &["on"], "still_on"),
-            node("Add", &["v", "v"], "w"),
-        ],
-        input: vec![
-            port("turn", INT64, &[]),
-            port("on", BOOL, &[]),
-            port("v", FLOAT, &[1]),
-        ],
-        output: vec![port("still_on", BOOL, &[]), port("w", FLOAT, &[1])],
-        ..Default::default()
-    };
-    let model = Onnx::new()
+    Onnx::new()
         .input("x", FLOAT, &["1"])
         .weights("half", &[1], &[0.5])
+        .integers("turns", &[1], &[1 << 60])
         .node("Greater", &["x", "half"], &["large"])
         .node("Squeeze", &["large"], &["is_large"])
         .node("Squeeze", &["turns"], &["count"])
-        .node("Loop", &["count", on, of], &["z"])
+        .node_with("Loop", (&["count", on, of], &["z"]), &[doubling("1")])
         .node("Add", &["x", "z"], &["y"])
-        .output("y", FLOAT, &["1"]);
-    with(model, &[("turns", &[1 << 60])], |graph| {
-        let mut nodes = graph.node.iter_mut();
-        let found = nodes.find(|node| node.op_type == "Loop").unwrap();
-        found.attribute.push(pb::AttributeProto {
-            name: "body".to_owned(),
-            r#type: AttributeType::Graph as i32,
-            g: Some(body),
-            ..Default::default()
-        });
-    })
-}
-
-fn port(name: &str, kind: u64, dims: &[i64]) -> pb::ValueInfoProto {
-    let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
-        value: Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)),
-        ..Default::default()
-    };
-    let tensor = pb::type_proto::Tensor {
-        elem_type: i32::try_from(kind).unwrap(),
-        shape: Some(pb::TensorShapeProto {
-            dim: dims.iter().map(dim).collect(),
-        }),
-    };
-    pb::ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(pb::TypeProto {
-            value: Some(pb::type_proto::Value::TensorType(tensor)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
+        .output("y", FLOAT, &["1"])
+        .build()
 }
 
 #[test]

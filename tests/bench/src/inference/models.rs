@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use selvedge::inference::{Tensor, TensorKind};
 
-use super::onnx::{Onnx, Value};
+use super::onnx::{Onnx, number_attribute, numbers_attribute};
 use crate::Outcome;
 
 /// What every input is filled with.
@@ -224,10 +224,10 @@ impl Net {
         self.model.weights(&bias, &[to], &values);
         let pad = kernel / 2;
         let attributes = [
-            ("kernel_shape", Value::Numbers(&[kernel, kernel])),
-            ("strides", Value::Numbers(&[stride, stride])),
-            ("pads", Value::Numbers(&[pad, pad, pad, pad])),
-            ("group", Value::Number(groups)),
+            numbers_attribute("kernel_shape", &[kernel, kernel]),
+            numbers_attribute("strides", &[stride, stride]),
+            numbers_attribute("pads", &[pad, pad, pad, pad]),
+            number_attribute("group", groups),
         ];
         let inputs = [x, &weights, &bias];
         self.model.node("Conv", &inputs, &y, &attributes);

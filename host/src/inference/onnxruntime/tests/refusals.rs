@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use prost::Message as _;
-use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value;
-
 use super::{
     BOOL, Bytes, FLOAT, INT64, LoadError, ModelSource, Onnx, Provider, RunError, RunOptions,
     Tensor, TensorKind, double, run, source, store, tensor,
 };
+use crate::inference::onnx_writer::doubling;
 
 fn refused(model: Onnx) -> Option<LoadError> {
     Some(store()?.prepare(&source(model.build())).unwrap_err())
@@ -88,74 +83,15 @@ fn a_size_that_callers_decide_by_value_is_refused() {
 /// `y = x`, added to itself as often as `turns` says, which is an input or else a
 /// constant.
 fn turning(turns: Option<i64>) -> Bytes {
-    let named = |name: &str, kind: DataType, dims: &[i64]| {
-        let dim = |&size: &i64| pb::tensor_shape_proto::Dimension {
-            value: Some(Value::DimValue(size)),
-            ..Default::default()
-        };
-        let tensor = pb::type_proto::Tensor {
-            elem_type: kind as i32,
-            shape: Some(pb::TensorShapeProto {
-                dim: dims.iter().map(dim).collect(),
-            }),
-        };
-        pb::ValueInfoProto {
-            name: name.to_owned(),
-            r#type: Some(pb::TypeProto {
-                value: Some(pb::type_proto::Value::TensorType(tensor)),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }
+    let model = Onnx::new().input("x", FLOAT, &["2"]);
+    let model = match turns {
+        Some(turns) => model.integers("turns", &[], &[turns]),
+        None => model.input("turns", INT64, &[]),
     };
-    let node = |operator: &str, inputs: &[&str], output: &str| pb::NodeProto {
-        op_type: operator.to_owned(),
-        input: inputs.iter().map(|&name| name.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        ..Default::default()
-    };
-    let body = pb::GraphProto {
-        name: "body".to_owned(),
-        node: vec![
-            node("Identity", &["on"], "still_on"),
-            node("Add", &["v", "v"], "w"),
-        ],
-        input: vec![
-            named("turn", DataType::Int64, &[]),
-            named("on", DataType::Bool, &[]),
-            named("v", DataType::Float, &[2]),
-        ],
-        output: vec![
-            named("still_on", DataType::Bool, &[]),
-            named("w", DataType::Float, &[2]),
-        ],
-        ..Default::default()
-    };
-    let whole = Onnx::new().input("x", FLOAT, &["2"]);
-    let whole = match turns {
-        Some(_) => whole,
-        None => whole.input("turns", INT64, &[]),
-    };
-    let whole = whole.output("y", FLOAT, &["2"]).build();
-    let mut model = pb::ModelProto::decode(whole).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    graph.initializer.extend(turns.map(|turns| pb::TensorProto {
-        name: "turns".to_owned(),
-        data_type: DataType::Int64 as i32,
-        int64_data: vec![turns],
-        ..Default::default()
-    }));
-    let attribute = pb::AttributeProto {
-        name: "body".to_owned(),
-        r#type: AttributeType::Graph as i32,
-        g: Some(body),
-        ..Default::default()
-    };
-    graph.node.push(pb::NodeProto {
-        attribute: vec![attribute],
-        ..node("Loop", &["turns", "", "x"], "y")
-    });
-    model.encode_to_vec().into()
+    model
+        .node_with("Loop", (&["turns", "", "x"], &["y"]), &[doubling("2")])
+        .output("y", FLOAT, &["2"])
+        .build()
 }
 
 #[tokio::test]
