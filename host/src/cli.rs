@@ -3,6 +3,7 @@
 mod bundle;
 mod ca;
 pub mod check;
+mod claims;
 mod client;
 mod demo;
 mod device;

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use selvedge_artifact::{
     ArtifactKind, ComponentSummary, Manifest, Reference, WasmConfig, media_type,
 };
-use selvedge_signing::SignatureBundle;
 use serde::Serialize;
 
+use super::claims::Claim;
 use super::failure::{Failure, Outcome};
 use super::output::{Table, json};
 use super::registry_options::RegistryOptions;
@@ -59,13 +59,6 @@ struct Wanted {
     kind: &'static str,
     what: String,
     why: String,
-}
-
-/// What a bundle claims to be.
-#[derive(Debug, Serialize)]
-struct Claim {
-    states: String,
-    signed_by: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -138,18 +131,7 @@ fn of_artifact(reference: &Reference, options: &RegistryOptions) -> Outcome<Repo
             })
             .collect();
     }
-    let bundles = candidate.bundles.iter();
-    report.signatures = bundles
-        .filter_map(|bytes| SignatureBundle::parse(bytes).ok())
-        .map(|bundle| Claim {
-            states: bundle
-                .predicate_type_claimed()
-                .unwrap_or_else(|| "the artifact itself".to_owned()),
-            signed_by: bundle
-                .signer_claimed()
-                .map(|signer| verify::signer(&signer)),
-        })
-        .collect();
+    report.signatures = Claim::all(&candidate);
     Ok(report)
 }
 
@@ -178,12 +160,8 @@ fn table(report: &Report) -> Table {
     for Wanted { kind, what, why } in &report.wants {
         table.row("wants", format!("{kind} {what}: {why}"));
     }
-    for Claim { states, signed_by } in &report.signatures {
-        let by = signed_by.as_deref().unwrap_or("a managed key");
-        table.row(
-            "claimed",
-            format!("{states} by {by}; `selvedge verify` tells"),
-        );
+    for claim in &report.signatures {
+        claim.tell(&mut table);
     }
     table
 }

@@ -85,17 +85,7 @@ struct Published {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let release = release(args)?;
-    let signer = match args.signing.signer()? {
-        None if !args.unsigned => {
-            drop(args.signing.required()?);
-            None
-        }
-        signer => signer,
-    };
-    let statements = args.statements.read()?;
-    if signer.is_none() && !statements.is_empty() {
-        return Err(Failure::usage("what is attached must be signed, too"));
-    }
+    let (signer, statements) = args.statements.signed_by(&args.signing, args.unsigned)?;
     let client = args.registry.client()?;
     wait(async {
         let published = publish(args, release, signer, statements, &client).await?;
@@ -262,7 +252,24 @@ pub(super) fn source_date_epoch() -> Outcome<Option<Timestamp>> {
 pub(super) type Statement = (String, serde_json::Value);
 
 impl Statements {
-    pub(super) fn read(&self) -> Outcome<Vec<Statement>> {
+    /// Who signs, and what besides the release; nobody only if that was asked for.
+    pub(super) fn signed_by(
+        &self,
+        signing: &SigningOptions,
+        unsigned: bool,
+    ) -> Outcome<(Option<Signer>, Vec<Statement>)> {
+        let signer = match signing.signer()? {
+            None if !unsigned => Some(signing.required()?),
+            signer => signer,
+        };
+        let statements = self.read()?;
+        if signer.is_none() && !statements.is_empty() {
+            return Err(Failure::usage("what is attached must be signed, too"));
+        }
+        Ok((signer, statements))
+    }
+
+    fn read(&self) -> Outcome<Vec<Statement>> {
         let mut statements = Vec::new();
         if let Some(path) = &self.sbom {
             let sbom = sign::read_json(path)?;

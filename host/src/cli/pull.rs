@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use selvedge_artifact::{Reference, media_type};
+use selvedge_registry::{Client, Layout, Pulled};
 use serde::Serialize;
 
 use super::failure::Outcome;
@@ -62,22 +63,27 @@ pub(super) fn run(args: &Args) -> Outcome {
         });
     }
     let store = store_in(args.store.as_ref(), &args.registry)?;
+    let pulled = bring(&client, &args.reference, &store)?;
+    let digest = pulled.manifest.digest;
+    let report = Report {
+        reference: args.reference.with_digest(digest).to_string(),
+        digest: digest.to_string(),
+        signatures: pulled.referrers.len(),
+        bytes: pulled.bytes,
+    };
+    if args.json {
+        json(&report)?;
+    } else {
+        say(&report.reference)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings an artifact and its signatures into a store, and shows how far it is.
+pub(super) fn bring(client: &Client, reference: &Reference, store: &Layout) -> Outcome<Pulled> {
     wait(async {
         let types = [media_type::SIGSTORE_BUNDLE_PREFIX];
         let bars = Bars::new();
-        let pulled = client.pull(&args.reference, &store, &types, &bars).await?;
-        let digest = pulled.manifest.digest;
-        let report = Report {
-            reference: args.reference.with_digest(digest).to_string(),
-            digest: digest.to_string(),
-            signatures: pulled.referrers.len(),
-            bytes: pulled.bytes,
-        };
-        if args.json {
-            json(&report)?;
-        } else {
-            say(&report.reference)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(client.pull(reference, store, &types, &bars).await?)
     })
 }

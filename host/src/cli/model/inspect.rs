@@ -13,11 +13,12 @@ use selvedge_artifact::{
     media_type,
 };
 use selvedge_registry::Layout;
-use selvedge_signing::{Candidate, SignatureBundle};
+use selvedge_signing::Candidate;
 use serde::Serialize;
 
 use super::folder::Folder;
 use crate::artifacts::candidate;
+use crate::cli::claims::Claim;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{Table, json};
 use crate::cli::registry_options::RegistryOptions;
@@ -66,13 +67,6 @@ struct File {
     path: String,
     bytes: usize,
     digest: String,
-}
-
-/// What a bundle claims to be.
-#[derive(Debug, Serialize)]
-struct Claim {
-    states: String,
-    signed_by: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -137,22 +131,12 @@ fn of_candidate(
     let manifest = Manifest::parse(&candidate.manifest)?;
     let contents = ModelContents::read(&manifest, &candidate.config, &candidate.layers);
     let contents = contents.map_err(|error| Failure::new(error, None))?;
-    let bundles = candidate.bundles.iter();
-    let bundles = bundles.filter_map(|bytes| SignatureBundle::parse(bytes).ok());
-    let signatures = bundles.map(|bundle| Claim {
-        states: bundle
-            .predicate_type_claimed()
-            .unwrap_or_else(|| "the artifact itself".to_owned()),
-        signed_by: bundle
-            .signer_claimed()
-            .map(|signer| verify::signer(&signer)),
-    });
     Ok(Report {
         reference,
         digest: Some(digest.to_string()),
         package: manifest.annotations.get(media_type::PACKAGE).cloned(),
         created: manifest.annotations.get(media_type::CREATED).cloned(),
-        signatures: signatures.collect(),
+        signatures: Claim::all(candidate),
         ..of_contents(contents)
     })
 }
@@ -235,10 +219,8 @@ fn table(report: &Report) -> Table {
         let operators = operators.map(|(name, count)| format!("{name} x{count}"));
         table.row("operators", operators.collect::<Vec<_>>().join(", "));
     }
-    for Claim { states, signed_by } in &report.signatures {
-        let by = signed_by.as_deref().unwrap_or("a managed key");
-        let claim = format!("{states} by {by}; `selvedge verify` tells");
-        table.row("claimed", claim);
+    for claim in &report.signatures {
+        claim.tell(&mut table);
     }
     table
 }

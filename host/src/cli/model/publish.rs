@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::folder::Folder;
 use super::trial::TrialOptions;
-use crate::cli::failure::{Failure, Outcome};
+use crate::cli::failure::Outcome;
 use crate::cli::output::{json, say};
 use crate::cli::publish::{self, Statements};
 use crate::cli::registry_options::RegistryOptions;
@@ -70,14 +70,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let folder = Folder::read(&args.model)?;
     let contents = folder.contents();
     args.trial.check(&contents, &args.registry.host()?)?;
-    let signer = match args.signing.signer()? {
-        None if !args.unsigned => Some(args.signing.required()?),
-        signer => signer,
-    };
-    let statements = args.statements.read()?;
-    if signer.is_none() && !statements.is_empty() {
-        return Err(Failure::usage("what is attached must be signed, too"));
-    }
+    let (signer, statements) = args.statements.signed_by(&args.signing, args.unsigned)?;
     let version = folder.manifest.version.clone();
     let reference = args.to.with_tag(Tag::for_version(&version)?);
     let packaged = folder.release(args.to.package().clone())?.package()?;

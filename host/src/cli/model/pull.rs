@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::artifacts::candidate;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::output::{json, say};
-use crate::cli::progress::Bars;
+use crate::cli::pull::bring;
 use crate::cli::registry_options::{RegistryOptions, store_in};
-use crate::cli::{verify, wait};
+use crate::cli::verify;
 use crate::names::Digest;
 
 const EXAMPLES: &str = "\
@@ -82,13 +82,7 @@ pub(super) fn run(args: &Args) -> Outcome {
 fn stored(args: &Args) -> Outcome<(Digest, Candidate)> {
     let client = args.registry.client()?;
     let store = store_in(args.store.as_ref(), &args.registry)?;
-    let types = [media_type::SIGSTORE_BUNDLE_PREFIX];
-    let pulled = wait(async {
-        let bars = Bars::new();
-        let pulled = client.pull(&args.reference, &store, &types, &bars);
-        Ok(pulled.await?)
-    })?;
-    let digest = pulled.manifest.digest;
+    let digest = bring(&client, &args.reference, &store)?.manifest.digest;
     Ok((digest, candidate(&store, &digest)?))
 }
 
