@@ -48,12 +48,7 @@ pub(super) struct OnnxFile {
 impl OnnxFile {
     pub(super) fn vet(bytes: &[u8], rules: Rules<'_>) -> Result<Self, LoadError> {
         let mut model = pb::ModelProto::decode(bytes).map_err(malformed)?;
-        if let Some(function) = model.functions.first() {
-            return Err(LoadError::CustomOperator {
-                domain: shown(function.domain.as_deref().unwrap_or_default()),
-                operator: shown(function.name.as_deref().unwrap_or_default()),
-            });
-        }
+        no_functions(&model)?;
         model.training_info.clear();
         model.metadata_props.clear();
         model.doc_string.clear();
@@ -148,14 +143,26 @@ impl Walk<'_> {
     }
 }
 
+/// Operators that a model brings along are none that a library can vouch for.
+pub(super) fn no_functions(model: &pb::ModelProto) -> Result<(), LoadError> {
+    match model.functions.first() {
+        Some(function) => Err(LoadError::CustomOperator {
+            domain: shown(function.domain.as_deref().unwrap_or_default()),
+            operator: shown(function.name.as_deref().unwrap_or_default()),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn has_shape(port: &pb::ValueInfoProto) -> bool {
     let value = port.r#type.as_ref().and_then(|kind| kind.value.as_ref());
     matches!(value, Some(pb::type_proto::Value::TensorType(tensor)) if tensor.shape.is_some())
 }
 
-/// Leaves only plain names of dimensions: libraries take them for formulas, and
-/// anything that is not a name makes the dimension an independent one.
-fn plain_dimensions(port: &mut pb::ValueInfoProto) {
+/// Leaves only plain names of dimensions: libraries take them for formulas, tract
+/// without a bound; anything that is not a name makes the dimension an independent
+/// one.
+pub(super) fn plain_dimensions(port: &mut pb::ValueInfoProto) {
     let Some(pb::type_proto::Value::TensorType(tensor)) =
         port.r#type.as_mut().and_then(|kind| kind.value.as_mut())
     else {

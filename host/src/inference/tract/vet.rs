@@ -5,8 +5,8 @@
 //! (a deep one ends the process); none of that is left for it to do.
 
 use tract_onnx::pb;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 
+use crate::inference::onnx_file::{no_functions, plain_dimensions};
 use crate::inference::{InferenceLimits, LoadError};
 use crate::spec::BackendKind;
 
@@ -33,12 +33,7 @@ impl<'a> Vetting<'a> {
 
     /// Refuses what is not allowed and strips what is only a hint.
     pub(super) fn model(mut self, model: &mut pb::ModelProto) -> Result<(), LoadError> {
-        if let Some(function) = model.functions.first() {
-            return Err(LoadError::CustomOperator {
-                domain: shown(function.domain.as_deref().unwrap_or_default()),
-                operator: shown(function.name.as_deref().unwrap_or_default()),
-            });
-        }
+        no_functions(model)?;
         model.training_info.clear();
         match &mut model.graph {
             Some(graph) => self.graph(graph),
@@ -112,27 +107,6 @@ impl<'a> Vetting<'a> {
             });
         }
         Ok(())
-    }
-}
-
-/// Leaves only plain names of dimensions; anything else is a hint at best, and
-/// the dimension becomes an independent one.
-fn plain_dimensions(port: &mut pb::ValueInfoProto) {
-    let Some(pb::type_proto::Value::TensorType(tensor)) =
-        port.r#type.as_mut().and_then(|kind| kind.value.as_mut())
-    else {
-        return;
-    };
-    for dimension in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
-        if let Some(Value::DimParam(name)) = &dimension.value {
-            let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-            let plain = (1..=SHOWN_MAX).contains(&name.len())
-                && name.starts_with(letter)
-                && name.chars().all(|c| letter(c) || c.is_ascii_digit());
-            if !plain {
-                dimension.value = None;
-            }
-        }
     }
 }
 
