@@ -34,6 +34,7 @@ mod rehearsal;
 mod run_stats;
 mod served;
 mod shadow;
+mod shown;
 mod slots;
 mod source;
 mod store;

@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use super::errors::RunError;
 use super::interface::{Dim, Port};
+use super::shown::shown;
 use super::tensor::{Tensor, TensorError};
-
-/// Characters of a caller's text in an error.
-const SHOWN_MAX: usize = 64;
 
 /// Checks the inputs and puts them into the model's order.
 pub(super) fn arrange(
@@ -109,10 +107,6 @@ pub(super) fn smallest(port: &Port) -> Result<(String, Tensor), TensorError> {
     let dimensions: Vec<u32> = dimensions.collect();
     let tensor = Tensor::zeros(dimensions, port.kind)?;
     Ok((port.name.to_string(), tensor))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }
 
 fn shown_list(items: impl Iterator<Item = String>) -> String {

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::errors::LoadError;
+use super::shown::shown;
 use super::tensor::TensorKind;
 
 /// What a model takes and gives.
@@ -106,7 +107,7 @@ impl Port {
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name: String = self.name.chars().take(64).collect();
+        let name = shown(&self.name);
         let shape: Vec<_> = self.shape.iter().map(Dim::to_string).collect();
         write!(f, "`{name}` {}[{}]", self.kind, shape.join(", "))
     }

@@ -17,10 +17,11 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
 use self::sizes::Sizes;
 use super::errors::LoadError;
 use super::limits::InferenceLimits;
+use super::shown::shown;
 use crate::spec::BackendKind;
 
-/// Characters of a name in an error.
-const SHOWN_MAX: usize = 64;
+/// Characters of the name of a dimension that is kept.
+const DIMENSION_NAME_MAX: usize = 64;
 /// Inputs, or outputs, of a model.
 const PORTS_MAX: usize = 256;
 
@@ -172,7 +173,7 @@ pub(super) fn plain_dimensions(port: &mut pb::ValueInfoProto) {
         dimension.denotation.clear();
         if let Some(Dimension::DimParam(name)) = &dimension.value {
             let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-            let plain = (1..=SHOWN_MAX).contains(&name.len())
+            let plain = (1..=DIMENSION_NAME_MAX).contains(&name.len())
                 && name.starts_with(letter)
                 && name.chars().all(|c| letter(c) || c.is_ascii_digit());
             if !plain {
@@ -186,12 +187,6 @@ fn malformed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Loa
     LoadError::Malformed {
         source: source.into(),
     }
-}
-
-/// A name out of a model, as errors show it.
-pub(super) fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { '?' } else { c };
-    text.chars().take(SHOWN_MAX).map(plain).collect()
 }
 
 #[cfg(test)]

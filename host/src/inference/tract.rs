@@ -19,12 +19,13 @@ use tract_onnx::tract_hir::infer::{DimFact, Factoid, GenericFactoid, ShapeFactoi
 
 use self::convert::{from_tract, kind_of, to_tract};
 use self::footprint::Footprint;
-use self::vet::{Vetting, shown};
+use self::vet::Vetting;
 use super::backend::{Backend, BackendStatus, Device, Graph, Placement, ProviderStatus};
 use super::control::Control;
 use super::errors::{LoadError, RunError};
 use super::interface::{Dim, Port};
 use super::limits::InferenceLimits;
+use super::shown::shown;
 use super::source::ModelSource;
 use super::tensor::{RANK_MAX, Tensor};
 use crate::spec::BackendKind;

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
+use super::malformed;
 use super::tensors::{elements, within};
-use super::{malformed, shown};
+use crate::inference::shown::shown;
 use crate::inference::{InferenceLimits, LoadError};
 
 /// Nested graphs within each other.

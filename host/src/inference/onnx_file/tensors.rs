@@ -5,7 +5,8 @@
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
-use super::{malformed, shown};
+use super::malformed;
+use crate::inference::shown::shown;
 use crate::inference::{InferenceLimits, LoadError};
 
 pub(super) fn check(tensor: &pb::TensorProto) -> Result<(), LoadError> {

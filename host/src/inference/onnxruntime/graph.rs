@@ -10,7 +10,8 @@ use super::convert::{Failure, bytes_of, from_ort, kind_of, to_ort};
 use super::pool::{Place as Slot, Pool};
 use super::session::{Place, malformed};
 use crate::inference::native_library::line_of;
-use crate::inference::onnx_file::{OnnxFile, shown};
+use crate::inference::onnx_file::OnnxFile;
+use crate::inference::shown::shown;
 use crate::inference::tensor::RANK_MAX;
 use crate::inference::{Control, Dim, Graph, LoadError, Placement, Port, RunError, Tensor};
 

@@ -11,6 +11,7 @@ use super::errors::{Said, not_loaded, not_run};
 use super::onnx::{self, Declared};
 use super::pool::{Fed, Pool, Worker};
 use super::{ir, properties};
+use crate::inference::shown::shown;
 use crate::inference::tensor::RANK_MAX;
 use crate::inference::{
     Control, Device, Dim, Graph, InferenceLimits, LoadError, ModelFormat, ModelSource, Placement,
@@ -153,7 +154,7 @@ fn check_size<'a>(
 
 /// A port as the library understood it, or, where it dropped it, as it is declared.
 fn port(declared: &Declared, node: Option<Node>, precision: Precision) -> Result<Port, LoadError> {
-    let shown = || declared.name.chars().take(64).collect::<String>();
+    let shown = || shown(&declared.name);
     let (kind, shape) = match node {
         Some(node) => {
             let element = node.get_element_type().map_err(not_loaded)?;

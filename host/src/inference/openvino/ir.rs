@@ -10,13 +10,12 @@ use openvino::{ElementType, InferenceError, Node, Shape, Tensor};
 use self::xml::{Event, Reader, Tag};
 use super::errors::{Said, not_loaded};
 use super::onnx::{Declared, UNSTOPPABLE};
+use crate::inference::shown::shown;
 use crate::inference::{InferenceLimits, LoadError, ModelSource, Port};
 use crate::spec::BackendKind;
 
 /// Bytes of a description.
 const XML_BYTES_MAX: usize = 64 << 20;
-/// Characters of a name in an error.
-const SHOWN_MAX: usize = 64;
 /// What the library can tell us of a tensor's numbers: another name could be of a
 /// type that its interface has no number for.
 const TYPES: [&str; 27] = [
@@ -212,10 +211,6 @@ pub(super) fn named(
         })
     };
     (0..count.map_err(not_loaded)?).map(name).collect()
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }
 
 fn malformed(what: &str) -> LoadError {

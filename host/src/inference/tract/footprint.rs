@@ -7,8 +7,8 @@
 
 use tract_onnx::prelude::{Symbol, SymbolValues, TDim, TypedModel};
 
-use super::vet::shown;
 use crate::inference::LoadError;
+use crate::inference::shown::shown;
 
 /// Bytes made by one run.
 #[derive(Debug)]

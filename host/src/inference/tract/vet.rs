@@ -7,13 +7,12 @@
 use tract_onnx::pb;
 
 use crate::inference::onnx_file::{no_functions, plain_dimensions};
+use crate::inference::shown::shown;
 use crate::inference::{InferenceLimits, LoadError};
 use crate::spec::BackendKind;
 
 /// Operators of these are ONNX's own.
 const DOMAINS: [&str; 3] = ["", "ai.onnx", "ai.onnx.ml"];
-/// Characters of a name in an error.
-const SHOWN_MAX: usize = 64;
 
 /// Walks the model once, nested graphs included.
 pub(super) struct Vetting<'a> {
@@ -108,8 +107,4 @@ impl<'a> Vetting<'a> {
         }
         Ok(())
     }
-}
-
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }
