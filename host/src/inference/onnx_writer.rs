@@ -109,7 +109,7 @@ impl Onnx {
     }
 
     /// What is written as the graph within a node, a loop's for example.
-    pub(crate) fn as_attribute(mut self, name: &str) -> Vec<u8> {
+    pub(crate) fn into_attribute(mut self, name: &str) -> Vec<u8> {
         bytes(&mut self.graph, 2, name.as_bytes());
         attribute(name, GRAPH, |attribute| bytes(attribute, 6, &self.graph))
     }
@@ -163,5 +163,5 @@ pub(crate) fn doubling(size: &str) -> Vec<u8> {
         .node("Add", &["v", "v"], &["w"])
         .output("still_on", BOOL, &[])
         .output("w", FLOAT, &[size])
-        .as_attribute("body")
+        .into_attribute("body")
 }
