@@ -1,5 +1,6 @@
 //! Inference against hostile models, hostile inputs and slow backends.
 
+pub(super) mod any_library;
 mod batches;
 mod batches_mixed;
 mod chosen;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::any_library::tensor;
 use super::onnx_writer::{
     BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, INT32, INT64, Onnx, UINT8, autoencoder, double,
 };
@@ -42,10 +44,6 @@ fn store() -> ModelStore {
 
 fn load(bytes: Bytes) -> Result<Arc<Model>, LoadError> {
     store().prepare(&source(bytes))
-}
-
-fn tensor(dimensions: &[u32], kind: TensorKind, values: &[f64]) -> Tensor {
-    Tensor::of_values(dimensions.to_vec(), kind, values).unwrap()
 }
 
 fn zeros(dimensions: &[u32]) -> Tensor {

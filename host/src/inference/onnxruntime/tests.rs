@@ -1,6 +1,6 @@
 //! Against the real library, which `cargo xtask peers` brings.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,8 @@ use bytes::Bytes;
 
 use super::open;
 use crate::inference::config::{InferenceConfig, OnnxruntimeConfig};
-use crate::inference::onnx_writer::{
-    BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, INT32, INT64, Onnx, UINT8, autoencoder, double,
-};
+use crate::inference::onnx_writer::{BOOL, FLOAT, INT64, Onnx, autoencoder, double};
+use crate::inference::tests::any_library::{self, KINDS, installed, tensor};
 use crate::inference::{
     Backends, Device, Dim, InferenceLimits, LoadError, Model, ModelSource, ModelStore, RunError,
     Tensor, TensorKind, pin,
@@ -20,18 +19,15 @@ use crate::spec::{BackendChoice, BackendKind, Provider, RunOptions, Target};
 mod children;
 mod refusals;
 
-const PLAIN: &str = "onnxruntime/onnxruntime/capi/libonnxruntime.so.1.32.0";
-const WITH_OPENVINO: &str = "onnxruntime-openvino/onnxruntime/capi/libonnxruntime.so.1.24.1";
+const PLAIN: (&str, &str) = ("onnxruntime/onnxruntime/capi", "libonnxruntime.so.1.32.0");
+const WITH_OPENVINO: (&str, &str) = (
+    "onnxruntime-openvino/onnxruntime/capi",
+    "libonnxruntime.so.1.24.1",
+);
 
-/// A library of the peers, if they are installed.
-fn peer(path: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let library = root.join("target/peers").join(path);
-    if library.exists() {
-        return Some(library);
-    }
-    println!("skipped: {} is not installed", library.display());
-    None
+/// A library of the peers: its folder, and its file's name.
+fn peer((folder, name): (&str, &str)) -> Option<PathBuf> {
+    installed(folder, name)
 }
 
 fn config(library: PathBuf, providers: &[Provider]) -> OnnxruntimeConfig {
@@ -70,10 +66,6 @@ fn source(bytes: Bytes) -> ModelSource {
     }
 }
 
-fn tensor(dimensions: &[u32], kind: TensorKind, values: &[f64]) -> Tensor {
-    Tensor::of_values(dimensions.to_vec(), kind, values).unwrap()
-}
-
 async fn run(
     model: &Arc<Model>,
     inputs: Vec<(&str, Tensor)>,
@@ -105,16 +97,7 @@ fn inputs(model: &Model, rows: u32) -> Vec<(String, Tensor)> {
 async fn assert_same(left: &Arc<Model>, right: &Arc<Model>, rows: u32) {
     let left = left.run(inputs(left, rows), None).await.unwrap();
     let right = right.run(inputs(right, rows), None).await.unwrap();
-    assert_eq!(left.len(), right.len());
-    for ((name, left), (other, right)) in left.iter().zip(&right) {
-        assert_eq!(name, other);
-        assert_eq!(left.dimensions(), right.dimensions(), "{name}");
-        assert_eq!(left.kind(), right.kind());
-        for (left, right) in left.values().zip(right.values()) {
-            let close = (left - right).abs() <= 1e-4 * right.abs().max(1.0);
-            assert!(close, "{name}: {left} and {right}");
-        }
-    }
+    any_library::assert_same(&left, &right, 1e-4);
 }
 
 #[tokio::test]
@@ -151,16 +134,7 @@ async fn models_give_the_answers_that_the_built_in_backend_gives() {
 #[tokio::test]
 async fn every_kind_goes_in_and_comes_out() {
     let Some(store) = store() else { return };
-    let kinds = [
-        (FLOAT, TensorKind::Fp32),
-        (DOUBLE, TensorKind::Fp64),
-        (FLOAT16, TensorKind::Fp16),
-        (BFLOAT16, TensorKind::Bf16),
-        (UINT8, TensorKind::U8),
-        (INT32, TensorKind::I32),
-        (INT64, TensorKind::I64),
-    ];
-    for (onnx, kind) in kinds {
+    for (onnx, kind) in KINDS {
         // What every build has for every kind.
         let model = Onnx::new()
             .input("x", onnx, &["2", "n"])

@@ -4,7 +4,6 @@ mod damaged;
 mod ir;
 mod libraries;
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,8 @@ use bytes::Bytes;
 
 use super::{Openvino, open};
 use crate::inference::config::OpenvinoConfig;
-use crate::inference::onnx_writer::{
-    BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, INT32, INT64, Onnx, UINT8, autoencoder, double,
-};
+use crate::inference::onnx_writer::{BOOL, DOUBLE, FLOAT, INT64, Onnx, autoencoder, double};
+use crate::inference::tests::any_library::{self, KINDS, assert_same, tensor};
 use crate::inference::{
     Backend, Control, Device, InferenceLimits, LoadError, Model, ModelSource, ModelStore, RunError,
     Tensor, TensorKind, native_library,
@@ -23,18 +21,7 @@ use crate::spec::{BackendChoice, Precision, RunOptions, Target};
 
 /// The library, as it would be configured; none, said aloud, where it is not.
 fn installed() -> Option<OpenvinoConfig> {
-    let told = std::env::var_os("SELVEDGE_PEERS").map(PathBuf::from);
-    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let peers = told.unwrap_or_else(|| workspace.join("target/peers"));
-    let folder = peers.join("openvino/openvino/libs");
-    let entries = fs_err::read_dir(&folder).into_iter().flatten();
-    let names = entries.map(|entry| entry.unwrap().path());
-    let interface = |path: &PathBuf| path.to_string_lossy().contains("libopenvino_c.so");
-    let Some(library) = names.into_iter().find(interface) else {
-        println!("skipped: no OpenVINO in {}", folder.display());
-        return None;
-    };
-    let library = fs_err::canonicalize(library).unwrap();
+    let library = any_library::installed("openvino/openvino/libs", "libopenvino_c.so")?;
     static FILES: OnceLock<OpenvinoConfig> = OnceLock::new();
     let config = FILES.get_or_init(|| OpenvinoConfig {
         files: native_library::pin(&library).unwrap(),
@@ -72,10 +59,6 @@ fn on_tract(bytes: Bytes) -> Arc<Model> {
     store.prepare(&source).unwrap()
 }
 
-fn tensor(dimensions: &[u32], kind: TensorKind, values: &[f64]) -> Tensor {
-    Tensor::of_values(dimensions.to_vec(), kind, values).unwrap()
-}
-
 fn waves(rows: u32, columns: u32) -> Tensor {
     let values: Vec<f64> = (0..rows * columns)
         .map(|i| (f64::from(i) * 0.7).sin())
@@ -96,20 +79,6 @@ async fn run(
         .collect())
 }
 
-/// Whether both gave the same names and shapes, and numbers within 1e-5.
-fn assert_same(found: &[(String, Tensor)], expected: &[(String, Tensor)]) {
-    assert_eq!(found.len(), expected.len());
-    for ((name, found), (expected_name, expected)) in found.iter().zip(expected) {
-        assert_eq!(name, expected_name);
-        assert_eq!(found.dimensions(), expected.dimensions(), "{name}");
-        assert_eq!(found.kind(), expected.kind(), "{name}");
-        for (found, expected) in found.values().zip(expected.values()) {
-            let off = (found - expected).abs();
-            assert!(off <= 1e-5, "{name}: {found} instead of {expected}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn single_precision_stays_single_precision_whatever_the_processor() {
     let Some(store) = store() else { return };
@@ -119,7 +88,7 @@ async fn single_precision_stays_single_precision_whatever_the_processor() {
     for rows in [1, 3, 17, 1, 64] {
         let inputs = [("x", waves(rows, 64))];
         let outputs = run(&model, &inputs).await.unwrap();
-        assert_same(&outputs, &run(&expected, &inputs).await.unwrap());
+        assert_same(&outputs, &run(&expected, &inputs).await.unwrap(), 1e-5);
     }
     assert_eq!(model.device(), Device::Cpu);
     assert_eq!(model.placement().provider, "cpu");
@@ -148,15 +117,8 @@ async fn a_model_may_ask_for_less_precision() {
 #[tokio::test]
 async fn every_kind_that_it_computes_as_it_says_is_computed() {
     let Some(store) = store() else { return };
-    let kinds = [
-        (FLOAT, TensorKind::Fp32),
-        (FLOAT16, TensorKind::Fp16),
-        (BFLOAT16, TensorKind::Bf16),
-        (UINT8, TensorKind::U8),
-        (INT32, TensorKind::I32),
-        (INT64, TensorKind::I64),
-    ];
-    for (onnx, kind) in kinds {
+    let kinds = KINDS.iter();
+    for &(onnx, kind) in kinds.filter(|(_, kind)| *kind != TensorKind::Fp64) {
         let model = store.prepare(&source(double(onnx, &["2", "n"]))).unwrap();
         for _ in 0..3 {
             let input = tensor(&[2, 2], kind, &[0.0, 1.0, 2.0, 50.0]);

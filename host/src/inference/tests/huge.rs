@@ -1,11 +1,11 @@
 //! Tiny files that ask for all memory, or for all time, on every library that is
 //! installed. The host must not grow by it: what grows is another process.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::any_library::installed;
 use super::{FLOAT, INT64, LoadError, ModelStore, Onnx, RunError, TensorKind, autoencoder, tensor};
 use crate::inference::config::{InferenceConfig, OnnxruntimeConfig, OpenvinoConfig};
 use crate::inference::onnx_writer::doubling;
@@ -17,43 +17,26 @@ use crate::spec::{BackendChoice, RunOptions};
 /// Bytes that this process may grow by over one refusal, other tests' included.
 const GROWTH_MAX: u64 = 1 << 30;
 
-fn library(folder: &str, name: &str) -> Option<PathBuf> {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
-    let entries = fs_err::read_dir(peers.join(folder)).ok()?;
-    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let found = paths.find(|path| {
-        let found = path.file_name().unwrap_or_default().to_string_lossy();
-        found.starts_with(name)
-    });
-    fs_err::canonicalize(found?).ok()
-}
-
 /// A store that tries models apart, and what it has.
 pub(super) fn store() -> (ModelStore, Vec<BackendChoice>) {
     let mut config = InferenceConfig::default();
     let mut backends = vec![BackendChoice::Tract];
-    match library("onnxruntime/onnxruntime/capi", "libonnxruntime.so") {
-        Some(library) => {
-            backends.push(BackendChoice::Onnxruntime);
-            config.onnxruntime = Some(OnnxruntimeConfig {
-                files: pin(&library).unwrap(),
-                library,
-                providers: Vec::new(),
-                gpu_bytes_max: 1 << 30,
-            });
-        }
-        None => println!("without ONNX Runtime: run `cargo xtask peers`"),
+    if let Some(library) = installed("onnxruntime/onnxruntime/capi", "libonnxruntime.so") {
+        backends.push(BackendChoice::Onnxruntime);
+        config.onnxruntime = Some(OnnxruntimeConfig {
+            files: pin(&library).unwrap(),
+            library,
+            providers: Vec::new(),
+            gpu_bytes_max: 1 << 30,
+        });
     }
-    match library("openvino/openvino/libs", "libopenvino_c.so") {
-        Some(library) => {
-            backends.push(BackendChoice::Openvino);
-            config.openvino = Some(OpenvinoConfig {
-                files: pin(&library).unwrap(),
-                library,
-                gpu: false,
-            });
-        }
-        None => println!("without OpenVINO: run `cargo xtask peers`"),
+    if let Some(library) = installed("openvino/openvino/libs", "libopenvino_c.so") {
+        backends.push(BackendChoice::Openvino);
+        config.openvino = Some(OpenvinoConfig {
+            files: pin(&library).unwrap(),
+            library,
+            gpu: false,
+        });
     }
     let program = std::env::current_exe().unwrap();
     let arguments = [

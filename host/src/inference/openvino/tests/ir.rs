@@ -67,7 +67,11 @@ async fn a_description_and_its_weights_are_run() {
     let input = tensor(&[1, 4], TensorKind::Fp32, &[1.0, 2.0, 3.0, 4.0]);
     let outputs = run(&model, &[("x", input.clone())]).await.unwrap();
     let expected = tensor(&[1, 2], TensorKind::Fp32, &[4.0, 6.0]);
-    assert_same(&outputs, &[(model.outputs()[0].name.to_string(), expected)]);
+    assert_same(
+        &outputs,
+        &[(model.outputs()[0].name.to_string(), expected)],
+        1e-5,
+    );
     assert_eq!(model.inputs()[0].shape, [Dim::Any, Dim::Fixed(4)]);
 
     // Under the name that was promised, where it has several.
