@@ -78,19 +78,21 @@ impl Changes {
             };
             let changed = if devices_changed {
                 let before = std::mem::replace(&mut known, self.known());
-                Some(difference(&before, &known))
+                Some(Arc::new(difference(&before, &known)))
             } else {
                 None
             };
-            for (device, reason) in changed.iter().flatten() {
-                self.shared.sessions.disconnect_device(device, *reason);
-            }
-            let this = self.clone();
+            let (this, told) = (self.clone(), changed.clone());
             let look = move || {
                 let terms_changed = this.server.look();
-                this.look(changed.as_ref(), terms_changed);
+                this.look(told.as_deref(), terms_changed);
             };
-            spawn_blocking(look).await?;
+            let looked = spawn_blocking(look).await;
+            // Not before: who is in and has to go is told, and counted, with why.
+            for (device, reason) in changed.as_deref().into_iter().flatten() {
+                self.shared.sessions.disconnect_device(device, *reason);
+            }
+            looked?;
         }
     }
 
