@@ -6,14 +6,17 @@
 //! are in stay. So connections that never say who they are keep nobody out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_util::sync::CancellationToken;
 
 use crate::devices::Device;
 use crate::mqtt::Reason;
@@ -48,17 +51,32 @@ pub(super) struct Clients {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
+    entrances: u32,
     /// In order of arrival.
-    entering: BTreeMap<u64, Entry>,
-    inside: HashMap<u64, Entry>,
+    entering: BTreeMap<u64, Arc<Client>>,
+    inside: HashMap<u64, Arc<Client>>,
     from: HashMap<IpAddr, u32>,
 }
 
+/// One connection: all that is known of it in one place, since there are many.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Client {
+    id: u64,
+    entrance: u32,
+    /// Why it is to end; [`NOTHING`]: it is not.
+    told: AtomicU8,
+    /// Of its task, which alone waits to be told.
+    waker: AtomicWaker,
     address: SocketAddr,
     since: SystemTime,
-    end: Arc<End>,
+    shown: Mutex<Shown>,
+}
+
+/// No reason that anybody is told.
+const NOTHING: u8 = 0;
+
+#[derive(Debug, Default)]
+struct Shown {
     certificates: Option<Certificates>,
     known: Option<Known>,
 }
@@ -80,29 +98,37 @@ pub(super) struct Certificates {
     pub(super) not_after: i64,
 }
 
-/// How a connection is told to end, and why.
-#[derive(Debug)]
-pub(super) struct End {
-    token: CancellationToken,
-    reason: OnceLock<Reason>,
-}
-
-impl End {
+impl Client {
+    /// Tells it to end. The first reason stands.
     pub(super) fn now(&self, reason: Reason) {
-        // The first reason stands.
-        self.reason.get_or_init(|| reason);
-        self.token.cancel();
+        let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
+        let first = self
+            .told
+            .compare_exchange(NOTHING, reason.0, done, failed)
+            .is_ok();
+        if first {
+            self.waker.wake();
+        }
     }
 
-    /// Cancelled when the connection is to end.
-    pub(super) fn token(&self) -> &CancellationToken {
-        &self.token
+    /// What it is to end for, if it is.
+    pub(super) fn told(&self) -> Option<Reason> {
+        let told = self.told.load(Ordering::Acquire);
+        (told != NOTHING).then_some(Reason(told))
     }
 
-    /// What its client is to be told.
-    pub(super) fn reason(&self) -> Reason {
-        let reason = self.reason.get().copied();
-        reason.unwrap_or(Reason::SERVER_SHUTTING_DOWN)
+    /// For its own task: ready when it is to end.
+    pub(super) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Reason> {
+        if let Some(reason) = self.told() {
+            return Poll::Ready(reason);
+        }
+        self.waker.register(context.waker());
+        self.told().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Done when it is to end.
+    pub(super) async fn ends(&self) -> Reason {
+        poll_fn(|context| self.poll_told(context)).await
     }
 }
 
@@ -114,15 +140,21 @@ pub(super) struct Watched {
     /// None while it is entering.
     pub(super) device: Option<Arc<Device>>,
     pub(super) until: Option<Instant>,
-    pub(super) end: Arc<End>,
+    pub(super) end: Arc<Client>,
+}
+
+/// A way in, by which connections come until it is closed.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    clients: Arc<Clients>,
+    number: u32,
 }
 
 /// A connection's place among all. Dropped, it is free.
 #[derive(Debug)]
 pub(super) struct Ticket {
     clients: Arc<Clients>,
-    id: u64,
-    end: Arc<End>,
+    client: Arc<Client>,
 }
 
 impl Clients {
@@ -134,44 +166,14 @@ impl Clients {
         }
     }
 
-    /// A place for whoever comes from `address`; it ends with `stop` at the latest.
-    pub(super) fn enter(
-        self: &Arc<Self>,
-        address: SocketAddr,
-        stop: &CancellationToken,
-    ) -> Result<Ticket, NoRoom> {
-        let source = source(address.ip());
+    /// One more way in.
+    pub(super) fn open(self: &Arc<Self>) -> Entrance {
         let mut state = self.state.lock();
-        let here = state.from.get(&source).copied().unwrap_or(0);
-        if here >= self.per_address_max && !state.evict(Some(source)) {
-            let max = self.per_address_max;
-            return Err(NoRoom::Address { max });
-        }
-        let all = state.entering.len() + state.inside.len();
-        if all >= self.connections_max as usize && !state.evict(None) {
-            let max = self.connections_max;
-            return Err(NoRoom::Connections { max });
-        }
-        let id = state.next;
-        state.next += 1;
-        *state.from.entry(source).or_default() += 1;
-        let end = Arc::new(End {
-            token: stop.child_token(),
-            reason: OnceLock::new(),
-        });
-        let entry = Entry {
-            address,
-            since: SystemTime::now(),
-            end: Arc::clone(&end),
-            certificates: None,
-            known: None,
-        };
-        state.entering.insert(id, entry);
-        Ok(Ticket {
+        state.entrances += 1;
+        Entrance {
+            number: state.entrances,
             clients: Arc::clone(self),
-            id,
-            end,
-        })
+        }
     }
 
     /// Connections, and how many of them are only entering.
@@ -184,13 +186,14 @@ impl Clients {
     /// Who is in, by device and client id.
     pub(super) fn list(&self) -> Vec<ClientStatus> {
         let state = self.state.lock();
-        let status = |entry: &Entry| {
-            let known = entry.known.as_ref()?;
+        let status = |client: &Arc<Client>| {
+            let shown = client.shown.lock();
+            let known = shown.known.as_ref()?;
             Some(ClientStatus {
                 device: known.device.name.clone(),
                 client_id: Arc::clone(&known.client_id),
-                address: entry.address,
-                since: entry.since,
+                address: client.address,
+                since: client.since,
             })
         };
         let mut list: Vec<_> = state.inside.values().filter_map(status).collect();
@@ -207,14 +210,71 @@ impl Clients {
     pub(super) fn watched(&self) -> Vec<Watched> {
         let state = self.state.lock();
         let all = state.entering.values().chain(state.inside.values());
-        let watched = |entry: &Entry| Watched {
-            address: entry.address,
-            certificates: entry.certificates.clone(),
-            device: entry.known.as_ref().map(|known| Arc::clone(&known.device)),
-            until: entry.known.as_ref().and_then(|known| known.until),
-            end: Arc::clone(&entry.end),
+        let watched = |client: &Arc<Client>| {
+            let Shown {
+                certificates,
+                known,
+            } = &*client.shown.lock();
+            Watched {
+                address: client.address,
+                certificates: certificates.clone(),
+                device: known.as_ref().map(|known| Arc::clone(&known.device)),
+                until: known.as_ref().and_then(|known| known.until),
+                end: Arc::clone(client),
+            }
         };
         all.map(watched).collect()
+    }
+}
+
+impl Entrance {
+    /// A place for whoever comes from `address`.
+    pub(super) fn enter(&self, address: SocketAddr) -> Result<Ticket, NoRoom> {
+        let clients = &self.clients;
+        let source = source(address.ip());
+        let mut state = clients.state.lock();
+        let here = state.from.get(&source).copied().unwrap_or(0);
+        if here >= clients.per_address_max && !state.evict(Some(source)) {
+            let max = clients.per_address_max;
+            return Err(NoRoom::Address { max });
+        }
+        let all = state.entering.len() + state.inside.len();
+        if all >= clients.connections_max as usize && !state.evict(None) {
+            let max = clients.connections_max;
+            return Err(NoRoom::Connections { max });
+        }
+        let id = state.next;
+        state.next += 1;
+        *state.from.entry(source).or_default() += 1;
+        let client = Arc::new(Client {
+            id,
+            entrance: self.number,
+            told: AtomicU8::new(NOTHING),
+            waker: AtomicWaker::new(),
+            address,
+            since: SystemTime::now(),
+            shown: Mutex::default(),
+        });
+        state.entering.insert(id, Arc::clone(&client));
+        Ok(Ticket {
+            clients: Arc::clone(clients),
+            client,
+        })
+    }
+
+    /// Tells all who came in by it that the server shuts down.
+    pub(super) fn close(&self) {
+        let state = self.clients.state.lock();
+        let all = state.entering.values().chain(state.inside.values());
+        for client in all.filter(|client| client.entrance == self.number) {
+            client.now(Reason::SERVER_SHUTTING_DOWN);
+        }
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -222,46 +282,44 @@ impl State {
     /// Sends away the one that has been entering for longest; whether there was
     /// one.
     fn evict(&mut self, from: Option<IpAddr>) -> bool {
-        let same = |entry: &Entry| from.is_none_or(|from| source(entry.address.ip()) == from);
+        let same = |client: &Client| from.is_none_or(|from| source(client.address.ip()) == from);
         let mut entering = self.entering.iter();
-        let Some(id) = entering.find(|(_, entry)| same(entry)).map(|(id, _)| *id) else {
+        let Some(id) = entering.find(|(_, client)| same(client)).map(|(id, _)| *id) else {
             return false;
         };
-        if let Some(entry) = self.remove(id) {
-            entry.end.now(Reason::SERVER_BUSY);
+        if let Some(client) = self.remove(id) {
+            client.now(Reason::SERVER_BUSY);
         }
         true
     }
 
-    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
-        let inside = self.inside.get_mut(&id);
-        inside.or_else(|| self.entering.get_mut(&id))
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Entry> {
-        let entry = self.entering.remove(&id);
-        let entry = entry.or_else(|| self.inside.remove(&id))?;
-        let source = source(entry.address.ip());
+    fn remove(&mut self, id: u64) -> Option<Arc<Client>> {
+        let client = self.entering.remove(&id);
+        let client = client.or_else(|| self.inside.remove(&id))?;
+        let source = source(client.address.ip());
         if let Some(count) = self.from.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
                 self.from.remove(&source);
             }
         }
-        Some(entry)
+        Some(client)
     }
 }
 
 impl Ticket {
-    pub(super) fn end(&self) -> &Arc<End> {
-        &self.end
+    /// What tells it to end.
+    pub(super) fn end(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.client.address
     }
 
     /// What it showed, before anything is decided by it.
     pub(super) fn shows(&self, certificates: Certificates) {
-        if let Some(entry) = self.clients.state.lock().entry(self.id) {
-            entry.certificates = Some(certificates);
-        }
+        self.client.shown.lock().certificates = Some(certificates);
     }
 
     /// It is `device`, until then if at all. False: it was sent away meanwhile.
@@ -271,24 +329,25 @@ impl Ticket {
         client_id: &Arc<str>,
         until: Option<Instant>,
     ) -> bool {
+        let id = self.client.id;
         let mut state = self.clients.state.lock();
-        let entry = state.entering.remove(&self.id);
-        let Some(mut entry) = entry.or_else(|| state.inside.remove(&self.id)) else {
+        let client = state.entering.remove(&id);
+        let Some(client) = client.or_else(|| state.inside.remove(&id)) else {
             return false;
         };
-        entry.known = Some(Known {
+        client.shown.lock().known = Some(Known {
             device: Arc::clone(device),
             client_id: Arc::clone(client_id),
             until,
         });
-        state.inside.insert(self.id, entry);
+        state.inside.insert(id, client);
         true
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.clients.state.lock().remove(self.id);
+        self.clients.state.lock().remove(self.client.id);
     }
 }
 

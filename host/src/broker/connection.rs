@@ -22,19 +22,20 @@ mod subscribing;
 mod waiting;
 mod wire;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::pin;
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::task::yield_now;
+use tokio::time::{Instant, Sleep, sleep};
 
 use self::aliases::{Incoming, Outgoing};
 pub(super) use self::delivering::Shelf;
 use self::publishing::Owed;
 use self::wire::Wire;
+use super::clients::{Client, Ticket};
 use super::quota::Place;
 use super::session::Session;
 use super::sessions::Owner;
@@ -45,29 +46,38 @@ use crate::mqtt::{DecodeError, Reason, Version};
 /// Packets looked at before others have their turn.
 const PACKETS_PER_TURN: usize = 128;
 
-/// One connection that got past CONNECT.
+/// One connection that got past CONNECT. Small while nothing happens: most do
+/// nothing, and there are many.
 struct Connection<S> {
     wire: Wire<S>,
     session: Box<Session>,
     owner: Owner,
     shared: Arc<Shared>,
     place: Place,
-    peer: Peer,
+    ticket: Ticket,
     will: Option<Box<Will>>,
     /// QoS 1 and 2 messages under way at once: to the device, and from it.
-    window: usize,
-    receive_max: usize,
-    /// One and a half times what the device promised; None: it need not speak.
-    silence_ms_max: Option<u64>,
+    window: u16,
+    receive_max: u16,
+    /// What the device promised; one and a half times that it may be silent. 0: it
+    /// need not speak.
+    keep_alive_s: u16,
     heard: Instant,
     /// Until then nothing is read: the device is ahead of its rate.
     read_from: Option<Instant>,
     owed: Owed,
-    shelf: Shelf,
+    /// Of a session that lasts.
+    shelf: Option<Box<Shelf>>,
     incoming: Incoming,
     outgoing: Option<Box<Outgoing>>,
+    /// None: nothing was due yet.
+    timer: Option<Pin<Box<Sleep>>>,
     /// There may be more to look at than was looked at in this turn.
     unfinished: bool,
+    /// All was done that could be; and whether it reads and delivers meanwhile.
+    waits: bool,
+    reads: bool,
+    delivers: bool,
 }
 
 /// Why a connection ends.
@@ -95,85 +105,99 @@ impl From<DecodeError> for Ended {
     }
 }
 
-/// One client's connection, until it ends.
-pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// For a client to be told why its connection ends.
 pub(super) const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Longer than any connection takes to end once it was told: its will is given a
 /// second, and its last words half of one. For what nobody thought of.
 const CUT_AFTER: Duration = Duration::from_secs(3);
 
-/// Lets one client in, and returns what serves it until it or its connection ends,
-/// or `stop`: then it is told that the server shuts down, which takes no longer
-/// than [`FAREWELL_MAX`]. None: it did not get in, and was told so.
-pub(super) async fn accept<S>(
-    stream: S,
-    peer: Peer,
-    shared: Arc<Shared>,
-    stop: CancellationToken,
-) -> Option<Serving>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let connected = tokio::select! {
-        connected = connect::accept(stream, peer, shared, &stop) => connected?,
-        () = cut(&stop) => return None,
-    };
-    Some(Box::pin(serve(connected, stop)))
+/// What a connection does until its next stage: coming in, serving, ending. Each is
+/// no larger than it needs, and its task is no larger than this.
+pub(super) struct Stage(Pin<Box<dyn Future<Output = Option<Self>> + Send>>);
+
+impl Stage {
+    pub(super) fn new(stage: impl Future<Output = Option<Self>> + Send + 'static) -> Self {
+        Self(Box::pin(stage))
+    }
 }
 
-/// What is kept while nothing happens is this future and its connection; what it
-/// takes to end comes when it ends.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async function keeps room for its arguments twice"
-)]
-fn serve<S>(
-    mut connection: Box<Connection<S>>,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static
+impl Future for Stage {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(next) = ready!(self.0.as_mut().poll(context)) {
+            *self = next;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Lets one client in, and returns what serves it until it, its connection or the
+/// host ends: then it is told why, which takes no longer than [`FAREWELL_MAX`].
+/// None: it did not get in, and was told so.
+pub(super) async fn accept<S>(stream: S, peer: Peer, shared: Arc<Shared>) -> Option<Stage>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    async move {
-        let ended = connection.run(&stop).await;
-        let ending = async move {
-            tokio::select! {
-                () = ending::end(connection, ended) => {}
-                () = cut(&stop) => {}
-            }
+    let client = Arc::clone(peer.ticket.end());
+    let connected = tokio::select! {
+        connected = connect::accept(stream, peer, shared) => connected?,
+        () = cut(&client) => return None,
+    };
+    Some(Stage::new(Serving(Some(connected))))
+}
+
+/// What is kept while nothing happens, and not an async block, which would keep room
+/// for all that it takes to end.
+struct Serving<S>(Option<Connection<S>>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serving<S> {
+    type Output = Option<Stage>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Stage>> {
+        let this = self.get_mut();
+        let Some(connection) = &mut this.0 else {
+            return Poll::Ready(None);
         };
-        Box::pin(ending).await;
+        let ended = ready!(connection.poll_serve(context));
+        let last = this.0.take().map(|connection| {
+            let client = Arc::clone(connection.ticket.end());
+            Stage::new(async move {
+                tokio::select! {
+                    () = ending::end(connection, ended) => {}
+                    () = cut(&client) => {}
+                }
+                None
+            })
+        });
+        Poll::Ready(last)
     }
 }
 
 /// Done when whoever is told to end has had its time.
-async fn cut(stop: &CancellationToken) {
-    stop.cancelled().await;
+async fn cut(client: &Client) {
+    client.ends().await;
     sleep(CUT_AFTER).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn run(&mut self, stop: &CancellationToken) -> Ended {
-        let stopped = stop.cancelled();
-        let timer = sleep_until(self.deadline());
-        pin!(stopped, timer);
+    /// Ready when the connection is to end.
+    fn poll_serve(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
         loop {
-            if let Err(ended) = self.turn() {
-                return ended;
+            if !self.waits {
+                if let Err(ended) = self.turn() {
+                    return Poll::Ready(ended);
+                }
+                self.begin_to_wait();
             }
-            let deadline = self.deadline();
-            if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
-            }
-            let waited = self.wait(stopped.as_mut(), timer.as_mut()).await;
-            let checked = waited.and_then(|()| self.check_time());
-            if let Err(ended) = checked {
-                return ended;
+            let waited = ready!(self.poll_wait(context));
+            self.waits = false;
+            if let Err(ended) = waited.and_then(|()| self.check_time()) {
+                return Poll::Ready(ended);
             }
             if self.unfinished {
-                tokio::task::yield_now().await;
+                // Polled once, it wakes this task when others had their turn.
+                return pin!(yield_now()).poll(context).map(|()| Ended::Lost);
             }
         }
     }
@@ -203,8 +227,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         !self.wire.is_clogged()
             && self.read_from.is_none()
             && !self.owed.blocks()
-            && !self.shelf.is_clogged()
-            && (self.wire.version() == Version::V5 || self.owed.len() < self.receive_max)
+            && !self.is_clogged()
+            && (self.wire.version() == Version::V5 || self.owed.len() < self.receive_max.into())
     }
 }
 

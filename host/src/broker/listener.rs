@@ -16,13 +16,12 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::handshake::Shaken;
-use super::clients::{Clients, NoRoom};
+use super::clients::{Clients, Entrance, NoRoom};
 use super::config::PlainConfig;
-use super::connection::{self, FAREWELL_MAX, Serving};
+use super::connection::{self, FAREWELL_MAX, Stage};
 use super::shared::{Peer, Shared};
 use super::{BrokerError, policy};
 use crate::names::PartyName;
@@ -137,19 +136,17 @@ impl Listener {
         let is_secure = matches!(self.way, Way::Secure(_));
         info!(address = %self.address, tls = is_secure, "broker listening");
         context.ready();
-        // Cancelled too when this future is dropped, so that no connection outlives
-        // it.
-        let stop = context.stop.child_token();
-        let _guard = stop.clone().drop_guard();
+        // Closed too when this future is dropped, so that no connection outlives it.
+        let entrance = self.guard.clients.open();
         let tasks = TaskGroup::new(self.guard.tasks_max);
         let mut complained = None;
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
+                () = context.stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.enter((stream, address), &tasks, &stop),
+                Ok((stream, address)) => self.enter((stream, address), &tasks, &entrance),
                 Err(error) => {
                     self.guard.shared.counters.accept_errors_total.add(1);
                     let now = Instant::now();
@@ -161,7 +158,7 @@ impl Listener {
                 }
             }
         }
-        drop(listener);
+        drop((listener, entrance));
         let left = tasks.end(self.guard.grace).await;
         if left > 0 {
             warn!(left, "connections of the broker did not end in time");
@@ -174,12 +171,12 @@ impl Listener {
         self: &Arc<Self>,
         (stream, address): (TcpStream, SocketAddr),
         tasks: &TaskGroup,
-        stop: &CancellationToken,
+        entrance: &Entrance,
     ) {
         let guard = &self.guard;
         guard.shared.counters.accepted_total.add(1);
-        let ticket = match guard.clients.enter(address, stop) {
-            Ok(ticket) => Arc::new(ticket),
+        let ticket = match entrance.enter(address) {
+            Ok(ticket) => ticket,
             Err(full) => {
                 let code = match full {
                     NoRoom::Connections { .. } => "too-many-connections",
@@ -199,42 +196,26 @@ impl Listener {
             connect_by,
             ticket,
         };
-        let task = Arc::clone(self).attend(stream, peer);
+        let task = Stage::new(Arc::clone(self).let_in(stream, peer));
         if let Err(full) = tasks.start(task) {
             guard.turn_away("too-many-connections", address, &full.to_string());
         }
     }
 
-    /// Sees one connection through. Not an async function: its task would keep room
-    /// for all that it takes to come in as long as the connection lasts.
-    fn attend(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: Peer,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let coming_in = Box::pin(self.let_in(stream, peer));
-        async move {
-            if let Some(serving) = coming_in.await {
-                serving.await;
-            }
-        }
-    }
-
     /// From the first byte to the answer to CONNECT.
-    async fn let_in(self: Arc<Self>, stream: TcpStream, peer: Peer) -> Option<Serving> {
+    async fn let_in(self: Arc<Self>, stream: TcpStream, peer: Peer) -> Option<Stage> {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(address = %peer.address, error = %error, "connection lost");
             return None;
         }
-        let stop = peer.ticket.end().token().clone();
         let shared = Arc::clone(&self.guard.shared);
         match &self.way {
-            Way::Plain(_) => connection::accept(stream, peer, shared, stop).await,
+            Way::Plain(_) => connection::accept(stream, peer, shared).await,
             Way::Secure(server) => {
                 let shaken = self.guard.shake(stream, &peer, server).await;
                 let Shaken { stream, identity } = shaken?;
                 let peer = Peer { identity, ..peer };
-                connection::accept(stream, peer, shared, stop).await
+                connection::accept(stream, peer, shared).await
             }
         }
     }

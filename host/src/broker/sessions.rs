@@ -9,9 +9,9 @@
 mod claim;
 mod line;
 mod opening;
+mod owners;
 mod seat;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tracing::{info, warn};
 pub(super) use self::claim::{Claim, ClaimError, Claimed};
 pub(super) use self::line::Line;
 pub(super) use self::opening::Opening;
+use self::owners::Owners;
 use self::seat::Seats;
 pub(super) use self::seat::{KeptPlace, Seat};
 use super::config::{SessionConfig, SessionOverflow};
@@ -53,7 +54,7 @@ struct Inner {
     devices: Devices,
     config: SessionConfig,
     counters: Arc<Counters>,
-    owners: Mutex<HashMap<Key, Arc<Line>>>,
+    owners: Mutex<Owners>,
     seats: Arc<Seats>,
     /// One task for each session whose device is away.
     away: TaskGroup,
@@ -74,7 +75,6 @@ struct Key {
 #[derive(Debug)]
 pub(super) struct Owner {
     sessions: std::sync::Weak<Inner>,
-    key: Key,
     line: Arc<Line>,
 }
 
@@ -82,8 +82,8 @@ impl Sessions {
     /// Ends the connections of a device whose registration changed or went; of the
     /// sessions that it may have no longer also those that are kept.
     pub(super) fn disconnect_device(&self, device: &PartyName, reason: Reason) {
-        for (key, line) in &*self.0.owners.lock() {
-            if key.device == *device && line.has_session() {
+        for line in self.0.owners.lock().iter() {
+            if line.key.device == *device && line.has_session() {
                 line.tell(reason);
             }
         }
@@ -226,8 +226,8 @@ impl Sessions {
         let owners = self.0.owners.lock();
         let mut found = owners
             .iter()
-            .filter(|(key, _)| *key.client_id == *client_id);
-        found.any(|(_, line)| !line.is_connected())
+            .filter(|line| *line.key.client_id == *client_id);
+        found.any(|line| !line.is_connected())
     }
 
     fn overflow(&self) -> Overflow {
@@ -262,14 +262,12 @@ impl Owner {
     fn again(&self) -> Option<(Sessions, Self)> {
         let sessions = self.sessions.upgrade()?;
         let mut owners = sessions.owners.lock();
-        let own = owners.get_mut(&self.key);
-        let own = own.filter(|own| Arc::ptr_eq(own, &self.line))?;
-        let line = Arc::new(Line::default());
+        let own = owners.place_of(&self.line)?;
+        let line = Line::new(self.line.key.clone());
         *own = Arc::clone(&line);
         drop(owners);
         let owner = Self {
             sessions: Arc::downgrade(&sessions),
-            key: self.key.clone(),
             line,
         };
         Some((Sessions(sessions), owner))
@@ -280,9 +278,7 @@ impl Owner {
             return;
         };
         let mut owners = sessions.owners.lock();
-        let own = owners.get(&self.key);
-        if own.is_some_and(|own| Arc::ptr_eq(own, &self.line)) {
-            owners.remove(&self.key);
+        if owners.remove(&self.line) {
             drop(owners);
             // Outside the lock: what is dropped with it takes others.
             drop(left);

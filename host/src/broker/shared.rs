@@ -21,7 +21,7 @@ use crate::names::PartyName;
 use crate::tls::Identity;
 
 /// Who is at the other end, as far as it is known before CONNECT.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Peer {
     /// The device that everybody is who comes in by this listener.
     pub(super) stands_for: Option<PartyName>,
@@ -30,9 +30,8 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// When its CONNECT must have come.
     pub(super) connect_by: Instant,
-    /// Its place among all connections; `ticket.end().reason()` says why it is to
-    /// end once `stop` is cancelled.
-    pub(super) ticket: Arc<Ticket>,
+    /// Its place among all connections, by which it is told to end.
+    pub(super) ticket: Ticket,
 }
 
 /// What all connections have in common.

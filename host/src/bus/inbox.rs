@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::mailbox::Mailbox;
 use super::{InboxLimits, Kept, Message, Party, Shared, SubscribeError};
@@ -102,12 +103,17 @@ impl Inbox {
     pub async fn ready(&self) {
         loop {
             // Made before looking, so that no arrival between is missed.
-            let arrived = self.mailbox.arrived.notified();
+            let arrived = self.mailbox.arrived().notified();
             if !self.is_empty() {
                 return;
             }
             arrived.await;
         }
+    }
+
+    /// As [`ready`](Self::ready), for one who alone waits: only the last is told.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.mailbox.poll_ready(context)
     }
 
     /// Messages waiting.

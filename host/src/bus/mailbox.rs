@@ -9,18 +9,22 @@
 //! earlier. Such a route is known by its generation: its message is let in if it is
 //! still wanted, and its publisher does not wait but looks for the way again.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+mod state;
+
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub(super) use self::state::Waiter;
+use self::state::{State, send_home, wants};
 use super::Message;
 use super::delivery::Parcel;
 use super::queue::{InboxLimits, Queue};
 use super::status::Record;
-use crate::names::{PartyName, Topic, TopicFilter};
+use crate::names::{PartyName, TopicFilter};
 use crate::spec::Overflow;
 
 /// Publishers in line at one inbox; the next one is refused.
@@ -34,18 +38,8 @@ pub(super) struct Mailbox {
     /// Whether publishers are asked to wait for room here; follows `state`.
     blocking: AtomicBool,
     state: Mutex<State>,
-    /// Told when an empty queue got a message.
-    pub(super) arrived: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    queue: Queue,
-    line: VecDeque<Arc<Waiter>>,
-    led: Led,
-    /// The generation since which it is led so.
-    since: u64,
-    closed: bool,
+    /// Told when an empty queue got a message; not there until somebody wants it.
+    arrived: OnceLock<Box<Notify>>,
 }
 
 /// What is led to a mailbox.
@@ -57,16 +51,6 @@ pub(super) struct Led {
     pub(super) covered: Arc<[TopicFilter]>,
     /// While it rests, the number of the last value that was kept before.
     pub(super) rests_since: Option<u64>,
-}
-
-/// A publisher's place in the line of one inbox.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) size: u64,
-    /// Shared by all places of one publisher.
-    pub(super) turn: Arc<Notify>,
-    /// Changed only under the mailbox's lock.
-    granted: AtomicBool,
 }
 
 /// What asking for room came to.
@@ -87,16 +71,14 @@ impl Mailbox {
             blocking: (limits.overflow == Overflow::Block).into(),
             state: Mutex::new(State {
                 queue: Queue::new(limits),
-                line: VecDeque::new(),
-                led: Led {
-                    filters: Arc::default(),
-                    covered: Arc::default(),
-                    rests_since: None,
-                },
+                line: None,
+                covered: Arc::default(),
+                rests: None,
                 since: 0,
+                waker: None,
                 closed: false,
             }),
-            arrived: Notify::new(),
+            arrived: OnceLock::new(),
         }
     }
 
@@ -115,7 +97,17 @@ impl Mailbox {
 
     /// What is led here.
     pub(super) fn led(&self) -> Led {
-        self.state.lock().led.clone()
+        let state = self.state.lock();
+        let covered = Arc::clone(&state.covered);
+        let filters = match state.rests {
+            None => Arc::clone(&covered),
+            Some(_) => Arc::default(),
+        };
+        Led {
+            filters,
+            covered,
+            rests_since: state.rests.flatten(),
+        }
     }
 
     /// From `generation` on, `filters` lead here, and `limits` hold. What waits
@@ -123,33 +115,32 @@ impl Mailbox {
     /// line is sent home, to look for the way again.
     pub(super) fn lead(&self, filters: &[TopicFilter], limits: InboxLimits, generation: u64) {
         let mut state = self.state.lock();
-        state.led.filters = filters.into();
         state.since = generation;
-        let State { queue, led, .. } = &mut *state;
+        let State { queue, rests, .. } = &mut *state;
         queue.relimit(limits);
         let mut dropped = 0;
-        if !filters.is_empty() {
-            led.covered = Arc::clone(&led.filters);
-            led.rests_since = None;
-            dropped = queue.retain(|topic| led.wants(topic));
+        if filters.is_empty() {
+            rests.get_or_insert(None);
+        } else {
+            *rests = None;
+            state.covered = filters.into();
+            let State { queue, covered, .. } = &mut *state;
+            dropped = queue.retain(|topic| wants(covered, topic));
         }
         let blocks = limits.overflow == Overflow::Block;
         self.blocking.store(blocks, Ordering::Relaxed);
         let line = std::mem::take(&mut state.line);
         drop(state);
         self.count_dropped(dropped);
-        send_home(&line);
+        send_home(line.as_deref());
     }
 
     /// From `generation` on, `filters`, which include all before, lead here. Whoever
     /// stands in line stays there: the way here is as good as it was.
     pub(super) fn extend(&self, filters: Arc<[TopicFilter]>, generation: u64) {
         let mut state = self.state.lock();
-        state.led = Led {
-            covered: Arc::clone(&filters),
-            filters,
-            rests_since: None,
-        };
+        state.covered = filters;
+        state.rests = None;
         state.since = generation;
     }
 
@@ -157,28 +148,57 @@ impl Mailbox {
     /// stays; whoever stands in line is sent home, to look for the way again.
     pub(super) fn narrow(&self, filters: Arc<[TopicFilter]>, generation: u64) {
         let mut state = self.state.lock();
-        state.led.covered = Arc::clone(&filters);
-        state.led.filters = filters;
+        state.covered = filters;
         state.since = generation;
         let line = std::mem::take(&mut state.line);
         drop(state);
-        send_home(&line);
+        send_home(line.as_deref());
     }
 
     /// From `generation` on, nothing leads here; what waits stays.
     pub(super) fn rest(&self, generation: u64) {
         let mut state = self.state.lock();
-        state.led.filters = Arc::default();
+        state.rests.get_or_insert(None);
         state.since = generation;
         let line = std::mem::take(&mut state.line);
         drop(state);
-        send_home(&line);
+        send_home(line.as_deref());
     }
 
     /// Of the values that are kept while it rests, those after the one with the
     /// number `last` are new to it. The first word counts.
     pub(super) fn keeps_from(&self, last: u64) {
-        self.state.lock().led.rests_since.get_or_insert(last);
+        let mut state = self.state.lock();
+        state.rests.get_or_insert(None).get_or_insert(last);
+    }
+
+    /// Tells whoever waits that there is a message.
+    fn tell(&self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        // Whoever wanted it after the message came in has found the message.
+        if let Some(arrived) = self.arrived.get() {
+            arrived.notify_waiters();
+        }
+    }
+
+    /// What is told when an empty queue got a message.
+    pub(super) fn arrived(&self) -> &Notify {
+        self.arrived.get_or_init(Box::default)
+    }
+
+    /// Ready when there is a message. Only whoever asked last is told.
+    pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.queue.len() > 0 {
+            return Poll::Ready(());
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
     }
 
     /// Messages and bytes waiting.
@@ -190,7 +210,7 @@ impl Mailbox {
     /// Whether a message of `size` would be taken now without dropping any.
     pub(super) fn has_room(&self, size: u64) -> bool {
         let state = self.state.lock();
-        !state.closed && state.line.is_empty() && state.queue.has_room(size)
+        !state.closed && state.is_line_empty() && state.queue.has_room(size)
     }
 
     /// Puts a message in as the policy says; its route was found in the generation
@@ -204,7 +224,7 @@ impl Mailbox {
         let limits = state.queue.limits();
         let (message, size) = (parcel.share(limits.answers), parcel.size);
         if limits.overflow == Overflow::Block && size <= limits.bytes_max {
-            if !state.line.is_empty() || !state.queue.has_room(size) {
+            if !state.is_line_empty() || !state.queue.has_room(size) {
                 return false;
             }
             state.queue.push(message, size);
@@ -212,9 +232,10 @@ impl Mailbox {
             self.count_dropped(state.queue.push_or_drop(message, size));
         }
         let arrived = was_empty && state.queue.len() > 0;
+        let waker = state.waker.take_if(|_| arrived);
         drop(state);
         if arrived {
-            self.arrived.notify_waiters();
+            self.tell(waker);
         }
         true
     }
@@ -225,8 +246,9 @@ impl Mailbox {
         let mut state = self.state.lock();
         if !state.turns_away(parcel, found) {
             state.put(parcel);
+            let waker = state.waker.take();
             drop(state);
-            self.arrived.notify_waiters();
+            self.tell(waker);
         }
     }
 
@@ -246,7 +268,7 @@ impl Mailbox {
         let blocks = limits.overflow == Overflow::Block && !state.rests();
         if state.closed || !blocks || size > limits.bytes_max {
             Room::Unneeded
-        } else if !state.line.is_empty() || !state.queue.has_room(size) {
+        } else if !state.is_line_empty() || !state.queue.has_room(size) {
             Room::Full
         } else {
             state.queue.reserve(size);
@@ -275,9 +297,10 @@ impl Mailbox {
         }
         let was_empty = state.queue.len() == 0;
         state.put(parcel);
+        let waker = state.waker.take_if(|_| was_empty);
         drop(state);
         if was_empty {
-            self.arrived.notify_waiters();
+            self.tell(waker);
         }
     }
 
@@ -285,7 +308,11 @@ impl Mailbox {
     /// line is too long. Told at once if there is nothing to wait for here any more.
     pub(super) fn join(&self, size: u64, turn: &Arc<Notify>, found: u64) -> Option<Arc<Waiter>> {
         let mut state = self.state.lock();
-        if state.line.len() >= LINE_MAX {
+        if state
+            .line
+            .as_ref()
+            .is_some_and(|line| line.0.len() >= LINE_MAX)
+        {
             return None;
         }
         let waiter = Arc::new(Waiter {
@@ -297,7 +324,8 @@ impl Mailbox {
             turn.notify_one();
             return Some(waiter);
         }
-        state.line.push_back(Arc::clone(&waiter));
+        let line = state.line.get_or_insert_default();
+        line.0.push_back(Arc::clone(&waiter));
         let turns = state.admit();
         drop(state);
         turns.iter().for_each(|turn| turn.notify_one());
@@ -311,7 +339,9 @@ impl Mailbox {
         if waiter.granted.load(Ordering::Relaxed) {
             return true;
         }
-        state.line.retain(|other| !Arc::ptr_eq(other, waiter));
+        if let Some(line) = &mut state.line {
+            line.0.retain(|other| !Arc::ptr_eq(other, waiter));
+        }
         // Those behind may need less room than the one that left.
         let turns = state.admit();
         drop(state);
@@ -343,56 +373,6 @@ impl Mailbox {
         let (unread, expired) = state.queue.take(usize::MAX, &mut rest);
         drop(state);
         self.count_dropped(unread as u64 + expired);
-        send_home(&line);
-    }
-}
-
-fn send_home(line: &VecDeque<Arc<Waiter>>) {
-    line.iter().for_each(|waiter| waiter.turn.notify_one());
-}
-
-impl Led {
-    /// What was on its way when a mailbox began to rest came before.
-    fn wants(&self, topic: &Topic) -> bool {
-        self.covered.iter().any(|filter| filter.matches(topic))
-    }
-}
-
-impl State {
-    fn rests(&self) -> bool {
-        self.led.filters.is_empty()
-    }
-
-    /// Whether what was found in the generation `found` may no longer hold.
-    fn is_stale(&self, found: u64) -> bool {
-        found < self.since
-    }
-
-    /// Whether a message on its way by a route of that generation has no place here.
-    #[inline]
-    fn turns_away(&self, parcel: &Parcel, found: u64) -> bool {
-        self.closed || (self.is_stale(found) && !self.led.wants(&parcel.message().topic))
-    }
-
-    /// Puts in what fits, or must.
-    #[inline]
-    fn put(&mut self, parcel: &Parcel) {
-        let answers = self.queue.limits().answers;
-        self.queue.push(parcel.share(answers), parcel.size);
-    }
-
-    /// Promises free room to the first in line; returns whom to tell once the
-    /// lock is released.
-    fn admit(&mut self) -> Vec<Arc<Notify>> {
-        let mut turns = Vec::new();
-        while let Some(first) = self.line.front()
-            && self.queue.has_room(first.size)
-        {
-            self.queue.reserve(first.size);
-            first.granted.store(true, Ordering::Relaxed);
-            turns.push(Arc::clone(&first.turn));
-            self.line.pop_front();
-        }
-        turns
+        send_home(line.as_deref());
     }
 }

@@ -4,12 +4,17 @@
 //! topics come from strangers and may be deep. Routes found are cached by each
 //! party and die with the generation they were found in.
 
+mod ends;
+mod level;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 
+use self::ends::Ends;
+pub(super) use self::ends::Group;
+use self::level::Level;
 use super::Reach;
 use super::mailbox::Mailbox;
 use crate::names::{Topic, TopicFilter};
@@ -32,32 +37,6 @@ pub(super) struct Route {
     pub(super) groups: Vec<Arc<Group>>,
 }
 
-/// The inboxes that share one subscription.
-#[derive(Debug)]
-pub(super) struct Group {
-    name: Arc<str>,
-    pub(super) members: Vec<Arc<Mailbox>>,
-    next: Arc<AtomicUsize>,
-}
-
-impl Group {
-    /// The same group, in turn as before, with other members.
-    fn with(&self, members: Vec<Arc<Mailbox>>) -> Arc<Self> {
-        Arc::new(Self {
-            name: Arc::clone(&self.name),
-            members,
-            next: Arc::clone(&self.next),
-        })
-    }
-
-    /// The members, beginning with the one whose turn it is.
-    pub(super) fn in_turn(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
-        let (late, early) = self.members.split_at(first);
-        early.iter().chain(late)
-    }
-}
-
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Router {
@@ -70,25 +49,29 @@ pub(super) struct Router {
 /// Kept small: nearly every device has a few of its own.
 #[derive(Debug, Default)]
 struct Node {
-    names: HashMap<Box<str>, u32>,
+    names: Option<Box<HashMap<Level, u32>>>,
     plus: Option<NonZeroU32>,
-    /// Of filters that end here.
-    here: Option<Box<Leaf>>,
-    /// Of filters that go on with `#`.
-    below: Option<Box<Leaf>>,
+    ends: Ends,
 }
 
 impl Node {
     fn is_unneeded(&self) -> bool {
-        let leaves = self.here.is_some() || self.below.is_some();
-        !leaves && self.plus.is_none() && self.names.is_empty()
+        matches!(self.ends, Ends::Nothing) && self.plus.is_none() && self.names.is_none()
     }
-}
 
-#[derive(Debug, Default)]
-struct Leaf {
-    direct: Vec<Arc<Mailbox>>,
-    groups: Vec<Arc<Group>>,
+    fn named(&self, level: &str) -> Option<u32> {
+        self.names.as_ref()?.get(level.as_bytes()).copied()
+    }
+
+    fn forget(&mut self, level: &str) {
+        if let Some(names) = &mut self.names {
+            names.remove(level.as_bytes());
+            if names.len() < names.capacity() / 4 {
+                names.shrink_to_fit();
+            }
+        }
+        self.names.take_if(|names| names.is_empty());
+    }
 }
 
 impl Router {
@@ -122,8 +105,7 @@ impl Router {
             };
         }
         if let Some(node) = self.node(at) {
-            let leaf = leaf_of(node, filter).get_or_insert_default();
-            leaf.insert(filter.group(), mailbox);
+            node.ends.insert(filter, mailbox);
             self.subscriptions += 1;
         }
     }
@@ -143,13 +125,8 @@ impl Router {
             at = next;
         }
         let Some(node) = self.node(at) else { return };
-        let place = leaf_of(node, filter);
-        let Some(leaf) = place else { return };
-        self.subscriptions -= usize::from(leaf.remove(filter.group(), mailbox));
-        // Borrowed anew: the count lies beside the nodes.
-        if let Some(node) = self.node(at) {
-            leaf_of(node, filter).take_if(|leaf| leaf.is_empty());
-        }
+        let removed = node.ends.remove(filter, mailbox);
+        self.subscriptions -= usize::from(removed);
         self.prune(at, path);
     }
 
@@ -166,10 +143,7 @@ impl Router {
                 if level == "+" {
                     node.plus = None;
                 } else {
-                    node.names.remove(level);
-                    if node.names.len() < node.names.capacity() / 4 {
-                        node.names.shrink_to_fit();
-                    }
+                    node.forget(level);
                 }
             }
             at = parent;
@@ -186,7 +160,7 @@ impl Router {
         if level == "+" {
             node.plus.map(NonZeroU32::get)
         } else {
-            node.names.get(level).copied()
+            node.named(level)
         }
     }
 
@@ -200,7 +174,8 @@ impl Router {
             if level == "+" {
                 node.plus = NonZeroU32::new(fresh);
             } else {
-                node.names.insert(level.into(), fresh);
+                let names = node.names.get_or_insert_default();
+                names.insert(Level::new(level), fresh);
             }
         }
         fresh
@@ -217,18 +192,18 @@ impl Router {
             let mut next = Vec::new();
             for node in reached {
                 if wild {
-                    route.add(node.below.as_deref());
+                    node.ends.add_below(&mut route);
                     next.extend(node.plus.and_then(|at| self.nodes.get(at.get() as usize)));
                 }
-                let named = node.names.get(name);
-                next.extend(named.and_then(|&at| self.nodes.get(at as usize)));
+                let named = node.named(name);
+                next.extend(named.and_then(|at| self.nodes.get(at as usize)));
             }
             reached = next;
             wild = true;
         }
         for node in reached {
-            route.add(node.here.as_deref());
-            route.add(node.below.as_deref());
+            node.ends.add_here(&mut route);
+            node.ends.add_below(&mut route);
         }
         route.direct.sort_by_key(Arc::as_ptr);
         route.direct.dedup_by(|one, other| Arc::ptr_eq(one, other));
@@ -241,23 +216,7 @@ impl Router {
     }
 }
 
-/// Where subscriptions of `filter` hang at the node where its levels end.
-fn leaf_of<'a>(node: &'a mut Node, filter: &TopicFilter) -> &'a mut Option<Box<Leaf>> {
-    if filter.levels().next_back() == Some("#") {
-        &mut node.below
-    } else {
-        &mut node.here
-    }
-}
-
 impl Route {
-    fn add(&mut self, leaf: Option<&Leaf>) {
-        if let Some(leaf) = leaf {
-            self.direct.extend(leaf.direct.iter().cloned());
-            self.groups.extend(leaf.groups.iter().cloned());
-        }
-    }
-
     /// Whether it leads anywhere.
     #[inline]
     pub(super) fn reach(&self) -> Reach {
@@ -266,56 +225,5 @@ impl Route {
         } else {
             Reach::Some
         }
-    }
-}
-
-impl Leaf {
-    fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.groups.is_empty()
-    }
-
-    fn insert(&mut self, group: Option<&str>, mailbox: &Arc<Mailbox>) {
-        let Some(name) = group else {
-            if self.direct.is_empty() {
-                self.direct.reserve_exact(1);
-            }
-            self.direct.push(Arc::clone(mailbox));
-            return;
-        };
-        let old = self.groups.iter_mut().find(|group| &*group.name == name);
-        if let Some(old) = old {
-            let members = old.members.iter().chain([mailbox]);
-            *old = old.with(members.cloned().collect());
-        } else {
-            self.groups.push(Arc::new(Group {
-                name: name.into(),
-                members: vec![Arc::clone(mailbox)],
-                next: Arc::default(),
-            }));
-        }
-    }
-
-    /// False if it is not here.
-    fn remove(&mut self, group: Option<&str>, mailbox: &Arc<Mailbox>) -> bool {
-        let is_it = |other: &Arc<Mailbox>| Arc::ptr_eq(other, mailbox);
-        let Some(name) = group else {
-            let place = self.direct.iter().position(is_it);
-            place.map(|place| self.direct.swap_remove(place));
-            return place.is_some();
-        };
-        let Some(at) = self.groups.iter().position(|group| &*group.name == name) else {
-            return false;
-        };
-        let Some(group) = self.groups.get_mut(at) else {
-            return false;
-        };
-        let before = group.members.len();
-        let members = group.members.iter().filter(|other| !is_it(other));
-        *group = group.with(members.cloned().collect());
-        let removed = group.members.len() < before;
-        if group.members.is_empty() {
-            self.groups.remove(at);
-        }
-        removed
     }
 }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Credentials, Peer, Refused, assigned_client_id, client_id_fits, narrowed, own_username,
@@ -141,7 +140,7 @@ fn broker(
 /// Someone whose certificate has this common name, or who shows none.
 fn peer(broker: &Broker, common_name: Option<&str>) -> Peer {
     let address = "192.0.2.1:4000".parse().unwrap();
-    let ticket = broker.clients.enter(address, &CancellationToken::new());
+    let ticket = broker.clients.open().enter(address);
     let identity = common_name.map(|name| Identity {
         common_name: Some(name.to_owned()),
         uris: Vec::new(),
@@ -156,7 +155,7 @@ fn peer(broker: &Broker, common_name: Option<&str>) -> Peer {
         identity: identity.map(Arc::new),
         address,
         connect_by: Instant::now() + Duration::from_secs(10),
-        ticket: Arc::new(ticket.unwrap()),
+        ticket: ticket.unwrap(),
     }
 }
 

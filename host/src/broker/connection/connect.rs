@@ -10,11 +10,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::aliases::{ALIASES_MAX, Outgoing};
-use super::delivering::Shelf;
 use super::publishing::{Owed, ack};
 use super::wire::Wire;
 use super::{Connection, Incoming, ending};
@@ -62,12 +60,7 @@ struct Accepted {
 }
 
 /// Takes one client in. None: it was not, and its connection is closed.
-pub(super) async fn accept<S>(
-    stream: S,
-    peer: Peer,
-    shared: Arc<Shared>,
-    stop: &CancellationToken,
-) -> Option<Box<Connection<S>>>
+pub(super) async fn accept<S>(stream: S, peer: Peer, shared: Arc<Shared>) -> Option<Connection<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -78,7 +71,7 @@ where
     let mut wire = Wire::new(stream, limits);
     let connect = tokio::select! {
         connect = timeout_at(peer.connect_by, first(&mut wire)) => connect.ok()?,
-        () = stop.cancelled() => return None,
+        _ = peer.ticket.end().ends() => return None,
     };
     let connect = match connect {
         Some(Ok(connect)) => connect,
@@ -107,7 +100,7 @@ where
         mqtt::Peer::new(connect.version, connect.packet_bytes_max),
         limits,
     );
-    let accepted = check(&connect, &peer, &shared, stop).await;
+    let accepted = check(&connect, &peer, &shared).await;
     match accepted {
         Ok(accepted) => welcome(wire, *connect, accepted, peer, shared).await,
         Err(Refused { reason, code }) => {
@@ -138,14 +131,9 @@ async fn first<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Only the question who it is may be cut off by `stop`: whoever waits for a
+/// Only the question who it is may be cut off by its end: whoever waits for a
 /// session, or has it, must put it back. That takes no longer than `connect_by`.
-async fn check(
-    connect: &Connect,
-    peer: &Peer,
-    shared: &Arc<Shared>,
-    stop: &CancellationToken,
-) -> Result<Accepted, Refused> {
+async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<Accepted, Refused> {
     if connect.authentication_method.is_some() {
         let reason = Reason::BAD_AUTHENTICATION_METHOD;
         return Err(Refused::new(reason, "authentication-method"));
@@ -157,8 +145,7 @@ async fn check(
     };
     let admitted = tokio::select! {
         admitted = shared.admit(peer, credentials) => admitted?,
-        () = stop.cancelled() => {
-            let reason = peer.ticket.end().reason();
+        reason = peer.ticket.end().ends() => {
             return Err(Refused { reason, code: None });
         }
     };
@@ -221,7 +208,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     accepted: Accepted,
     peer: Peer,
     shared: Arc<Shared>,
-) -> Option<Box<Connection<S>>> {
+) -> Option<Connection<S>> {
     let quota = &accepted.admitted.device.quota;
     let limits = PacketLimits {
         packet_bytes_max: quota.packet_bytes_max.get(),
@@ -261,26 +248,31 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         info!(%device, client_id, address = %peer.address, left_out, "device connected");
     }
     shared.counters.connected_total.add(1);
-    let mut connection = Box::new(Connection {
+    let shelf = session.lasting.is_some().then(Box::default);
+    let mut connection = Connection {
         wire,
         session,
         owner,
-        peer,
+        ticket: peer.ticket,
         place: accepted.place,
         will: accepted.will,
-        window: window.into(),
-        receive_max: inflight.into(),
-        silence_ms_max: (keep_alive_s > 0).then(|| u64::from(keep_alive_s) * 1_500),
+        window,
+        receive_max: inflight,
+        keep_alive_s,
         heard: Instant::now(),
         read_from: None,
         owed: Owed::default(),
-        shelf: Shelf::default(),
+        shelf,
         incoming: Incoming::default(),
         outgoing: (connect.topic_alias_max > 0)
             .then(|| Box::new(Outgoing::new(connect.topic_alias_max))),
+        timer: None,
         unfinished: false,
+        waits: false,
+        reads: false,
+        delivers: false,
         shared,
-    });
+    };
     connection.release_again();
     Some(connection)
 }

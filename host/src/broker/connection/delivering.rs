@@ -6,6 +6,7 @@
 //! that has been sent. QoS 2 messages of such a session go there first in any case:
 //! their identifiers must be the same after a crash.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::aliases::Written;
-use super::{Connection, Ended};
+use super::{Connection, Ended, buffers};
 use crate::broker::inflight::{Sent, Stage};
 use crate::broker::session::Stored;
 use crate::broker::translate;
@@ -44,16 +45,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn may_deliver(&self) -> bool {
         !self.wire.is_full()
             && if self.is_shelving() {
-                self.shelf.is_free(Instant::now())
+                let shelf = self.shelf.as_ref();
+                shelf.is_none_or(|shelf| shelf.is_free(Instant::now()))
             } else {
-                self.room() > 0 && !self.shelf.is_busy()
+                self.room() > 0 && !self.is_shelf_busy()
             }
     }
 
     /// QoS 1 and 2 messages that may be sent before the device has answered.
     fn room(&self) -> usize {
-        let under_way = self.session.inflight.len() + self.shelf.loaded();
-        self.window.saturating_sub(under_way)
+        let under_way = self.session.inflight.len() + self.loaded_count();
+        usize::from(self.window).saturating_sub(under_way)
+    }
+
+    fn is_shelf_busy(&self) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| shelf.is_busy())
+    }
+
+    /// Messages from the disk that are not sent.
+    fn loaded_count(&self) -> usize {
+        self.shelf.as_ref().map_or(0, |shelf| shelf.loaded())
+    }
+
+    /// Whether so much waits for the disk that nothing more is to be read.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| shelf.is_clogged())
     }
 
     /// Whether everything new goes to the disk first.
@@ -61,17 +77,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.session.lasting.as_ref().is_some_and(|lasting| {
             let inflight = &self.session.inflight;
             !lasting.backlog.is_empty()
-                || self.shelf.loaded() > 0
+                || self.loaded_count() > 0
                 || self.room() == 0 && inflight.oldest().is_none()
         })
     }
 
     /// When what the device has not answered goes to the disk.
     pub(super) fn spill_at(&self) -> Option<Instant> {
-        if let Some(retry) = self.shelf.retry_at() {
+        let shelf = self.shelf.as_ref()?;
+        if let Some(retry) = shelf.retry_at() {
             return Some(retry);
         }
-        if self.session.lasting.is_none() || self.shelf.is_busy() {
+        if shelf.is_busy() {
             return None;
         }
         let spill = Duration::from_millis(self.shared.config.sessions.spill_ms.get().into());
@@ -81,14 +98,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends what there is, as far as the device and the stream take it.
     pub(super) fn deliver(&mut self) -> Result<(), Ended> {
-        self.unshelve()?;
-        self.send_loaded();
-        if !self.is_shelving() && !self.shelf.is_busy() {
+        if self.shelf.is_some() {
+            self.unshelve()?;
+            self.send_loaded();
+        }
+        if !self.is_shelving() && !self.is_shelf_busy() {
             self.send_taken();
         }
-        if self.session.lasting.is_some() {
-            self.shelve();
-        }
+        self.shelve();
         Ok(())
     }
 
@@ -104,7 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(message) = self.send_one(message) {
                 // It has to be on the disk first.
                 self.session.taken.push_front(message);
-                self.shelf.want();
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.want();
+                }
                 return;
             }
         }
@@ -124,10 +143,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends a message that is in memory; returned if it may not go yet.
     fn send_one(&mut self, message: Arc<Message>) -> Option<Arc<Message>> {
-        let mut ids = std::mem::take(&mut self.shelf.ids);
-        let served = self.session.serve(&message, &mut ids);
-        self.shelf.ids = ids;
-        let served = served?;
+        buffers::with_ids(|ids| self.send_with(message, ids))
+    }
+
+    fn send_with(
+        &mut self,
+        message: Arc<Message>,
+        ids: &mut Vec<NonZeroU32>,
+    ) -> Option<Arc<Message>> {
+        let served = self.session.serve(&message, ids)?;
         let lasts = self.session.lasting.is_some();
         if served.qos == Qos::ExactlyOnce && lasts {
             return Some(message);
@@ -145,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return None;
             }
         }
-        if self.write(&message, going)
+        if self.write(&message, going, ids)
             && let Some(id) = going.id
         {
             self.session.inflight.push(Sent {
@@ -165,21 +189,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends what was read from the disk.
     fn send_loaded(&mut self) {
         while !self.wire.is_full()
-            && let Some((stored, message)) = self.shelf.next_loaded()
+            && let Some((stored, message)) = self.shelf.as_mut().and_then(|own| own.next_loaded())
         {
-            // For its identifiers; what it was stored as stands.
-            let mut ids = std::mem::take(&mut self.shelf.ids);
-            if self.session.serve(&message, &mut ids).is_none() {
-                ids.clear();
-            }
-            self.shelf.ids = ids;
             let going = Going {
                 qos: stored.qos,
                 retain: stored.retain,
                 dup: stored.sent,
                 id: Some(stored.id),
             };
-            if message.is_expired(std::time::Instant::now()) || !self.write(&message, going) {
+            let expired = message.is_expired(std::time::Instant::now());
+            let written = !expired
+                && buffers::with_ids(|ids| {
+                    // For its identifiers; what it was stored as stands.
+                    if self.session.serve(&message, ids).is_none() {
+                        ids.clear();
+                    }
+                    self.write(&message, going, ids)
+                });
+            if !written {
                 self.remove_stored(&stored);
                 continue;
             }
@@ -203,11 +230,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes one PUBLISH; false if the device does not take it.
-    fn write(&mut self, message: &Message, going: Going) -> bool {
+    fn write(&mut self, message: &Message, going: Going, ids: &[NonZeroU32]) -> bool {
         let topic = &message.topic;
         let aliases = self.outgoing.as_mut();
         let written = aliases.map_or(Written::Plain, |aliases| aliases.write(topic));
-        let mut head = translate::head(message, &self.shelf.ids);
+        let mut head = translate::head(message, ids);
         head.qos = going.qos;
         head.retain = going.retain;
         head.dup = going.dup;

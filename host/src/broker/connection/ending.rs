@@ -2,6 +2,7 @@
 //! of its session.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,13 +13,12 @@ use super::wire::Wire;
 use super::{Connection, Ended};
 use crate::broker::session::Session;
 use crate::broker::session::away::Left;
-use crate::broker::shared::Peer;
 use crate::mqtt::{Disconnect, Packet, Reason, Version};
 
 /// How long the last bytes may take to go out.
 const LAST_WORDS_MS_MAX: u64 = 500;
 
-pub(super) async fn end<S>(connection: Box<Connection<S>>, ended: Ended)
+pub(super) async fn end<S>(connection: Connection<S>, ended: Ended)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -27,15 +27,15 @@ where
         mut session,
         owner,
         shared,
-        peer,
+        ticket,
         will,
         shelf,
         owed,
         place,
         ..
-    } = *connection;
+    } = connection;
     if let Some(left_out) = shared.refusals.visit() {
-        log(&session, &ended, &peer, left_out);
+        log(&session, &ended, ticket.address(), left_out);
     }
     match &ended {
         Ended::Told(Reason::SESSION_TAKEN_OVER) => shared.counters.taken_over_total.add(1),
@@ -67,15 +67,7 @@ where
     };
     if session.lasting.is_some() {
         // At once: whatever becomes of this task, the session is kept.
-        let shelf = Box::new(shelf);
-        shared.sessions.keep(
-            session,
-            owner,
-            Left {
-                will,
-                shelf: Some(shelf),
-            },
-        );
+        shared.sessions.keep(session, owner, Left { will, shelf });
     } else {
         if let Some(will) = will {
             will.publish(&session.party).await;
@@ -118,9 +110,8 @@ pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>)
     timeout(wait, last).await.ok();
 }
 
-fn log(session: &Session, ended: &Ended, peer: &Peer, left_out: Option<u64>) {
+fn log(session: &Session, ended: &Ended, address: SocketAddr, left_out: Option<u64>) {
     let (device, client_id) = (&session.device.name, &*session.client_id);
-    let address = peer.address;
     match ended {
         Ended::Left { .. } => {
             info!(%device, client_id, %address, left_out, "device disconnected");

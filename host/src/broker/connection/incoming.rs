@@ -80,7 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match session.inflight.received(id, lasts) {
             Answer::Again => self.send(&Packet::PubRel(ack(id, Reason::SUCCESS))),
             Answer::Note(stored) => {
-                self.shelf.note(id, stored);
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.note(id, stored);
+                }
                 Ok(())
             }
             Answer::Busy | Answer::Done(_) => Ok(()),

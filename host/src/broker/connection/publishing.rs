@@ -37,10 +37,15 @@ pub(super) struct Owed {
     answers: VecDeque<Answer>,
     /// A message that is not through, and what it will be answered.
     waiting: Option<Box<Waiting>>,
-    /// The identifiers of the first so many QoS 2 messages are being written.
-    writing: Option<(usize, Written)>,
+    writing: Option<Box<Writing>>,
+}
+
+/// The identifiers of the first so many QoS 2 messages are being written.
+struct Writing {
+    count: usize,
+    written: Written,
     /// What became of that.
-    written: Option<Result<(), StoreError>>,
+    done: Option<Result<(), StoreError>>,
 }
 
 /// A message that somebody has no room for yet.
@@ -113,11 +118,11 @@ impl Owed {
             waiting.done = Some(done);
             moved = true;
         }
-        if let Some((_, writing)) = &mut self.writing
-            && self.written.is_none()
+        if let Some(writing) = &mut self.writing
+            && writing.done.is_none()
         {
-            if let Poll::Ready(written) = writing.as_mut().poll(context) {
-                self.written = Some(written);
+            if let Poll::Ready(written) = writing.written.as_mut().poll(context) {
+                writing.done = Some(written);
                 moved = true;
             }
         } else if let Some(settled) = self
@@ -219,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn admit(&self, qos: Qos) -> Result<(), Ended> {
         let unreleased = self.session.received.len();
         let over = match self.wire.version() {
-            Version::V5 => self.owed.len() + unreleased >= self.receive_max,
+            Version::V5 => self.owed.len() + unreleased >= self.receive_max.into(),
             Version::V311 => qos == Qos::ExactlyOnce && unreleased >= UNRELEASED_MAX,
         };
         if over {
@@ -311,8 +316,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.published(done, answer)?;
             }
         }
-        if let Some(written) = self.owed.written.take() {
-            self.identifiers_written(written)?;
+        if let Some(writing) = self.owed.writing.take_if(|writing| writing.done.is_some()) {
+            self.identifiers_written(*writing)?;
         }
         while self.owed.writing.is_none()
             && let Some(first) = self.owed.answers.front()

@@ -95,12 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends `packet` once the session's record is written, if it lasts.
     fn acknowledge(&mut self, packet: Packet) -> Result<(), Ended> {
-        match self.write_record() {
-            None => self.send(&packet),
-            Some(write) => {
-                self.shelf.acknowledge(packet, write);
+        match (self.write_record(), &mut self.shelf) {
+            (Some(write), Some(shelf)) => {
+                shelf.acknowledge(packet, write);
                 Ok(())
             }
+            _ => self.send(&packet),
         }
     }
 }

@@ -1,89 +1,83 @@
 //! What a connection waits for, all at once, and how long.
 
-use std::future::{pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFuture;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Connection, Ended};
 use crate::mqtt::Reason;
 
-/// Further away than any deadline.
-const FAR_S: u64 = 30 * 365 * 24 * 60 * 60;
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Waits until there may be something to do.
-    pub(super) async fn wait(
-        &mut self,
-        mut stop: Pin<&mut WaitForCancellationFuture<'_>>,
-        mut timer: Pin<&mut Sleep>,
-    ) -> Result<(), Ended> {
-        let reads = self.may_read() && !self.unfinished;
-        let delivers = self.may_deliver();
-        if !delivers || self.session.inbox.is_none() {
+    /// What is waited for, now that nothing can be done.
+    pub(super) fn begin_to_wait(&mut self) {
+        self.waits = true;
+        self.reads = self.may_read() && !self.unfinished;
+        self.delivers = self.may_deliver();
+        if !self.delivers || self.session.inbox.is_none() {
             self.session.shrink();
         }
-        let unfinished = self.unfinished;
-        let Self {
-            wire,
-            session,
-            owner,
-            owed,
-            shelf,
-            heard,
-            peer,
-            ..
-        } = self;
-        let inbox = session.inbox.as_ref().filter(|_| delivers);
-        let mut arrival = pin!(async move {
-            match inbox {
-                Some(inbox) => inbox.ready().await,
-                None => pending().await,
+        match (self.deadline(), &mut self.timer) {
+            (Some(due), None) => self.timer = Some(Box::pin(sleep_until(due))),
+            // Later than it is set is soon enough.
+            (Some(due), Some(timer)) if due < timer.deadline() || timer.is_elapsed() => {
+                timer.as_mut().reset(due);
             }
-        });
-        poll_fn(|context| {
-            if let Poll::Ready(reason) = owner.line().poll_told(context) {
-                return Poll::Ready(Err(Ended::Told(reason)));
-            }
-            if stop.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Ended::Told(peer.ticket.end().reason())));
-            }
-            let mut woken = unfinished;
-            match wire.poll(context, reads) {
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Lost)),
-                Poll::Ready(Ok(moved)) => {
-                    if moved == super::wire::Moved::Read {
-                        *heard = Instant::now();
-                    }
-                    woken = true;
+            (None, Some(timer)) if timer.is_elapsed() => self.timer = None,
+            _ => {}
+        }
+    }
+
+    /// Ready when there may be something to do.
+    pub(super) fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        if let Poll::Ready(reason) = self.owner.line().poll_told(context) {
+            return Poll::Ready(Err(Ended::Told(reason)));
+        }
+        if let Poll::Ready(reason) = self.ticket.end().poll_told(context) {
+            return Poll::Ready(Err(Ended::Told(reason)));
+        }
+        let mut woken = self.unfinished;
+        match self.wire.poll(context, self.reads) {
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Lost)),
+            Poll::Ready(Ok(moved)) => {
+                if moved == super::wire::Moved::Read {
+                    self.heard = Instant::now();
                 }
-                Poll::Pending => {}
+                woken = true;
             }
-            woken |= owed.poll(context);
+            Poll::Pending => {}
+        }
+        woken |= self.owed.poll(context);
+        if let Some(shelf) = &mut self.shelf {
             woken |= shelf.poll(context);
-            woken |= arrival.as_mut().poll(context).is_ready();
+        }
+        if let Some(inbox) = self.session.inbox.as_ref().filter(|_| self.delivers) {
+            woken |= inbox.poll_ready(context).is_ready();
+        }
+        if let Some(timer) = &mut self.timer {
             woken |= timer.as_mut().poll(context).is_ready();
-            if woken {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            }
-        })
-        .await
+        }
+        if woken {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// How long the device may be silent, if that has an end.
+    fn silence_max(&self) -> Option<Duration> {
+        let keep_alive_s = u64::from(self.keep_alive_s);
+        (keep_alive_s > 0).then(|| Duration::from_millis(keep_alive_s * 1_500))
     }
 
     /// When something is due, if nothing happens before.
-    pub(super) fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Option<Instant> {
         let limits = &self.shared.config.limits;
         let stall = Duration::from_millis(limits.write_stall_ms_max.get().into());
-        let silent = self.silence_ms_max.map(Duration::from_millis);
         let ends = [
             // What is not read cannot be heard.
-            silent
+            self.silence_max()
                 .filter(|_| self.may_read())
                 .map(|silent| self.heard + silent),
             self.wire.stalled_since().map(|since| since + stall),
@@ -91,8 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.spill_at(),
             self.overdue_at(),
         ];
-        let far = || self.heard + Duration::from_secs(FAR_S);
-        ends.into_iter().flatten().min().unwrap_or_else(far)
+        ends.into_iter().flatten().min()
     }
 
     /// Ends what is overdue.
@@ -110,9 +103,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             return Err(Ended::fault(Reason::UNSPECIFIED, "write-stalled"));
         }
-        if let Some(silence) = self.silence_ms_max
+        if let Some(silence) = self.silence_max()
             && self.may_read()
-            && self.heard + Duration::from_millis(silence) <= now
+            && self.heard + silence <= now
         {
             return Err(Ended::fault(Reason::KEEP_ALIVE_TIMEOUT, "keep-alive"));
         }

@@ -8,11 +8,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::buffers;
+use super::buffers::{self, Buffer};
 use crate::mqtt::{
     DecodeError, Decoder, EncodeError, Packet, PacketLimits, Peer, PublishHead, Version, encode,
     encode_publish,
@@ -27,10 +27,10 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 pub(super) struct Wire<S> {
     stream: S,
     decoder: Decoder,
-    /// What came and is not yet a packet. Without memory when empty.
-    input: BytesMut,
-    /// What is to go out. Without memory when empty.
-    output: BytesMut,
+    /// What came and is not yet a packet, if there is something.
+    input: Option<Buffer>,
+    /// What is to go out, if there is something.
+    output: Option<Buffer>,
     /// Whether the stream may hold back what it took.
     unflushed: bool,
     /// Since when the stream has taken nothing though there is something.
@@ -53,8 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self {
             stream,
             decoder: Decoder::new(None, limits),
-            input: BytesMut::new(),
-            output: BytesMut::new(),
+            input: None,
+            output: None,
             unflushed: false,
             stalled_since: None,
             peer: Peer::new(Version::V311, None),
@@ -78,23 +78,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// The next packet of those that have come.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, DecodeError> {
-        let had = !self.input.is_empty();
-        let next = self.decoder.decode(&mut self.input);
+        let Some(input) = &mut self.input else {
+            return Ok(None);
+        };
+        let next = self.decoder.decode(input);
         // Read to its very end it has no capacity, and still its memory.
-        if self.input.is_empty() && had {
-            buffers::give(std::mem::take(&mut self.input));
+        if let Some(done) = self.input.take_if(|input| input.is_empty()) {
+            buffers::give(done);
         }
         next
     }
 
     /// Whether a whole packet may be waiting to be looked at.
     pub(super) fn has_next(&self) -> bool {
-        !self.input.is_empty() && self.decoder.lacks(&self.input) == 0
+        let input = self.input.as_ref();
+        input.is_some_and(|input| !input.is_empty() && self.decoder.lacks(input) == 0)
     }
 
     pub(super) fn write(&mut self, packet: &Packet) -> Result<(), EncodeError> {
-        self.prepare();
-        encode(packet, self.peer, &mut self.output)
+        let output = self.output.get_or_insert_with(buffers::take);
+        encode(packet, self.peer, output)
     }
 
     pub(super) fn publish(
@@ -102,24 +105,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         head: &PublishHead<'_>,
         payload: &[u8],
     ) -> Result<(), EncodeError> {
-        self.prepare();
-        encode_publish(head, payload, self.peer, &mut self.output)
+        let output = self.output.get_or_insert_with(buffers::take);
+        encode_publish(head, payload, self.peer, output)
     }
 
-    fn prepare(&mut self) {
-        if self.output.capacity() == 0 {
-            self.output = buffers::take();
-        }
+    /// Bytes that are to go out.
+    fn pending(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.len())
     }
 
     /// Whether so much is to go out that no deliveries are to be added.
     pub(super) fn is_full(&self) -> bool {
-        self.output.len() >= OUTPUT_BYTES_MAX
+        self.pending() >= OUTPUT_BYTES_MAX
     }
 
     /// Whether so much is to go out that not even answers are to be added.
     pub(super) fn is_clogged(&self) -> bool {
-        self.output.len() >= OUTPUT_BYTES_MAX + ANSWER_BYTES_MAX
+        self.pending() >= OUTPUT_BYTES_MAX + ANSWER_BYTES_MAX
     }
 
     pub(super) fn stalled_since(&self) -> Option<Instant> {
@@ -150,18 +152,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Ready once everything is written.
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let had = !self.output.is_empty();
-        while !self.output.is_empty() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.output))?;
+        while let Some(output) = self.output.as_mut().filter(|output| !output.is_empty()) {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, output))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.output.advance(count);
+            output.advance(count);
             self.unflushed = true;
             self.stalled_since = None;
         }
-        if had || self.output.capacity() > 0 {
-            buffers::give(std::mem::take(&mut self.output));
+        if let Some(done) = self.output.take() {
+            buffers::give(done);
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
@@ -183,9 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if read.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            if input.capacity() == 0 {
-                *input = buffers::take();
-            }
+            let input = input.get_or_insert_with(buffers::take);
             input.extend_from_slice(read.filled());
             Poll::Ready(Ok(()))
         })
@@ -194,9 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A part of a packet takes what it needs and no more, while its rest is waited
     /// for.
     fn rest(&mut self) {
-        if !self.input.is_empty() && self.input.capacity() > 2 * self.input.len() + 1_024 {
-            let part = BytesMut::from(&*self.input);
-            buffers::give(std::mem::replace(&mut self.input, part));
+        if let Some(input) = &mut self.input
+            && input.capacity() > 2 * input.len() + 1_024
+        {
+            let part = Buffer::of(input);
+            buffers::give(std::mem::replace(input, part));
         }
     }
 }

@@ -10,9 +10,13 @@ pub(in crate::broker) enum Arrival {
     Again,
 }
 
-/// Packet identifiers taken in and not released, in the order of arrival.
+/// Packet identifiers taken in and not released, in the order of arrival. Without
+/// memory when there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::broker) struct Received {
+pub(in crate::broker) struct Received(Option<Box<Known>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
     ids: Vec<PacketId>,
     /// How many of the first are from before the host was started again. Of those
     /// a release may have been lost with it.
@@ -23,54 +27,56 @@ impl Received {
     /// What the store had.
     pub(in crate::broker) fn restored(ids: Vec<PacketId>) -> Self {
         let restored = ids.len();
-        Self { ids, restored }
+        Self((restored > 0).then(|| Box::new(Known { ids, restored })))
     }
 
     /// Whether a PUBLISH with `id` was taken in already. One that the host knows
     /// from before it was started again, and that is not marked as sent again, is
     /// another message: losing it would be worse than having it twice.
     pub(in crate::broker) fn look(&mut self, id: PacketId, dup: bool) -> Arrival {
-        let Some(place) = self.ids.iter().position(|own| *own == id) else {
+        let Some((known, place)) = self.find(id) else {
             return Arrival::New;
         };
-        if place < self.restored && !dup {
-            self.forget(place);
+        if place < known.restored && !dup {
+            self.release(id);
             return Arrival::New;
         }
         Arrival::Again
     }
 
     pub(in crate::broker) fn insert(&mut self, id: PacketId) {
-        if !self.ids.contains(&id) {
-            self.ids.push(id);
+        if self.find(id).is_none() {
+            self.0.get_or_insert_default().ids.push(id);
         }
     }
 
     /// PUBREL: false if there was no such message.
     pub(in crate::broker) fn release(&mut self, id: PacketId) -> bool {
-        let Some(place) = self.ids.iter().position(|own| *own == id) else {
+        let Some((known, place)) = self.find(id) else {
             return false;
         };
-        self.forget(place);
+        known.ids.remove(place);
+        if place < known.restored {
+            known.restored -= 1;
+        }
+        if known.ids.is_empty() {
+            self.0 = None;
+        }
         true
     }
 
     pub(in crate::broker) fn len(&self) -> usize {
-        self.ids.len()
+        self.ids().len()
     }
 
     pub(in crate::broker) fn ids(&self) -> &[PacketId] {
-        &self.ids
+        self.0.as_ref().map_or(&[], |known| &known.ids)
     }
 
-    fn forget(&mut self, place: usize) {
-        self.ids.remove(place);
-        if place < self.restored {
-            self.restored -= 1;
-        }
-        if self.ids.is_empty() {
-            self.ids = Vec::new();
-        }
+    fn find(&mut self, id: PacketId) -> Option<(&mut Known, usize)> {
+        let known = self.0.as_mut()?;
+        let place = known.ids.iter().position(|own| *own == id)?;
+        Some((known, place))
     }
 }
 

@@ -57,7 +57,7 @@ impl Guard {
                 Ok(Err(failed)) => failed,
                 Err(_) => Failed::new("handshake-too-slow", "its handshake took too long"),
             },
-            () = end.token().cancelled() => {
+            _ = end.ends() => {
                 Failed::new("handshake-cut", "others came, or the broker stops")
             }
         };

@@ -123,7 +123,7 @@ fn heard(
 
 async fn ready(session: &Session) {
     match &session.inbox {
-        Some(inbox) => inbox.ready().await,
+        Some(inbox) => poll_fn(|context| inbox.poll_ready(context)).await,
         None => std::future::pending().await,
     }
 }

@@ -137,17 +137,13 @@ impl Sessions {
             device: claim.device.name.clone(),
             client_id: Arc::clone(&claim.client_id),
         };
-        let line = Arc::new(Line::default());
-        let before = self.0.owners.lock().insert(key.clone(), Arc::clone(&line));
+        let line = Line::new(key);
+        let before = self.0.owners.lock().insert(&line);
         if let Some(before) = &before {
             before.tell(Reason::SESSION_TAKEN_OVER);
         }
         let sessions = Arc::downgrade(&self.0);
-        let owner = Owner {
-            sessions,
-            key,
-            line,
-        };
+        let owner = Owner { sessions, line };
         (owner, before)
     }
 
@@ -228,9 +224,9 @@ impl Owner {
             return;
         };
         let mut owners = sessions.owners.lock();
-        match owners.get_mut(&self.key) {
-            Some(own) if Arc::ptr_eq(own, &self.line) => *own = before,
-            _ => {
+        match owners.place_of(&self.line) {
+            Some(own) => *own = before,
+            None => {
                 drop(owners);
                 self.line.leave(Left::Ask(before));
             }

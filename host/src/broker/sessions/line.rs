@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
+use super::Key;
 use crate::broker::session::Session;
 use crate::mqtt::Reason;
 
@@ -14,8 +15,10 @@ use crate::mqtt::Reason;
 const NOTHING: u8 = 0;
 
 /// Where one owner is told to let go, and leaves what it owned.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::broker) struct Line {
+    /// Of the session.
+    pub(super) key: Key,
     told: AtomicU8,
     owner: AtomicWaker,
     heir: AtomicWaker,
@@ -40,6 +43,16 @@ pub(super) enum Left {
 }
 
 impl Line {
+    pub(super) fn new(key: Key) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            told: AtomicU8::new(NOTHING),
+            owner: AtomicWaker::new(),
+            heir: AtomicWaker::new(),
+            state: Mutex::default(),
+        })
+    }
+
     /// Tells the owner to let go, with the reason to give its device. The first
     /// word counts, unless somebody else came for the session: that stands.
     pub(in crate::broker) fn tell(&self, reason: Reason) {

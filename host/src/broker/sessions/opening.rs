@@ -96,11 +96,10 @@ impl Sessions {
             }
         };
         let key = Key { device, client_id };
-        let line = Arc::new(Line::default());
-        self.0.owners.lock().insert(key.clone(), Arc::clone(&line));
+        let line = Line::new(key);
+        self.0.owners.lock().insert(&line);
         let owner = Owner {
             sessions: Arc::downgrade(&self.0),
-            key,
             line,
         };
         let session = fill(session, loaded);

@@ -2,13 +2,20 @@
 
 use std::future::poll_fn;
 
-use super::Line;
 use super::line::Left;
+use super::{Key, Line};
 use crate::mqtt::Reason;
+
+fn line() -> std::sync::Arc<Line> {
+    Line::new(Key {
+        device: "pump".parse().unwrap(),
+        client_id: "one".into(),
+    })
+}
 
 #[tokio::test]
 async fn that_somebody_came_for_the_session_stands_whatever_else_is_said() {
-    let line = Line::default();
+    let line = line();
     line.set_connected(true);
     line.tell(Reason::ADMINISTRATIVE_ACTION);
     line.tell(Reason::NOT_AUTHORIZED);
@@ -25,8 +32,8 @@ async fn that_somebody_came_for_the_session_stands_whatever_else_is_said() {
 
 #[tokio::test]
 async fn only_the_first_word_of_an_owner_counts() {
-    let line = Line::default();
-    line.leave(Left::Ask(std::sync::Arc::default()));
+    let line = line();
+    line.leave(Left::Ask(self::line()));
     line.leave(Left::Session(None));
     let left = poll_fn(|context| line.poll_left(context)).await;
     assert!(matches!(left, Left::Ask(_)));

@@ -1,7 +1,6 @@
 //! What a connection has on its way to and from the disk, one thing at a time.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,8 +44,6 @@ pub(in crate::broker) struct Shelf {
     /// The last thing done was reading: writing comes first now.
     has_loaded: bool,
     retry_at: Option<Instant>,
-    /// Identifiers of subscriptions of the message at hand.
-    pub(super) ids: Vec<NonZeroU32>,
 }
 
 enum Busy {
@@ -206,8 +203,11 @@ fn noted(session: &mut Session, notes: &Notes, numbers: Range<Number>) {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Goes on with what has come from the disk.
     pub(super) fn unshelve(&mut self) -> Result<(), Ended> {
-        if let Some(acked) = self.shelf.acked.take()
-            && let Some((packet, _)) = self.shelf.acks.pop_front()
+        let Some(shelf) = &mut self.shelf else {
+            return Ok(());
+        };
+        if let Some(acked) = shelf.acked.take()
+            && let Some((packet, _)) = shelf.acks.pop_front()
         {
             if let Err(error) = acked {
                 let code = error.code();
@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             self.send(&packet)?;
         }
-        match self.shelf.done.take() {
+        match self.shelf.as_mut().and_then(|shelf| shelf.done.take()) {
             None => Ok(()),
             Some(Done::Spilled(spill, Ok(numbers))) => {
                 self.session.spilled(spill, numbers);
@@ -255,7 +255,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Some(Done::Noted(notes, Err(error))) => {
                 self.warn(&error, "answers not kept");
-                self.shelf.notes.splice(0..0, notes);
+                if let Some(shelf) = &mut self.shelf {
+                    shelf.notes.splice(0..0, notes);
+                }
                 self.retry_later();
                 Ok(())
             }
@@ -268,7 +270,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn retry_later(&mut self) {
-        self.shelf.retry_at = Some(Instant::now() + Duration::from_millis(RETRY_MS));
+        if let Some(shelf) = &mut self.shelf {
+            shelf.retry_at = Some(Instant::now() + Duration::from_millis(RETRY_MS));
+        }
     }
 
     /// Puts what was read beside what it was asked for; what is damaged is gone.
@@ -280,7 +284,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(Kind::Message {
                     message: Some(message),
                     ..
-                }) => self.shelf.loaded.push_back((stored, message)),
+                }) => {
+                    if let Some(shelf) = &mut self.shelf {
+                        shelf.loaded.push_back((stored, message));
+                    }
+                }
                 _ => self.remove_stored(&stored),
             }
         }
@@ -289,30 +297,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Begins the next thing to do with the disk, if nothing is under way.
     pub(super) fn shelve(&mut self) {
+        let Some(shelf) = &mut self.shelf else {
+            return;
+        };
         let now = Instant::now();
-        if self.shelf.retry_at.is_some_and(|at| at <= now) {
-            self.shelf.retry_at = None;
+        if shelf.retry_at.is_some_and(|at| at <= now) {
+            shelf.retry_at = None;
         }
-        if self.shelf.busy.is_some() || self.shelf.done.is_some() || self.shelf.retry_at.is_some() {
+        if shelf.busy.is_some() || shelf.done.is_some() || shelf.retry_at.is_some() {
             return;
         }
-        if !self.shelf.notes.is_empty() {
-            self.begin_noting();
-        } else if self.shelf.has_loaded {
-            self.shelf.has_loaded = false;
-            if !self.begin_spilling(now) {
-                self.begin_loading();
-            }
-        } else if !self.begin_loading() {
-            self.begin_spilling(now);
+        let begun = if !shelf.notes.is_empty() {
+            self.begin_noting()
+        } else if std::mem::take(&mut shelf.has_loaded) {
+            self.begin_spilling(now).or_else(|| self.begin_loading())
+        } else {
+            self.begin_loading().or_else(|| self.begin_spilling(now))
+        };
+        if let Some(shelf) = &mut self.shelf {
+            shelf.has_loaded |= matches!(begun, Some(Busy::Loading(..)));
+            shelf.busy = begun;
         }
     }
 
-    fn begin_noting(&mut self) {
-        let notes = std::mem::take(&mut self.shelf.notes);
-        let Some(lasting) = &self.session.lasting else {
-            return;
-        };
+    fn begin_noting(&mut self) -> Option<Busy> {
+        let notes = std::mem::take(&mut self.shelf.as_mut()?.notes);
+        let lasting = self.session.lasting.as_ref()?;
         let entry = |id| Entry {
             session: lasting.number,
             id,
@@ -321,38 +331,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let entries = notes.iter().map(|(id, _)| entry(*id).encode()).collect();
         let doing = lasting.store.append(entries);
-        self.shelf.busy = Some(Busy::Noting(notes, Box::pin(doing)));
+        Some(Busy::Noting(notes, Box::pin(doing)))
     }
 
-    /// True: messages are being read.
-    fn begin_loading(&mut self) -> bool {
+    /// Reads messages, if there are any for which there is room.
+    fn begin_loading(&mut self) -> Option<Busy> {
         let room = self.room().min(TAKEN_MAX);
-        if room == 0 || self.wire.is_full() || !self.shelf.loaded.is_empty() {
-            return false;
+        if room == 0 || self.wire.is_full() || !self.shelf.as_ref()?.loaded.is_empty() {
+            return None;
         }
-        let Some(lasting) = &mut self.session.lasting else {
-            return false;
-        };
+        let lasting = self.session.lasting.as_mut()?;
         let stored: Vec<_> = std::iter::from_fn(|| lasting.backlog.pop())
             .take(room)
             .collect();
         if stored.is_empty() {
-            return false;
+            return None;
         }
         let numbers = stored.iter().map(|stored| stored.number).collect();
         let store = lasting.store.clone();
         let doing = async move { store.read(numbers).await };
-        self.shelf.busy = Some(Busy::Loading(stored, Box::pin(doing)));
-        self.shelf.has_loaded = true;
-        true
+        Some(Busy::Loading(stored, Box::pin(doing)))
     }
 
-    /// True: messages are being written.
-    fn begin_spilling(&mut self, now: Instant) -> bool {
-        let wanted = std::mem::take(&mut self.shelf.wanted);
+    /// Writes messages, if any have to be.
+    fn begin_spilling(&mut self, now: Instant) -> Option<Busy> {
+        let wanted = std::mem::take(&mut self.shelf.as_mut()?.wanted);
         let late = self.spill_at().is_some_and(|at| at <= now);
         if !wanted && !late && !self.is_shelving() {
-            return false;
+            return None;
         }
         self.take_more(SHELVED_MAX);
         let mut shelved = Vec::new();
@@ -368,11 +374,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         let mut spill = self.session.spill(shelved);
-        let Some(lasting) = self.session.lasting.as_ref().filter(|_| !spill.is_empty()) else {
-            return false;
-        };
+        let lasting = self
+            .session
+            .lasting
+            .as_ref()
+            .filter(|_| !spill.is_empty())?;
         let doing = lasting.store.append(spill.entries());
-        self.shelf.busy = Some(Busy::Spilling(spill, Box::pin(doing)));
-        true
+        Some(Busy::Spilling(spill, Box::pin(doing)))
     }
 }

@@ -6,9 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Answer, Connection, Ended, ack};
+use super::{Answer, Connection, Ended, Writing, ack};
 use crate::broker::inflight::Arrival;
-use crate::broker::store::StoreError;
 use crate::mqtt::{Packet, PacketId, Reason};
 use crate::names::Qos;
 
@@ -25,18 +24,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             count += 1;
         }
-        if let Some(write) = self.write_record() {
-            self.owed.writing = Some((count, write));
+        if let Some(written) = self.write_record() {
+            self.owed.writing = Some(Box::new(Writing {
+                count,
+                written,
+                done: None,
+            }));
         }
     }
 
-    pub(super) fn identifiers_written(
-        &mut self,
-        written: Result<(), StoreError>,
-    ) -> Result<(), Ended> {
-        let count = self.owed.writing.take().map_or(0, |(count, _)| count);
-        let answers: Vec<_> = self.owed.answers.drain(..count).collect();
-        if let Err(error) = written {
+    pub(super) fn identifiers_written(&mut self, writing: Writing) -> Result<(), Ended> {
+        let answers: Vec<_> = self.owed.answers.drain(..writing.count).collect();
+        if let Some(Err(error)) = writing.done {
             // The device sends them again: better twice than never.
             for answer in &answers {
                 self.session.received.release(answer.id);

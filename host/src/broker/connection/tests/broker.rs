@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use crate::broker::clients::Clients;
+use crate::broker::clients::{Clients, Entrance};
 use crate::broker::config::{BrokerConfig, BrokerLimits, SessionConfig};
-use crate::broker::connection;
+use crate::broker::connection::{self, Stage};
 use crate::broker::metrics::Counters;
 use crate::broker::quota::Quotas;
 use crate::broker::refusals::Refusals;
@@ -35,7 +35,7 @@ pub(super) struct Broker {
     pub(super) bus: Bus,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
-    clients: Arc<Clients>,
+    entrance: Entrance,
     directory: PathBuf,
     tasks: TaskGroup,
 }
@@ -136,7 +136,7 @@ impl Broker {
             shared,
             stop,
             directory: directory.to_owned(),
-            clients: Arc::new(Clients::new(1_000, 1_000)),
+            entrance: Arc::new(Clients::new(1_000, 1_000)).open(),
             tasks,
         }
     }
@@ -150,26 +150,20 @@ impl Broker {
 
     pub(super) fn peer(&self, device: &str) -> Peer {
         let address = "127.0.0.1:1883".parse().unwrap();
-        let ticket = self.clients.enter(address, &self.stop).unwrap();
+        let ticket = self.entrance.enter(address).unwrap();
         Peer {
             stands_for: Some(device.parse().unwrap()),
             identity: None,
             address,
             connect_by: Instant::now() + Duration::from_secs(10),
-            ticket: Arc::new(ticket),
+            ticket,
         }
     }
 
     fn serve(&self, device: &str, stream: DuplexStream) {
         let peer = self.peer(device);
-        let end = peer.ticket.end().token().clone();
-        let coming_in = connection::accept(stream, peer, Arc::clone(&self.shared), end);
-        let serving = async {
-            if let Some(serving) = coming_in.await {
-                serving.await;
-            }
-        };
-        self.tasks.start(serving).unwrap();
+        let coming_in = connection::accept(stream, peer, Arc::clone(&self.shared));
+        self.tasks.start(Stage::new(coming_in)).unwrap();
     }
 
     /// A device that is connected by its name, with a session that ends with it.
@@ -242,6 +236,8 @@ impl Broker {
     /// Everything ends as when a host stops.
     pub(super) async fn stop(self) {
         self.bus.close();
+        // Who is connected first, as the host does it.
+        self.entrance.close();
         self.stop.cancel();
         assert_eq!(self.tasks.end(Duration::from_secs(20)).await, 0);
     }
