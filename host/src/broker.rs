@@ -21,6 +21,7 @@ mod sessions;
 mod shared;
 mod store;
 mod subscriptions;
+mod told;
 mod translate;
 mod will;
 
@@ -212,9 +213,9 @@ impl Broker {
     /// Ends the connections of a device, which may come again. How many there were.
     pub fn disconnect(&self, device: &PartyName) -> usize {
         let mut count = 0;
-        for client in self.clients.watched() {
-            if client.device.is_some_and(|own| own.name == *device) {
-                client.end.now(Reason::ADMINISTRATIVE_ACTION);
+        for watched in self.clients.watched() {
+            if watched.device.is_some_and(|own| own.name == *device) {
+                watched.client.end.tell(Reason::ADMINISTRATIVE_ACTION);
                 count += 1;
             }
         }

@@ -110,16 +110,16 @@ impl Changes {
 
     /// Looks at everyone who is in. Blocks: signatures are checked.
     fn look(&self, changed: Option<&Changed>, terms_changed: bool) {
-        for client in self.clients.watched() {
+        for watched in self.clients.watched() {
             let gone = self
-                .out_of_time(&client)
-                .or_else(|| terms_changed.then(|| self.not_vouched_for(&client))?)
-                .or_else(|| self.not_admitted(&client, changed?));
+                .out_of_time(&watched)
+                .or_else(|| terms_changed.then(|| self.not_vouched_for(&watched))?)
+                .or_else(|| self.not_admitted(&watched, changed?));
             if let Some(Gone { code, text, reason }) = gone {
-                let device = client.device.as_ref().map(|device| device.name.as_str());
-                let who = (device, client.address);
+                let device = watched.device.as_ref().map(|device| device.name.as_str());
+                let who = (device, watched.address);
                 self.shared.refusals.ended(code, who, &text);
-                client.end.now(reason);
+                watched.client.end.tell(reason);
             }
         }
     }

@@ -5,31 +5,21 @@
 //! room for a newcomer, the one that has been entering for longest goes; those who
 //! are in stay. So connections that never say who they are keep nobody out.
 
+mod client;
+
 use std::collections::{BTreeMap, HashMap};
-use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
-use std::time::SystemTime;
 
-use futures::task::AtomicWaker;
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_rustls::rustls::pki_types::CertificateDer;
 
+pub use self::client::ClientStatus;
+pub(super) use self::client::{Certificates, Client, Watched};
+use super::told::Told;
 use crate::devices::Device;
 use crate::mqtt::Reason;
-use crate::names::PartyName;
-
-/// A connected device, for those who look.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientStatus {
-    pub device: PartyName,
-    pub client_id: Arc<str>,
-    pub address: SocketAddr,
-    pub since: SystemTime,
-}
 
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,93 +44,8 @@ struct State {
     entrances: u32,
     /// In order of arrival.
     entering: BTreeMap<u64, Arc<Client>>,
-    inside: HashMap<u64, Arc<Client>>,
+    inside: HashTable<Arc<Client>>,
     from: HashMap<IpAddr, u32>,
-}
-
-/// One connection: all that is known of it in one place, since there are many.
-#[derive(Debug)]
-pub(super) struct Client {
-    id: u64,
-    entrance: u32,
-    /// Why it is to end; [`NOTHING`]: it is not.
-    told: AtomicU8,
-    /// Of its task, which alone waits to be told.
-    waker: AtomicWaker,
-    address: SocketAddr,
-    since: SystemTime,
-    shown: Mutex<Shown>,
-}
-
-/// No reason that anybody is told.
-const NOTHING: u8 = 0;
-
-#[derive(Debug, Default)]
-struct Shown {
-    certificates: Option<Certificates>,
-    known: Option<Known>,
-}
-
-/// What a client is known by.
-#[derive(Clone, Debug)]
-struct Known {
-    device: Arc<Device>,
-    client_id: Arc<str>,
-    until: Option<Instant>,
-}
-
-/// What a client showed, to be looked at again.
-#[derive(Clone, Debug)]
-pub(super) struct Certificates {
-    /// Its own first.
-    pub(super) chain: Arc<[CertificateDer<'static>]>,
-    /// When its own ends, in seconds since the Unix epoch.
-    pub(super) not_after: i64,
-}
-
-impl Client {
-    /// Tells it to end. The first reason stands.
-    pub(super) fn now(&self, reason: Reason) {
-        let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
-        let first = self
-            .told
-            .compare_exchange(NOTHING, reason.0, done, failed)
-            .is_ok();
-        if first {
-            self.waker.wake();
-        }
-    }
-
-    /// What it is to end for, if it is.
-    pub(super) fn told(&self) -> Option<Reason> {
-        let told = self.told.load(Ordering::Acquire);
-        (told != NOTHING).then_some(Reason(told))
-    }
-
-    /// For its own task: ready when it is to end.
-    pub(super) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Reason> {
-        if let Some(reason) = self.told() {
-            return Poll::Ready(reason);
-        }
-        self.waker.register(context.waker());
-        self.told().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// Done when it is to end.
-    pub(super) async fn ends(&self) -> Reason {
-        poll_fn(|context| self.poll_told(context)).await
-    }
-}
-
-/// One that is to be looked at again.
-#[derive(Clone, Debug)]
-pub(super) struct Watched {
-    pub(super) address: SocketAddr,
-    pub(super) certificates: Option<Certificates>,
-    /// None while it is entering.
-    pub(super) device: Option<Arc<Device>>,
-    pub(super) until: Option<Instant>,
-    pub(super) end: Arc<Client>,
 }
 
 /// A way in, by which connections come until it is closed.
@@ -186,17 +91,11 @@ impl Clients {
     /// Who is in, by device and client id.
     pub(super) fn list(&self) -> Vec<ClientStatus> {
         let state = self.state.lock();
-        let status = |client: &Arc<Client>| {
-            let shown = client.shown.lock();
-            let known = shown.known.as_ref()?;
-            Some(ClientStatus {
-                device: known.device.name.clone(),
-                client_id: Arc::clone(&known.client_id),
-                address: client.address,
-                since: client.since,
-            })
-        };
-        let mut list: Vec<_> = state.inside.values().filter_map(status).collect();
+        let mut list: Vec<_> = state
+            .inside
+            .iter()
+            .filter_map(|client| client.status())
+            .collect();
         drop(state);
         list.sort_by(|one, other| {
             let key =
@@ -209,21 +108,8 @@ impl Clients {
     /// All that may have to end.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let state = self.state.lock();
-        let all = state.entering.values().chain(state.inside.values());
-        let watched = |client: &Arc<Client>| {
-            let Shown {
-                certificates,
-                known,
-            } = &*client.shown.lock();
-            Watched {
-                address: client.address,
-                certificates: certificates.clone(),
-                device: known.as_ref().map(|known| Arc::clone(&known.device)),
-                until: known.as_ref().and_then(|known| known.until),
-                end: Arc::clone(client),
-            }
-        };
-        all.map(watched).collect()
+        let all = state.entering.values().chain(state.inside.iter());
+        all.map(Client::watched).collect()
     }
 }
 
@@ -246,15 +132,7 @@ impl Entrance {
         let id = state.next;
         state.next += 1;
         *state.from.entry(source).or_default() += 1;
-        let client = Arc::new(Client {
-            id,
-            entrance: self.number,
-            told: AtomicU8::new(NOTHING),
-            waker: AtomicWaker::new(),
-            address,
-            since: SystemTime::now(),
-            shown: Mutex::default(),
-        });
+        let client = Arc::new(Client::new(id, self.number, address));
         state.entering.insert(id, Arc::clone(&client));
         Ok(Ticket {
             clients: Arc::clone(clients),
@@ -265,9 +143,9 @@ impl Entrance {
     /// Tells all who came in by it that the server shuts down.
     pub(super) fn close(&self) {
         let state = self.clients.state.lock();
-        let all = state.entering.values().chain(state.inside.values());
+        let all = state.entering.values().chain(state.inside.iter());
         for client in all.filter(|client| client.entrance == self.number) {
-            client.now(Reason::SERVER_SHUTTING_DOWN);
+            client.end.tell(Reason::SERVER_SHUTTING_DOWN);
         }
     }
 }
@@ -279,6 +157,16 @@ impl Drop for Entrance {
 }
 
 impl State {
+    /// Takes out one that is in.
+    fn leave(&mut self, id: u64) -> Option<Arc<Client>> {
+        let found = self.inside.find_entry(hash(id), |own| own.id == id).ok()?;
+        let (client, _) = found.remove();
+        if self.inside.len() < self.inside.capacity() / 4 {
+            self.inside.shrink_to_fit(|own| hash(own.id));
+        }
+        Some(client)
+    }
+
     /// Sends away the one that has been entering for longest; whether there was
     /// one.
     fn evict(&mut self, from: Option<IpAddr>) -> bool {
@@ -288,14 +176,14 @@ impl State {
             return false;
         };
         if let Some(client) = self.remove(id) {
-            client.now(Reason::SERVER_BUSY);
+            client.end.tell(Reason::SERVER_BUSY);
         }
         true
     }
 
     fn remove(&mut self, id: u64) -> Option<Arc<Client>> {
         let client = self.entering.remove(&id);
-        let client = client.or_else(|| self.inside.remove(&id))?;
+        let client = client.or_else(|| self.leave(id))?;
         let source = source(client.address.ip());
         if let Some(count) = self.from.get_mut(&source) {
             *count -= 1;
@@ -308,9 +196,13 @@ impl State {
 }
 
 impl Ticket {
-    /// What tells it to end.
-    pub(super) fn end(&self) -> &Arc<Client> {
+    pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// What tells it to end.
+    pub(super) fn end(&self) -> &Told {
+        &self.client.end
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -319,7 +211,7 @@ impl Ticket {
 
     /// What it showed, before anything is decided by it.
     pub(super) fn shows(&self, certificates: Certificates) {
-        self.client.shown.lock().certificates = Some(certificates);
+        self.client.shows(certificates);
     }
 
     /// It is `device`, until then if at all. False: it was sent away meanwhile.
@@ -332,15 +224,13 @@ impl Ticket {
         let id = self.client.id;
         let mut state = self.clients.state.lock();
         let client = state.entering.remove(&id);
-        let Some(client) = client.or_else(|| state.inside.remove(&id)) else {
+        let Some(client) = client.or_else(|| state.leave(id)) else {
             return false;
         };
-        client.shown.lock().known = Some(Known {
-            device: Arc::clone(device),
-            client_id: Arc::clone(client_id),
-            until,
-        });
-        state.inside.insert(id, client);
+        client.is(device, client_id, until);
+        state
+            .inside
+            .insert_unique(hash(id), client, |own| hash(own.id));
         true
     }
 }
@@ -349,6 +239,11 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.clients.state.lock().remove(self.client.id);
     }
+}
+
+/// Numbers are given in order, by us: spread over all bits they do for a hash.
+fn hash(id: u64) -> u64 {
+    id.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Who counts as one: an address, or the network that one machine of IPv6 has all

@@ -68,7 +68,7 @@ struct Connection<S> {
     owed: Owed,
     /// Of a session that lasts.
     shelf: Option<Box<Shelf>>,
-    incoming: Incoming,
+    incoming: Option<Box<Incoming>>,
     outgoing: Option<Box<Outgoing>>,
     /// None: nothing was due yet.
     timer: Option<Pin<Box<Sleep>>>,
@@ -139,7 +139,7 @@ pub(super) async fn accept<S>(stream: S, peer: Peer, shared: Arc<Shared>) -> Opt
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Arc::clone(peer.ticket.end());
+    let client = Arc::clone(peer.ticket.client());
     let connected = tokio::select! {
         connected = connect::accept(stream, peer, shared) => connected?,
         () = cut(&client) => return None,
@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serving<S> {
         };
         let ended = ready!(connection.poll_serve(context));
         let last = this.0.take().map(|connection| {
-            let client = Arc::clone(connection.ticket.end());
+            let client = Arc::clone(connection.ticket.client());
             Stage::new(async move {
                 tokio::select! {
                     () = ending::end(connection, ended) => {}
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serving<S> {
 
 /// Done when whoever is told to end has had its time.
 async fn cut(client: &Client) {
-    client.ends().await;
+    client.end.wait().await;
     sleep(CUT_AFTER).await;
 }
 

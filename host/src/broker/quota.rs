@@ -25,7 +25,14 @@ pub(super) struct Quotas(Arc<Mutex<HashMap<PartyName, Usage>>>);
 #[derive(Debug)]
 struct Usage {
     connections: u32,
-    rates: Arc<Mutex<Rates>>,
+    shared: Arc<OfDevice>,
+}
+
+/// What all connections of a device have in common.
+#[derive(Debug)]
+struct OfDevice {
+    name: PartyName,
+    rates: Mutex<Rates>,
 }
 
 /// What a device has left of its rates.
@@ -47,8 +54,7 @@ struct Bucket {
 #[derive(Debug)]
 pub(super) struct Place {
     quotas: Quotas,
-    device: PartyName,
-    rates: Arc<Mutex<Rates>>,
+    device: Arc<OfDevice>,
 }
 
 /// The device has all the connections that it may have.
@@ -66,7 +72,10 @@ impl Quotas {
         let mut usages = self.0.lock();
         let usage = usages.entry(device.name.clone()).or_insert_with(|| Usage {
             connections: 0,
-            rates: Arc::new(Mutex::new(Rates::new(&device.quota, now))),
+            shared: Arc::new(OfDevice {
+                name: device.name.clone(),
+                rates: Mutex::new(Rates::new(&device.quota, now)),
+            }),
         });
         let max = device.quota.connections_max.get();
         if usage.connections >= max {
@@ -74,11 +83,10 @@ impl Quotas {
         }
         usage.connections += 1;
         // The rates may have been changed since.
-        usage.rates.lock().set(&device.quota);
+        usage.shared.rates.lock().set(&device.quota);
         Ok(Place {
             quotas: self.clone(),
-            device: device.name.clone(),
-            rates: Arc::clone(&usage.rates),
+            device: Arc::clone(&usage.shared),
         })
     }
 }
@@ -87,27 +95,27 @@ impl Place {
     /// One message of so many bytes was read. For how long nothing more is to be
     /// read of this connection, if the device is ahead of its rate.
     pub(super) fn spend(&self, bytes: u64) -> Option<Duration> {
-        self.rates.lock().spend(bytes, Instant::now())
+        self.device.rates.lock().spend(bytes, Instant::now())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut usages = self.quotas.0.lock();
-        let Some(usage) = usages.get_mut(&self.device) else {
+        let Some(usage) = usages.get_mut(&self.device.name) else {
             return;
         };
         usage.connections = usage.connections.saturating_sub(1);
         // What is spent is remembered: nobody gains by coming again.
-        let rested = || usage.rates.lock().is_full(Instant::now());
+        let rested = || usage.shared.rates.lock().is_full(Instant::now());
         if usage.connections == 0 && rested() {
-            usages.remove(&self.device);
+            usages.remove(&self.device.name);
         }
         if usages.len() > usages.capacity() / 4 {
             return;
         }
         let now = Instant::now();
-        usages.retain(|_, usage| usage.connections > 0 || !usage.rates.lock().is_full(now));
+        usages.retain(|_, usage| usage.connections > 0 || !usage.shared.rates.lock().is_full(now));
         usages.shrink_to_fit();
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Session {
     pub(super) received: Received,
     /// QoS 2 messages of the device that others have not done with, though the
     /// connection they came by is over.
-    pub(super) unsettled: Vec<(PacketId, Reason, Settled)>,
+    pub(super) unsettled: Option<Box<Unsettled>>,
     /// Taken out of the inbox, and not yet sent.
     pub(super) taken: VecDeque<Arc<Message>>,
     /// What was not said yet when the session changed hands.
@@ -55,6 +55,10 @@ pub(super) struct Session {
     /// Last: the device is on the bus until everything above is gone.
     _seat: Seat,
 }
+
+/// Messages that others have not done with, by their identifiers.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled(pub(super) Vec<(PacketId, Reason, Settled)>);
 
 /// What makes a session outlast its connection and the host.
 #[derive(Debug)]
@@ -107,7 +111,7 @@ impl Session {
             subscriptions: Subscriptions::default(),
             inflight: Inflight::default(),
             received: Received::default(),
-            unsettled: Vec::new(),
+            unsettled: None,
             taken: VecDeque::new(),
             will: None,
             lasting,

@@ -24,8 +24,40 @@ pub(super) struct Subscribed {
 
 /// What one session has subscribed, each filter once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Subscriptions(Vec<Subscribed>);
+#[serde(from = "Vec<Subscribed>", into = "Vec<Subscribed>")]
+pub(super) struct Subscriptions(Own);
+
+/// Most devices have one, which takes no memory beside the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Own {
+    One(Subscribed),
+    /// In order of subscribing.
+    Some(Vec<Subscribed>),
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
+impl From<Vec<Subscribed>> for Subscriptions {
+    fn from(all: Vec<Subscribed>) -> Self {
+        match <[Subscribed; 1]>::try_from(all) {
+            Ok([only]) => Self(Own::One(only)),
+            Err(all) => Self(Own::Some(all)),
+        }
+    }
+}
+
+impl From<Subscriptions> for Vec<Subscribed> {
+    fn from(subscriptions: Subscriptions) -> Self {
+        match subscriptions.0 {
+            Own::One(only) => vec![only],
+            Own::Some(all) => all,
+        }
+    }
+}
 
 /// How one message goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,35 +71,40 @@ impl Subscriptions {
     /// Adds a subscription, or replaces the one with the same filter, which it
     /// returns.
     pub(super) fn insert(&mut self, new: Subscribed) -> Option<Subscribed> {
-        let known = self.0.iter_mut().find(|own| own.filter == new.filter);
-        match known {
-            Some(known) => Some(std::mem::replace(known, new)),
-            None => {
-                // Most devices have one.
-                if self.0.is_empty() {
-                    self.0.reserve_exact(1);
-                }
-                self.0.push(new);
-                None
-            }
+        let all = match &mut self.0 {
+            Own::One(only) => std::slice::from_mut(only),
+            Own::Some(all) => all,
+        };
+        if let Some(known) = all.iter_mut().find(|own| own.filter == new.filter) {
+            return Some(std::mem::replace(known, new));
         }
+        let mut all = Vec::from(std::mem::take(self));
+        all.push(new);
+        *self = all.into();
+        None
     }
 
     pub(super) fn remove(&mut self, filter: &TopicFilter) -> Option<Subscribed> {
-        let place = self.0.iter().position(|own| own.filter == *filter)?;
-        Some(self.0.remove(place))
+        let place = self.iter().position(|own| own.filter == *filter)?;
+        let mut all = Vec::from(std::mem::take(self));
+        let removed = all.remove(place);
+        *self = all.into();
+        Some(removed)
     }
 
     pub(super) fn contains(&self, filter: &TopicFilter) -> bool {
-        self.0.iter().any(|own| own.filter == *filter)
+        self.iter().any(|own| own.filter == *filter)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.iter().len()
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Subscribed> {
-        self.0.iter()
+        match &self.0 {
+            Own::One(only) => std::slice::from_ref(only).iter(),
+            Own::Some(all) => all.iter(),
+        }
     }
 
     /// How `message` goes out to a session that publishes as `origin`; None if it
@@ -82,7 +119,7 @@ impl Subscriptions {
         let own = message.origin == Some(origin);
         let mut qos = None;
         let mut as_published = false;
-        for subscribed in &self.0 {
+        for subscribed in self.iter() {
             if own && subscribed.no_local || !subscribed.filter.matches(&message.topic) {
                 continue;
             }

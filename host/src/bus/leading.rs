@@ -86,7 +86,7 @@ impl Shared {
             router.insert(filter, mailbox);
             let mut filters = filters.to_vec();
             filters.insert(place, filter.clone());
-            mailbox.extend(filters.into(), generation);
+            mailbox.extend(&filters, generation);
         }
         drop(router);
         let wanted = match kept {
@@ -116,7 +116,7 @@ impl Shared {
         let mut filters = led.to_vec();
         filters.remove(place);
         let left = filters.len();
-        mailbox.narrow(filters.into(), generation);
+        mailbox.narrow(&filters, generation);
         if left == 0 {
             mailbox.keeps_from(retained.last());
         }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(super) use self::state::Waiter;
-use self::state::{State, send_home, wants};
+use self::state::{Filters, Mode, State, send_home, wants};
 use super::Message;
 use super::delivery::Parcel;
 use super::queue::{InboxLimits, Queue};
@@ -72,11 +72,10 @@ impl Mailbox {
             state: Mutex::new(State {
                 queue: Queue::new(limits),
                 line: None,
-                covered: Arc::default(),
-                rests: None,
+                covered: Filters::of(&[]),
+                mode: Mode::Led,
                 since: 0,
                 waker: None,
-                closed: false,
             }),
             arrived: OnceLock::new(),
         }
@@ -98,15 +97,15 @@ impl Mailbox {
     /// What is led here.
     pub(super) fn led(&self) -> Led {
         let state = self.state.lock();
-        let covered = Arc::clone(&state.covered);
-        let filters = match state.rests {
-            None => Arc::clone(&covered),
-            Some(_) => Arc::default(),
+        let covered = state.covered.shared();
+        let (filters, rests_since) = match state.mode {
+            Mode::Rests(since) => (Arc::default(), since),
+            Mode::Led | Mode::Closed => (Arc::clone(&covered), None),
         };
         Led {
             filters,
             covered,
-            rests_since: state.rests.flatten(),
+            rests_since,
         }
     }
 
@@ -116,16 +115,14 @@ impl Mailbox {
     pub(super) fn lead(&self, filters: &[TopicFilter], limits: InboxLimits, generation: u64) {
         let mut state = self.state.lock();
         state.since = generation;
-        let State { queue, rests, .. } = &mut *state;
-        queue.relimit(limits);
+        state.queue.relimit(limits);
         let mut dropped = 0;
         if filters.is_empty() {
-            rests.get_or_insert(None);
+            state.rest();
         } else {
-            *rests = None;
-            state.covered = filters.into();
+            state.lead(filters);
             let State { queue, covered, .. } = &mut *state;
-            dropped = queue.retain(|topic| wants(covered, topic));
+            dropped = queue.retain(|topic| wants(covered.as_slice(), topic));
         }
         let blocks = limits.overflow == Overflow::Block;
         self.blocking.store(blocks, Ordering::Relaxed);
@@ -137,18 +134,17 @@ impl Mailbox {
 
     /// From `generation` on, `filters`, which include all before, lead here. Whoever
     /// stands in line stays there: the way here is as good as it was.
-    pub(super) fn extend(&self, filters: Arc<[TopicFilter]>, generation: u64) {
+    pub(super) fn extend(&self, filters: &[TopicFilter], generation: u64) {
         let mut state = self.state.lock();
-        state.covered = filters;
-        state.rests = None;
+        state.lead(filters);
         state.since = generation;
     }
 
     /// From `generation` on, only `filters`, which led here before, do. What waits
     /// stays; whoever stands in line is sent home, to look for the way again.
-    pub(super) fn narrow(&self, filters: Arc<[TopicFilter]>, generation: u64) {
+    pub(super) fn narrow(&self, filters: &[TopicFilter], generation: u64) {
         let mut state = self.state.lock();
-        state.covered = filters;
+        state.covered = Filters::of(filters);
         state.since = generation;
         let line = std::mem::take(&mut state.line);
         drop(state);
@@ -158,7 +154,7 @@ impl Mailbox {
     /// From `generation` on, nothing leads here; what waits stays.
     pub(super) fn rest(&self, generation: u64) {
         let mut state = self.state.lock();
-        state.rests.get_or_insert(None);
+        state.rest();
         state.since = generation;
         let line = std::mem::take(&mut state.line);
         drop(state);
@@ -169,7 +165,10 @@ impl Mailbox {
     /// number `last` are new to it. The first word counts.
     pub(super) fn keeps_from(&self, last: u64) {
         let mut state = self.state.lock();
-        state.rests.get_or_insert(None).get_or_insert(last);
+        state.rest();
+        if let Mode::Rests(since) = &mut state.mode {
+            since.get_or_insert(last);
+        }
     }
 
     /// Tells whoever waits that there is a message.
@@ -210,7 +209,7 @@ impl Mailbox {
     /// Whether a message of `size` would be taken now without dropping any.
     pub(super) fn has_room(&self, size: u64) -> bool {
         let state = self.state.lock();
-        !state.closed && state.is_line_empty() && state.queue.has_room(size)
+        !state.is_closed() && state.is_line_empty() && state.queue.has_room(size)
     }
 
     /// Puts a message in as the policy says; its route was found in the generation
@@ -266,7 +265,7 @@ impl Mailbox {
         let mut state = self.state.lock();
         let limits = state.queue.limits();
         let blocks = limits.overflow == Overflow::Block && !state.rests();
-        if state.closed || !blocks || size > limits.bytes_max {
+        if state.is_closed() || !blocks || size > limits.bytes_max {
             Room::Unneeded
         } else if !state.is_line_empty() || !state.queue.has_room(size) {
             Room::Full
@@ -320,7 +319,7 @@ impl Mailbox {
             turn: Arc::clone(turn),
             granted: false.into(),
         });
-        if state.closed || state.is_stale(found) {
+        if state.is_closed() || state.is_stale(found) {
             turn.notify_one();
             return Some(waiter);
         }
@@ -367,7 +366,7 @@ impl Mailbox {
     /// Lets nothing in any more and sends the line home.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
-        state.closed = true;
+        state.mode = Mode::Closed;
         let line = std::mem::take(&mut state.line);
         let mut rest = Vec::new();
         let (unread, expired) = state.queue.take(usize::MAX, &mut rest);

@@ -173,9 +173,10 @@ impl Party {
         let count = self.count_filters(filters.len(), &subscribed, None)?;
         let mailbox = Arc::new(Mailbox::new(Arc::clone(record), limits));
         bus.lead(&mailbox, &filters, limits)?;
-        if subscribed.is_empty() {
-            // Most have no other.
-            subscribed.reserve_exact(1);
+        if subscribed.len() == subscribed.capacity() {
+            // Most have no other, and those with many get few at once.
+            let more = subscribed.len() / 4 + 1;
+            subscribed.reserve_exact(more);
         }
         subscribed.push(Subscribed {
             mailbox: Arc::clone(&mailbox),

@@ -167,6 +167,10 @@ impl Router {
     /// Makes a node where `level` leads from the node `at`.
     fn grow(&mut self, at: u32, level: &str) -> u32 {
         let fresh = self.free.pop().unwrap_or_else(|| {
+            if self.nodes.len() == self.nodes.capacity() {
+                // Not twice as many: there are many, and few come at once.
+                self.nodes.reserve_exact(self.nodes.len() / 4 + 1);
+            }
             self.nodes.push(Node::default());
             u32::try_from(self.nodes.len() - 1).expect("subscriptions are bounded")
         });

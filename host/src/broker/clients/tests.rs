@@ -18,7 +18,7 @@ fn enter(entrance: &Entrance, address: &str) -> Result<Ticket, NoRoom> {
 }
 
 fn is_sent_away(ticket: &Ticket) -> bool {
-    ticket.end().told().is_some()
+    ticket.end().reason().is_some()
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn who_came_in_by_an_entrance_ends_with_it_and_the_first_reason_stands() {
     let inside = enter(&one, "10.0.0.1:2").unwrap();
     assert!(inside.is(&device("pump"), &"pump".into(), None));
     let neighbour = enter(&other, "10.0.0.1:3").unwrap();
-    inside.end().now(Reason::ADMINISTRATIVE_ACTION);
+    inside.end().tell(Reason::ADMINISTRATIVE_ACTION);
     drop(one);
-    let told = [&entering, &inside, &neighbour].map(|ticket| ticket.end().told());
+    let told = [&entering, &inside, &neighbour].map(|ticket| ticket.end().reason());
     let reasons = [
         Some(Reason::SERVER_SHUTTING_DOWN),
         Some(Reason::ADMINISTRATIVE_ACTION),

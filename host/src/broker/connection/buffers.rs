@@ -60,7 +60,8 @@ pub(super) fn with_ids<T>(work: impl FnOnce(&mut Vec<NonZeroU32>) -> T) -> T {
 pub(super) fn with_room<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     READ.with_borrow_mut(|room| {
         if room.is_empty() {
-            room.resize(READ_BYTES_MAX, 0);
+            // Of zeroed memory: what was never read into takes none.
+            *room = vec![0; READ_BYTES_MAX];
         }
         read(room)
     })

@@ -15,7 +15,7 @@ use tracing::info;
 use super::aliases::{ALIASES_MAX, Outgoing};
 use super::publishing::{Owed, ack};
 use super::wire::Wire;
-use super::{Connection, Incoming, ending};
+use super::{Connection, ending};
 use crate::broker::admission::{self, Admitted, Credentials};
 use crate::broker::inflight::Stage;
 use crate::broker::quota::Place;
@@ -71,7 +71,7 @@ where
     let mut wire = Wire::new(stream, limits);
     let connect = tokio::select! {
         connect = timeout_at(peer.connect_by, first(&mut wire)) => connect.ok()?,
-        _ = peer.ticket.end().ends() => return None,
+        _ = peer.ticket.end().wait() => return None,
     };
     let connect = match connect {
         Some(Ok(connect)) => connect,
@@ -145,7 +145,7 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
     };
     let admitted = tokio::select! {
         admitted = shared.admit(peer, credentials) => admitted?,
-        reason = peer.ticket.end().ends() => {
+        reason = peer.ticket.end().wait() => {
             return Err(Refused { reason, code: None });
         }
     };
@@ -263,7 +263,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         read_from: None,
         owed: Owed::default(),
         shelf,
-        incoming: Incoming::default(),
+        incoming: None,
         outgoing: (connect.topic_alias_max > 0)
             .then(|| Box::new(Outgoing::new(connect.topic_alias_max))),
         timer: None,

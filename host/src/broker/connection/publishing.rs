@@ -146,7 +146,8 @@ impl Owed {
                 && !answer.reason.is_failure()
                 && session.received.look(answer.id, true) == Arrival::New
             {
-                session.unsettled.push((answer.id, answer.reason, settled));
+                let unsettled = session.unsettled.get_or_insert_default();
+                unsettled.0.push((answer.id, answer.reason, settled));
             }
         }
     }
@@ -162,7 +163,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.shared.counters.received_total.add(1);
         self.spend(publish.payload.len() as u64);
         let alias = publish.properties.topic_alias;
-        let Ok(topic) = self.incoming.resolve(publish.topic, alias) else {
+        let resolved = match (publish.topic, alias) {
+            (Some(topic), None) => Ok(topic),
+            (topic, alias) => {
+                let known = self.incoming.get_or_insert_default();
+                known.resolve(topic, alias)
+            }
+        };
+        let Ok(topic) = resolved else {
             return Err(Ended::fault(Reason::TOPIC_ALIAS_INVALID, "topic-alias"));
         };
         let (qos, id) = (publish.qos, publish.packet_id);

@@ -31,10 +31,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Ready when there may be something to do.
     pub(super) fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        if let Poll::Ready(reason) = self.owner.line().poll_told(context) {
+        if let Poll::Ready(reason) = self.owner.line().told.poll(context) {
             return Poll::Ready(Err(Ended::Told(reason)));
         }
-        if let Poll::Ready(reason) = self.ticket.end().poll_told(context) {
+        if let Poll::Ready(reason) = self.ticket.end().poll(context) {
             return Poll::Ready(Err(Ended::Told(reason)));
         }
         let mut woken = self.unfinished;

@@ -57,7 +57,7 @@ impl Guard {
                 Ok(Err(failed)) => failed,
                 Err(_) => Failed::new("handshake-too-slow", "its handshake took too long"),
             },
-            _ = end.ends() => {
+            _ = end.wait() => {
                 Failed::new("handshake-cut", "others came, or the broker stops")
             }
         };

@@ -57,7 +57,7 @@ pub(in crate::broker) async fn keep(
         due.publish(&session.party).await;
     }
     let mut will = will.map(|will| (Instant::now() + will.delay, will));
-    if let Some(told) = owner.line().told() {
+    if let Some(told) = owner.line().told.reason() {
         return heard(told, session, owner, will);
     }
     let ends = session.begin_absence().await;
@@ -70,7 +70,7 @@ pub(in crate::broker) async fn keep(
         let reads = retry.is_none();
         tokio::select! {
             biased;
-            told = poll_fn(|context| owner.line().poll_told(context)) => {
+            told = owner.line().told.wait() => {
                 return heard(told, session, owner, will);
             }
             () = stop.cancelled() => {

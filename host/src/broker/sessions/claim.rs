@@ -86,7 +86,7 @@ impl Sessions {
             Some(before) => owner.inherit(before, claim.by).await?,
             None => None,
         };
-        if let Some(reason) = owner.line.told() {
+        if let Some(reason) = owner.line.told.reason() {
             owner.release(known);
             debug_assert_ne!(reason, Reason::SUCCESS);
             return Err(ClaimError::TakenOver);

@@ -1,27 +1,22 @@
 //! Between the owner of a session and who wants it next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::Key;
 use crate::broker::session::Session;
+use crate::broker::told::Told;
 use crate::mqtt::Reason;
-
-/// No reason that anybody is told.
-const NOTHING: u8 = 0;
 
 /// Where one owner is told to let go, and leaves what it owned.
 #[derive(Debug)]
 pub(in crate::broker) struct Line {
     /// Of the session.
     pub(super) key: Key,
-    told: AtomicU8,
-    owner: AtomicWaker,
-    heir: AtomicWaker,
+    /// What the owner is told.
+    pub(in crate::broker) told: Told,
     state: Mutex<State>,
 }
 
@@ -29,8 +24,15 @@ pub(in crate::broker) struct Line {
 struct State {
     /// None: the owner is neither a connection yet, nor keeps the session.
     connected: Option<bool>,
-    left: Option<Left>,
+    /// What is left, or who waits for it.
+    left: Option<Box<Bequest>>,
     gone: bool,
+}
+
+#[derive(Debug)]
+enum Bequest {
+    Left(Left),
+    Heir(Waker),
 }
 
 /// What an owner left.
@@ -46,9 +48,7 @@ impl Line {
     pub(super) fn new(key: Key) -> Arc<Self> {
         Arc::new(Self {
             key,
-            told: AtomicU8::new(NOTHING),
-            owner: AtomicWaker::new(),
-            heir: AtomicWaker::new(),
+            told: Told::default(),
             state: Mutex::default(),
         })
     }
@@ -57,32 +57,10 @@ impl Line {
     /// word counts, unless somebody else came for the session: that stands.
     pub(in crate::broker) fn tell(&self, reason: Reason) {
         if reason == Reason::SESSION_TAKEN_OVER {
-            self.told.store(reason.0, Ordering::Release);
+            self.told.overrule(reason);
         } else {
-            self.replace(NOTHING, reason.0);
+            self.told.tell(reason);
         }
-        self.owner.wake();
-    }
-
-    fn replace(&self, known: u8, new: u8) {
-        let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
-        // If something else is known, that stands.
-        self.told.compare_exchange(known, new, done, failed).ok();
-    }
-
-    /// What the owner was told.
-    pub(in crate::broker) fn told(&self) -> Option<Reason> {
-        let told = self.told.load(Ordering::Acquire);
-        (told != NOTHING).then_some(Reason(told))
-    }
-
-    /// For the owner: ready when it is told.
-    pub(in crate::broker) fn poll_told(&self, context: &mut Context<'_>) -> Poll<Reason> {
-        if let Some(reason) = self.told() {
-            return Poll::Ready(reason);
-        }
-        self.owner.register(context.waker());
-        self.told().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Whether the owner is a connection.
@@ -101,10 +79,11 @@ impl Line {
     pub(in crate::broker) fn set_connected(&self, connected: bool) -> Option<Reason> {
         self.state.lock().connected = Some(connected);
         let told = self
-            .told()
+            .told
+            .reason()
             .filter(|told| *told != Reason::SESSION_TAKEN_OVER)?;
         if !connected {
-            self.replace(told.0, NOTHING);
+            self.told.forget(told);
         }
         Some(told)
     }
@@ -114,16 +93,25 @@ impl Line {
         let mut state = self.state.lock();
         if !state.gone {
             state.gone = true;
-            state.left = Some(left);
+            let heir = state.left.replace(Box::new(Bequest::Left(left)));
             drop(state);
-            self.heir.wake();
+            if let Some(Bequest::Heir(heir)) = heir.map(|heir| *heir) {
+                heir.wake();
+            }
         }
     }
 
     /// For the one who comes next: ready when the owner has left.
     pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<Left> {
-        self.heir.register(context.waker());
-        let left = self.state.lock().left.take();
-        left.map_or(Poll::Pending, Poll::Ready)
+        let mut state = self.state.lock();
+        match state.left.take().map(|left| *left) {
+            Some(Bequest::Left(left)) => Poll::Ready(left),
+            _ => {
+                let heir = Bequest::Heir(context.waker().clone());
+                // Once it was taken there is nothing to wait for.
+                state.left = (!state.gone).then(|| Box::new(heir));
+                Poll::Pending
+            }
+        }
     }
 }

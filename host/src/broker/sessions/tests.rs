@@ -19,14 +19,14 @@ async fn that_somebody_came_for_the_session_stands_whatever_else_is_said() {
     line.set_connected(true);
     line.tell(Reason::ADMINISTRATIVE_ACTION);
     line.tell(Reason::NOT_AUTHORIZED);
-    assert_eq!(line.told(), Some(Reason::ADMINISTRATIVE_ACTION));
+    assert_eq!(line.told.reason(), Some(Reason::ADMINISTRATIVE_ACTION));
     line.set_connected(false);
-    assert_eq!(line.told(), None);
+    assert_eq!(line.told.reason(), None);
     line.tell(Reason::NOT_AUTHORIZED);
     line.tell(Reason::SESSION_TAKEN_OVER);
     line.set_connected(false);
     line.tell(Reason::NOT_AUTHORIZED);
-    let told = poll_fn(|context| line.poll_told(context)).await;
+    let told = line.told.wait().await;
     assert_eq!(told, Reason::SESSION_TAKEN_OVER);
 }
 

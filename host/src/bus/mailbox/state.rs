@@ -18,14 +18,52 @@ pub(super) struct State {
     /// None: nobody stood in line yet.
     pub(super) line: Option<Box<Places>>,
     /// The filters that were led here last.
-    pub(super) covered: Arc<[TopicFilter]>,
-    /// Some: it rests; with what is known of that, [`Led::rests_since`].
-    pub(super) rests: Option<Option<u64>>,
+    pub(super) covered: Filters,
+    pub(super) mode: Mode,
     /// The generation since which it is led so.
     pub(super) since: u64,
     /// Told as `arrived` is.
     pub(super) waker: Option<Waker>,
-    pub(super) closed: bool,
+}
+
+/// Whether anything is led there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Led,
+    /// With what is known of that, [`Led::rests_since`](super::Led::rests_since).
+    Rests(Option<u64>),
+    /// Nor is anything let in.
+    Closed,
+}
+
+/// Some filters. Most inboxes have one, which takes no memory beside them.
+#[derive(Debug)]
+pub(super) enum Filters {
+    One(TopicFilter),
+    Some(Arc<[TopicFilter]>),
+}
+
+impl Filters {
+    pub(super) fn of(filters: &[TopicFilter]) -> Self {
+        match filters {
+            [only] => Self::One(only.clone()),
+            all => Self::Some(all.into()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[TopicFilter] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Some(all) => all,
+        }
+    }
+
+    pub(super) fn shared(&self) -> Arc<[TopicFilter]> {
+        match self {
+            Self::One(only) => Arc::from([only.clone()]),
+            Self::Some(all) => Arc::clone(all),
+        }
+    }
 }
 
 /// The line of one inbox.
@@ -57,8 +95,27 @@ impl State {
         self.line.as_ref().is_none_or(|line| line.0.is_empty())
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.mode == Mode::Closed
+    }
+
+    /// `filters` lead here from now on; whoever closed it stays away.
+    pub(super) fn lead(&mut self, filters: &[TopicFilter]) {
+        self.covered = Filters::of(filters);
+        if !self.is_closed() {
+            self.mode = Mode::Led;
+        }
+    }
+
+    /// It rests from now on, if it does not already.
+    pub(super) fn rest(&mut self) {
+        if self.mode == Mode::Led {
+            self.mode = Mode::Rests(None);
+        }
+    }
+
     pub(super) fn rests(&self) -> bool {
-        self.rests.is_some() || self.covered.is_empty()
+        matches!(self.mode, Mode::Rests(_)) || self.covered.as_slice().is_empty()
     }
 
     /// Whether what was found in the generation `found` may no longer hold.
@@ -69,7 +126,8 @@ impl State {
     /// Whether a message on its way by a route of that generation has no place here.
     #[inline]
     pub(super) fn turns_away(&self, parcel: &Parcel, found: u64) -> bool {
-        self.closed || (self.is_stale(found) && !wants(&self.covered, &parcel.message().topic))
+        self.is_closed()
+            || (self.is_stale(found) && !wants(self.covered.as_slice(), &parcel.message().topic))
     }
 
     /// Puts in what fits, or must.

@@ -56,9 +56,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Its answer comes by itself.
             return Ok(true);
         }
-        let unsettled = &mut self.session.unsettled;
-        if let Some(place) = unsettled.iter().position(|(own, ..)| *own == id) {
-            let (id, reason, settled) = unsettled.swap_remove(place);
+        if let Some(unsettled) = &mut self.session.unsettled
+            && let Some(place) = unsettled.0.iter().position(|(own, ..)| *own == id)
+        {
+            let (id, reason, settled) = unsettled.0.swap_remove(place);
             if dup {
                 self.owe(Answer {
                     id,
