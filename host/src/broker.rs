@@ -15,6 +15,7 @@ mod inflight;
 mod listener;
 mod metrics;
 mod quota;
+mod rare_queue;
 mod refusals;
 mod session;
 mod sessions;

@@ -6,12 +6,12 @@
 
 mod received;
 
-use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use self::received::{Arrival, Received};
+use super::rare_queue::RareQueue;
 use super::session::Stored;
 use crate::bus::Message;
 use crate::mqtt::PacketId;
@@ -84,7 +84,7 @@ pub(super) enum Answer {
 /// All that is under way to one device.
 #[derive(Debug, Default)]
 pub(super) struct Inflight {
-    sent: VecDeque<Sent>,
+    sent: RareQueue<Sent>,
     /// The last identifier given.
     last: u16,
 }
@@ -186,7 +186,7 @@ impl Inflight {
     pub(super) fn take_unanswered(&mut self) -> Vec<Sent> {
         let (unanswered, rest): (Vec<_>, Vec<_>) = self
             .sent
-            .drain(..)
+            .drain()
             .partition(|sent| sent.stage == Stage::Sent);
         self.sent = rest.into();
         unanswered
@@ -194,9 +194,7 @@ impl Inflight {
 
     /// Gives back memory that is not needed now.
     pub(super) fn shrink(&mut self) {
-        if self.sent.is_empty() {
-            self.sent = VecDeque::new();
-        }
+        self.sent.shrink();
     }
 
     fn find(&mut self, id: PacketId, fits: impl Fn(&Sent) -> bool) -> Option<&mut Sent> {

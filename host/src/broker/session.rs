@@ -8,7 +8,6 @@ pub(super) mod away;
 mod backlog;
 mod spill;
 
-use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ pub(super) use self::backlog::Stored;
 pub(super) use self::spill::Spill;
 use super::inflight::{Inflight, Received};
 use super::metrics::Counters;
+use super::rare_queue::RareQueue;
 use super::sessions::{KeptPlace, Seat};
 use super::store::{Ended, Record, Store};
 use super::subscriptions::{Served, Subscribed, Subscriptions};
@@ -41,7 +41,7 @@ pub(super) struct Session {
     /// connection they came by is over.
     pub(super) unsettled: Option<Box<Unsettled>>,
     /// Taken out of the inbox, and not yet sent.
-    pub(super) taken: VecDeque<Arc<Message>>,
+    pub(super) taken: RareQueue<Arc<Message>>,
     /// What was not said yet when the session changed hands.
     pub(super) will: Option<Box<Will>>,
     /// None: it ends with its connection.
@@ -112,7 +112,7 @@ impl Session {
             inflight: Inflight::default(),
             received: Received::default(),
             unsettled: None,
-            taken: VecDeque::new(),
+            taken: RareQueue::default(),
             will: None,
             lasting,
             overflow: of.overflow,
@@ -228,9 +228,7 @@ impl Session {
     /// Gives back memory that an idle session does not need.
     pub(super) fn shrink(&mut self) {
         self.inflight.shrink();
-        if self.taken.is_empty() && self.taken.capacity() > 0 {
-            self.taken = VecDeque::new();
-        }
+        self.taken.shrink();
     }
 
     /// Numbers of all its messages in the store: they go with it.

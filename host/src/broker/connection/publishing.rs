@@ -8,7 +8,6 @@
 mod identifiers;
 mod overdue;
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +17,7 @@ use tracing::debug;
 
 use super::{Connection, Ended};
 use crate::broker::inflight::Arrival;
+use crate::broker::rare_queue::RareQueue;
 use crate::broker::session::Session;
 use crate::broker::store::StoreError;
 use crate::broker::translate::{self, Head};
@@ -34,7 +34,7 @@ type Written = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 /// What a device is still to be answered.
 #[derive(Default)]
 pub(super) struct Owed {
-    answers: VecDeque<Answer>,
+    answers: RareQueue<Answer>,
     /// A message that is not through, and what it will be answered.
     waiting: Option<Box<Waiting>>,
     writing: Option<Box<Writing>>,
@@ -137,11 +137,11 @@ impl Owed {
 
     /// What is left of it when the connection ends: the device will send these
     /// again, and they must not come twice.
-    pub(super) fn leave(self, session: &mut Session) {
+    pub(super) fn leave(mut self, session: &mut Session) {
         if session.lasting.is_none() {
             return;
         }
-        for answer in self.answers {
+        for answer in self.answers.drain() {
             if let (Qos::ExactlyOnce, Some(settled)) = (answer.qos, answer.settled)
                 && !answer.reason.is_failure()
                 && session.received.look(answer.id, true) == Arrival::New
@@ -341,8 +341,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.answer(first)?;
             }
         }
-        if self.owed.answers.is_empty() && self.owed.answers.capacity() > 0 && !self.unfinished {
-            self.owed.answers = VecDeque::new();
+        if !self.unfinished {
+            self.owed.answers.shrink();
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ impl Session {
     /// and it is still there.
     async fn store_all(&mut self) -> bool {
         loop {
-            let mut messages: Vec<_> = self.taken.drain(..).collect();
+            let mut messages: Vec<_> = self.taken.drain().collect();
             if let Some(inbox) = &self.inbox {
                 inbox.try_receive(TOGETHER_MAX, &mut messages);
             }

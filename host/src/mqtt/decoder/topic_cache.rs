@@ -8,27 +8,31 @@ const TOPICS_MAX: usize = 8;
 
 /// Takes no memory until the first topic, and drops the one kept longest.
 #[derive(Debug, Default)]
-pub(super) struct TopicCache {
-    topics: Vec<Topic>,
+pub(super) struct TopicCache(Option<Box<Topics>>);
+
+#[derive(Debug, Default)]
+struct Topics {
+    known: Vec<Topic>,
     oldest: usize,
 }
 
 impl TopicCache {
     pub(super) fn get(&self, text: &[u8]) -> Option<&Topic> {
-        let mut topics = self.topics.iter();
-        topics.find(|topic| topic.as_str().as_bytes() == text)
+        let mut known = self.0.as_ref()?.known.iter();
+        known.find(|topic| topic.as_str().as_bytes() == text)
     }
 
     pub(super) fn insert(&mut self, topic: Topic) {
-        if self.topics.len() < TOPICS_MAX {
+        let Topics { known, oldest } = &mut **self.0.get_or_insert_default();
+        if known.len() < TOPICS_MAX {
             // One by one: most devices have one or two.
-            self.topics.reserve_exact(1);
-            self.topics.push(topic);
+            known.reserve_exact(1);
+            known.push(topic);
             return;
         }
-        if let Some(oldest) = self.topics.get_mut(self.oldest) {
-            *oldest = topic;
+        if let Some(place) = known.get_mut(*oldest) {
+            *place = topic;
         }
-        self.oldest = (self.oldest + 1) % TOPICS_MAX;
+        *oldest = (*oldest + 1) % TOPICS_MAX;
     }
 }

@@ -363,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.take_more(SHELVED_MAX);
         let mut shelved = Vec::new();
         let mut ids = Vec::new();
-        for message in std::mem::take(&mut self.session.taken) {
+        for message in std::mem::take(&mut self.session.taken).drain() {
             match self.session.serve(&message, &mut ids) {
                 // It need not arrive, and does not wait for those that must.
                 Some(served) if served.qos == Qos::AtMostOnce => {

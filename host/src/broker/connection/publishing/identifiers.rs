@@ -15,7 +15,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Begins to write the identifiers of the first QoS 2 messages that are settled.
     pub(super) fn write_identifiers(&mut self) {
         let mut count = 0;
-        for answer in &self.owed.answers {
+        for answer in self.owed.answers.iter() {
             if answer.qos != Qos::ExactlyOnce || !answer.is_settled() || answer.is_refused() {
                 break;
             }
@@ -34,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     pub(super) fn identifiers_written(&mut self, writing: Writing) -> Result<(), Ended> {
-        let answers: Vec<_> = self.owed.answers.drain(..writing.count).collect();
+        let answers = self.owed.answers.take_first(writing.count);
         if let Some(Err(error)) = writing.done {
             // The device sends them again: better twice than never.
             for answer in &answers {

@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let settle_max = self.settle_max();
         let is_overdue = |since: Instant| since + settle_max <= now;
         let (mut count, mut topic) = (0, None);
-        for answer in &mut self.owed.answers {
+        for answer in self.owed.answers.iter_mut() {
             if answer.is_settled() || !is_overdue(answer.since) {
                 continue;
             }
