@@ -246,45 +246,34 @@ impl Owner {
     /// Lets go. `session` goes to whoever came next; if nobody waits for it any more,
     /// it is kept.
     pub(super) fn release(self, session: Option<Box<Session>>) {
-        let (session, again) = match session {
-            Some(session) if session.outlasts() => (Some(session), self.again()),
-            session => (session, None),
-        };
-        match (session, again) {
-            (Some(session), Some((sessions, owner))) => {
-                sessions.keep(session, owner, Left::default());
-            }
-            (session, _) => self.leave(line::Left::Session(session)),
-        }
+        self.leave(session);
     }
 
-    /// The right to the session anew, if nobody came for it.
-    fn again(&self) -> Option<(Sessions, Self)> {
-        let sessions = self.sessions.upgrade()?;
-        let mut owners = sessions.owners.lock();
-        let own = owners.place_of(&self.line)?;
-        let line = Line::new(self.line.key.clone());
-        *own = Arc::clone(&line);
-        drop(owners);
-        let owner = Self {
-            sessions: Arc::downgrade(&sessions),
-            line,
-        };
-        Some((Sessions(sessions), owner))
-    }
-
-    fn leave(&self, left: line::Left) {
+    fn leave(&self, session: Option<Box<Session>>) {
         let Some(sessions) = self.sessions.upgrade() else {
             return;
         };
+        let kept = session.as_ref().is_some_and(|session| session.outlasts());
+        // Held all the while: whoever waits may give up, and this is the owner again.
         let mut owners = sessions.owners.lock();
-        if owners.remove(&self.line) {
-            drop(owners);
-            // Outside the lock: what is dropped with it takes others.
-            drop(left);
-        } else {
-            drop(owners);
-            self.line.leave(left);
+        match (owners.place_of(&self.line), session) {
+            (None, session) => self.line.leave(line::Left::Session(session)),
+            (Some(own), Some(session)) if kept => {
+                let line = Line::new(self.line.key.clone());
+                *own = Arc::clone(&line);
+                drop(owners);
+                let owner = Self {
+                    sessions: Arc::downgrade(&sessions),
+                    line,
+                };
+                Sessions(sessions).keep(session, owner, Left::default());
+            }
+            (Some(_), session) => {
+                owners.remove(&self.line);
+                // Outside the lock: what is dropped with it takes others.
+                drop(owners);
+                drop(session);
+            }
         }
     }
 }
@@ -292,7 +281,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // After `release` it finds nothing to do.
-        self.leave(line::Left::Session(None));
+        self.leave(None);
     }
 }
 

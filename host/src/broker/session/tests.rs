@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Session, Spill};
 use crate::broker::config::BrokerConfig;
@@ -13,7 +14,7 @@ use crate::devices::{Devices, Rules};
 use crate::names::Qos;
 use crate::storage::Storage;
 
-fn sessions(directory: &Path) -> (Bus, Devices, Sessions) {
+pub(in crate::broker) fn sessions(directory: &Path) -> (Bus, Devices, Sessions) {
     let devices = directory.join("devices");
     fs_err::create_dir_all(&devices).unwrap();
     let grant = "publish = [\"a/#\"]\nsubscribe = [\"a/#\"]\n";
@@ -36,9 +37,10 @@ fn sessions(directory: &Path) -> (Bus, Devices, Sessions) {
     (bus, devices, sessions)
 }
 
-async fn session(devices: &Devices, sessions: &Sessions) -> Claimed {
+/// For the lasting session of a client, within so long.
+pub(in crate::broker) fn claim(devices: &Devices, within: Duration) -> Claim {
     let device = devices.find(&"one".parse().unwrap()).unwrap();
-    let claim = Claim {
+    Claim {
         grant: Grant {
             publish: device.publish.clone(),
             subscribe: device.subscribe.clone(),
@@ -47,8 +49,12 @@ async fn session(devices: &Devices, sessions: &Sessions) -> Claimed {
         client_id: "one".into(),
         clean_start: false,
         expiry_s: 100,
-        by: tokio::time::Instant::now() + std::time::Duration::from_secs(10),
-    };
+        by: tokio::time::Instant::now() + within,
+    }
+}
+
+async fn session(devices: &Devices, sessions: &Sessions) -> Claimed {
+    let claim = claim(devices, Duration::from_secs(10));
     let mut claimed = sessions.claim(claim).await.unwrap();
     let subscribed = Subscribed {
         filter: "a/#".parse().unwrap(),

@@ -132,7 +132,7 @@ impl Sessions {
     }
 
     /// Takes the place of the owner, which is told.
-    fn line_up(&self, claim: &Claim) -> (Owner, Option<Arc<Line>>) {
+    pub(super) fn line_up(&self, claim: &Claim) -> (Owner, Option<Arc<Line>>) {
         let key = Key {
             device: claim.device.name.clone(),
             client_id: Arc::clone(&claim.client_id),
@@ -207,29 +207,27 @@ impl Owner {
     ) -> Result<Option<Box<Session>>, ClaimError> {
         loop {
             let left = timeout_at(by, poll_fn(|context| before.poll_left(context))).await;
-            match left {
-                Ok(Left::Session(session)) => return Ok(session),
-                Ok(Left::Ask(other)) => before = other,
-                Err(_) => {
-                    self.give_up(before);
-                    return Err(ClaimError::Stuck);
-                }
+            let left = left.ok().or_else(|| self.give_up(&before));
+            match left.ok_or(ClaimError::Stuck)? {
+                Left::Session(session) => return Ok(session),
+                Left::Ask(other) => before = other,
             }
         }
     }
 
-    /// `before` is the owner again, unless somebody else came.
-    fn give_up(&self, before: Arc<Line>) {
-        let Some(sessions) = self.sessions.upgrade() else {
-            return;
-        };
+    /// `before` is the owner again, unless it has left meanwhile: then what it left.
+    /// Somebody else who came waits for it in any case.
+    pub(super) fn give_up(&self, before: &Arc<Line>) -> Option<Left> {
+        let sessions = self.sessions.upgrade()?;
         let mut owners = sessions.owners.lock();
-        match owners.place_of(&self.line) {
-            Some(own) => *own = before,
-            None => {
-                drop(owners);
-                self.line.leave(Left::Ask(before));
-            }
+        let Some(own) = owners.place_of(&self.line) else {
+            self.line.leave(Left::Ask(Arc::clone(before)));
+            return None;
+        };
+        let left = before.take_left();
+        if left.is_none() {
+            *own = Arc::clone(before);
         }
+        left
     }
 }

@@ -101,6 +101,14 @@ impl Line {
         }
     }
 
+    /// For the one who came next and waits no more: what the owner has left.
+    pub(super) fn take_left(&self) -> Option<Left> {
+        match *self.state.lock().left.take()? {
+            Bequest::Left(left) => Some(left),
+            Bequest::Heir(_) => None,
+        }
+    }
+
     /// For the one who comes next: ready when the owner has left.
     pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<Left> {
         let mut state = self.state.lock();
