@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use self::handshake::Shaken;
@@ -142,6 +142,7 @@ impl Listener {
         let mut complained = None;
         loop {
             let accepted = tokio::select! {
+                biased;
                 () = context.stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
@@ -154,7 +155,8 @@ impl Listener {
                         complained = Some(now);
                         warn!(error = %error, "connection not accepted");
                     }
-                    sleep(PAUSE).await;
+                    // Those who are in are told at once when the host stops.
+                    timeout(PAUSE, context.stop.cancelled()).await.ok();
                 }
             }
         }

@@ -140,6 +140,7 @@ fn broker(
 /// Someone whose certificate has this common name, or who shows none.
 fn peer(broker: &Broker, common_name: Option<&str>) -> Peer {
     let address = "192.0.2.1:4000".parse().unwrap();
+    // Closed at once, which nobody here asks for.
     let ticket = broker.clients.open().enter(address);
     let identity = common_name.map(|name| Identity {
         common_name: Some(name.to_owned()),

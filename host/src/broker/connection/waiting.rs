@@ -15,9 +15,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.waits = true;
         self.reads = self.may_read() && !self.unfinished;
         self.delivers = self.may_deliver();
-        if !self.delivers || self.session.inbox.is_none() {
+        if !self.unfinished {
             self.session.shrink();
         }
+        self.set_timer();
+    }
+
+    fn set_timer(&mut self) {
         match (self.deadline(), &mut self.timer) {
             (Some(due), None) => self.timer = Some(Box::pin(sleep_until(due))),
             // Later than it is set is soon enough.
@@ -38,6 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Ready(Err(Ended::Told(reason)));
         }
         let mut woken = self.unfinished;
+        let stalled = self.wire.stalled_since();
         match self.wire.poll(context, self.reads) {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended::Lost)),
             Poll::Ready(Ok(moved)) => {
@@ -45,6 +50,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.heard = Instant::now();
                 }
                 woken = true;
+            }
+            // Nothing else may ever wake it.
+            Poll::Pending if stalled.is_none() && self.wire.stalled_since().is_some() => {
+                self.set_timer();
             }
             Poll::Pending => {}
         }

@@ -60,6 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && let Some(place) = unsettled.0.iter().position(|(own, ..)| *own == id)
         {
             let (id, reason, settled) = unsettled.0.swap_remove(place);
+            if unsettled.0.is_empty() {
+                self.session.unsettled = None;
+            }
             if dup {
                 self.owe(Answer {
                     id,

@@ -133,6 +133,25 @@ async fn a_device_that_does_not_read_costs_a_bounded_amount_and_then_its_connect
 }
 
 #[tokio::test]
+async fn a_device_that_need_not_speak_and_does_not_read_its_only_message_is_lost() {
+    let directory = directory();
+    let mut setup = Setup::default();
+    setup.limits.write_stall_ms_max = 300.try_into().unwrap();
+    let broker = Broker::start_with(directory.path(), setup);
+    let mut slow = broker.client("two", Version::V5).await;
+    slow.subscribe(vec![subscription("a/#", Qos::AtMostOnce)])
+        .await;
+    let party = broker.party("plugin");
+    let message = crate::bus::Message::new("a/x".parse().unwrap(), vec![0; 200 << 10]);
+    party.publish(message).unwrap();
+    broker
+        .until(|broker| broker.shared.sessions.len() == 0)
+        .await;
+    assert_eq!(broker.shared.counters.faults_total.get(), 1);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn one_busy_device_does_not_keep_the_others_waiting() {
     let directory = directory();
     let mut setup = Setup::default();
