@@ -11,7 +11,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::session::UNSETTLED_MAX;
+use super::session::UNSETTLED_V311_MAX;
 use crate::bus::{Message, Receipt, Settled};
 use crate::names::{Qos, Topic};
 use crate::uplink::Shared;
@@ -54,7 +54,7 @@ pub(super) struct Incoming {
 
 impl Hand {
     pub(super) fn new() -> (Self, Incoming) {
-        const { assert!(ROOM_FOR_SURE >= UNSETTLED_MAX as usize) };
+        const { assert!(ROOM_FOR_SURE >= UNSETTLED_V311_MAX) };
         let (to_listeners, listeners) = mpsc::channel(WAITING_MAX);
         let (to_rules, rules) = mpsc::channel(WAITING_MAX);
         let hand = Self {

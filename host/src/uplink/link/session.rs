@@ -41,10 +41,11 @@ use self::stream::{read, write};
 use self::subscriptions::Subscriptions;
 
 /// Messages of the target that may be unacknowledged. It is told so if it speaks
-/// MQTT 5.
-pub(super) const UNSETTLED_MAX: u16 = 100;
+/// MQTT 5. If it has more, nothing is read until some are: mosquitto sends more of
+/// what it has of a session from before it was killed.
+const UNSETTLED_MAX: u16 = 100;
 /// The same where it cannot be told.
-const UNSETTLED_V311_MAX: usize = 1_000;
+pub(super) const UNSETTLED_V311_MAX: usize = 1_000;
 
 /// Bytes of one packet of the target.
 const PACKET_BYTES_MAX: u32 = 1 << 20;
@@ -85,6 +86,8 @@ pub(super) struct Session<'a> {
     /// What came, in order, and whether it is done with.
     unsettled: VecDeque<(PacketId, Arc<AtomicBool>, Reason)>,
     settled: Arc<Notify>,
+    /// There may be packets in `input` that there was no room for.
+    unread: bool,
     loading: Option<Loading>,
     removing: Option<Removing>,
 }
@@ -139,6 +142,7 @@ impl<'a> Session<'a> {
             asks: HashMap::new(),
             unsettled: VecDeque::new(),
             settled: Arc::default(),
+            unread: false,
             loading: None,
             removing: None,
         };
@@ -154,6 +158,10 @@ impl<'a> Session<'a> {
         self.take_all()?;
         loop {
             self.settle()?;
+            if self.unread && !self.is_full() {
+                self.take_all()?;
+                continue;
+            }
             let wake = self.fill()?;
             if self.output.len() > OUTPUT_BYTES_MAX {
                 return Err(LinkError::Protocol("it goes on sending and reads nothing"));
@@ -164,9 +172,10 @@ impl<'a> Session<'a> {
             let due = self.due(now)?;
             let wake = wake.map_or(due, |wake| wake.min(due));
             let writes = !self.output.is_empty() || self.unflushed;
+            let reads = !self.is_full();
             let may_ask = self.asks.len() < ASKS_MAX && self.output.len() < WRITE_BYTES;
             tokio::select! {
-                read = read(&mut self.reader, &mut self.input) => {
+                read = read(&mut self.reader, &mut self.input), if reads => {
                     read?;
                     self.take_all()?;
                 }

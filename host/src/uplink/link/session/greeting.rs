@@ -49,6 +49,9 @@ impl Session<'_> {
             if let Some(packet) = self.decode()? {
                 return self.greeted(packet);
             }
+            if self.is_full() {
+                return Err(LinkError::Protocol("the first packet is not CONNACK"));
+            }
             self.read().await?;
         }
     }

@@ -19,10 +19,13 @@ use crate::uplink::status::add;
 pub(super) const VIA: &str = "selvedge-via";
 
 impl Session<'_> {
-    /// The next packet that has arrived. One that cannot be handed on is answered
-    /// and passed over.
+    /// The next packet that has arrived, if there is room for one. One that cannot be
+    /// handed on is answered and passed over.
     pub(super) fn decode(&mut self) -> Result<Option<Packet>, LinkError> {
         loop {
+            if self.is_full() {
+                return Ok(None);
+            }
             let error = match self.decoder.decode(&mut self.input) {
                 Ok(packet) => return Ok(packet),
                 Err(error) => error,
@@ -39,7 +42,6 @@ impl Session<'_> {
                     };
                     self.shared.counters.dropped("invalid-from-target", 1);
                     if let Some(id) = packet_id {
-                        self.check_room()?;
                         self.unsettled.push_back((id, done(), reason));
                     }
                 }
@@ -48,11 +50,12 @@ impl Session<'_> {
         }
     }
 
-    /// Takes every packet that has arrived.
+    /// Takes every packet that has arrived and that there is room for.
     pub(super) fn take_all(&mut self) -> Result<(), LinkError> {
         while let Some(packet) = self.decode()? {
             self.take(packet)?;
         }
+        self.unread = self.is_full();
         Ok(())
     }
 
@@ -116,7 +119,7 @@ impl Session<'_> {
             self.shared.counters.dropped("returned", 1);
         }
         let ticket = match publish.packet_id {
-            Some(id) => self.expect(id, returned)?,
+            Some(id) => self.expect(id, returned),
             None => None,
         };
         if returned {
@@ -143,30 +146,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Fails if the target has as many messages unacknowledged as it may.
-    fn check_room(&self) -> Result<(), LinkError> {
-        let max = match self.version {
-            Version::V5 => usize::from(UNSETTLED_MAX),
-            Version::V311 => UNSETTLED_V311_MAX,
-        };
-        if self.unsettled.len() >= max {
-            return Err(LinkError::Protocol(
-                "more unacknowledged messages than it may have",
-            ));
+    /// Whether the target has more messages unacknowledged than it may.
+    pub(super) fn is_full(&self) -> bool {
+        match self.version {
+            Version::V5 => self.unsettled.len() > usize::from(UNSETTLED_MAX),
+            Version::V311 => self.unsettled.len() >= UNSETTLED_V311_MAX,
         }
-        Ok(())
     }
 
     /// Notes what is to be acknowledged when it is done with.
-    fn expect(&mut self, id: PacketId, at_once: bool) -> Result<Option<Arc<Ticket>>, LinkError> {
-        self.check_room()?;
+    fn expect(&mut self, id: PacketId, at_once: bool) -> Option<Arc<Ticket>> {
         if at_once {
             self.unsettled.push_back((id, done(), Reason::SUCCESS));
-            return Ok(None);
+            return None;
         }
         let (ticket, done) = Ticket::new(&self.settled);
         self.unsettled.push_back((id, done, Reason::SUCCESS));
-        Ok(Some(ticket))
+        Some(ticket)
     }
 
     /// Acknowledges what is done with, in the order in which it came (MQTT 5.0
