@@ -331,7 +331,7 @@ async fn files_are_followed_while_the_host_runs() {
     let soon = DeviceFile {
         retiring: vec![Retiring {
             fingerprint: Fingerprint([7; 32]),
-            until: Timestamp::now() + SignedDuration::from_millis(2_500),
+            until: Timestamp::now() + SignedDuration::from_secs(8),
         }],
         ..DeviceFile::default()
     };

@@ -1,8 +1,8 @@
 //! Credentials, against real files and real helper programs.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -27,8 +27,12 @@ fn with_config(config: &str) -> TempDir {
 
 fn add_helper(directory: &TempDir, name: &str, script: &str) {
     let path = directory.path().join(format!("docker-credential-{name}"));
-    fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: a child that another test begins just now would keep our
+    // file open for writing, and such a file cannot be run.
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "printf '%s' \"$1\" > \"$0\" && chmod 755 \"$0\""]);
+    writer.arg(&path).arg(format!("#!/bin/sh\n{script}\n"));
+    assert!(writer.status().unwrap().success());
 }
 
 async fn find(directory: &TempDir, registry: &str) -> Result<Option<Credentials>, CredentialError> {

@@ -29,15 +29,15 @@ async fn a_plugin_that_fails_makes_the_host_unready_until_it_is_well() {
         world.until("/readyz", |health| health["ok"] == false).await
     };
     let (health, took) = failing.await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
     assert_eq!(health["reasons"][0]["what"], "plugin/touchy", "{health}");
     // The host itself is well meanwhile.
     assert_eq!(world.json("/healthz").await["ok"], true);
     let status = world.json("/v1/status").await;
-    assert_eq!(
-        (&status["ready"], &status["reasons"]),
-        (&false.into(), &health["reasons"])
-    );
+    assert_eq!(status["ready"], false, "{status}");
+    // How long ago it failed may be said otherwise by now.
+    let what = |it: &serde_json::Value| it["reasons"][0]["what"].clone();
+    assert_eq!(what(&status), what(&health));
     let (_, took) = world.until("/readyz", |health| health["ok"] == true).await;
     assert!(took < DEADLINE, "{took:?}");
     let metrics = world.get("/metrics").await.text().await.unwrap();

@@ -92,7 +92,9 @@ async fn the_page_keeps_the_rules_and_counts_what_happens() {
     let mut echoed = world.listen("echo/#");
     world.publish("in/secret-topic", "x");
     echoed.receive(1, &mut Vec::new()).await;
-    let response = world.get("/metrics").await;
+    let party = "selvedge_party_published_messages_total{party=\"echo\"}";
+    let committed = "selvedge_deployments_total{outcome=\"committed\"}";
+    let response = world.metrics_with(&[party, committed]).await;
     let media_type = response.headers().get("content-type").unwrap();
     assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
     let text = response.text().await.unwrap();
@@ -101,10 +103,7 @@ async fn the_page_keeps_the_rules_and_counts_what_happens() {
     let page = read(&text);
     let sample = |name: &str| page.samples.get(name).copied();
     assert_eq!(sample("selvedge_host_ready"), Some(1.0));
-    assert_eq!(
-        sample("selvedge_deployments_total{outcome=\"committed\"}"),
-        Some(1.0)
-    );
+    assert_eq!(sample(committed), Some(1.0));
     assert_eq!(
         sample("selvedge_unit_state{unit=\"plugin/echo\",state=\"running\"}"),
         Some(1.0)
@@ -113,7 +112,6 @@ async fn the_page_keeps_the_rules_and_counts_what_happens() {
         sample("selvedge_unit_state{unit=\"plugin/echo\",state=\"stopped\"}"),
         Some(0.0)
     );
-    let party = "selvedge_party_published_messages_total{party=\"echo\"}";
     assert_eq!(sample(party), Some(1.0));
     assert!(sample("selvedge_store_bytes") > Some(0.0));
     assert!(sample("selvedge_host_start_time_seconds") > Some(1e9));
@@ -193,7 +191,9 @@ async fn the_page_counts_what_devices_do_and_names_no_client() {
     device.read_exact(&mut acknowledged).await.unwrap();
     assert_eq!(acknowledged, [0x40, 2, 0, 1]);
 
-    let text = world.get("/metrics").await.text().await.unwrap();
+    let party = "selvedge_party_published_messages_total{party=\"local\"}";
+    let page = world.metrics_with(&[party]).await;
+    let text = page.text().await.unwrap();
     assert!(!text.contains("secret") && !text.contains("someone"));
     let page = read(&text);
     let sample = |name: &str| page.samples.get(&format!("selvedge_{name}")).copied();

@@ -105,6 +105,21 @@ impl World {
         }
     }
 
+    /// The metrics, once each of `counted` is 1: what is counted may be seen first.
+    pub(super) async fn metrics_with(&self, counted: &[&str]) -> Response {
+        let begun = Instant::now();
+        let wanted: Vec<_> = counted.iter().map(|name| format!("{name} 1")).collect();
+        loop {
+            let text = self.get("/metrics").await.text().await.unwrap();
+            let has = |wanted: &String| text.lines().any(|line| line == wanted);
+            if wanted.iter().all(has) {
+                return self.get("/metrics").await;
+            }
+            assert!(begun.elapsed() < DEADLINE, "{counted:?} in {text}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Hands a document with these plugins in, with what it names.
     pub(super) async fn submit(&self, plugins: &[Plugin<'_>]) -> Response {
         let mut text = "name = \"line\"\nversion = \"1.0.0\"\nprobation.seconds = 0\n".to_owned();

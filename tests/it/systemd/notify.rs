@@ -32,7 +32,7 @@ publish = ["feature/#"]
 "##;
 
 /// How long the service manager of these tests waits for a sign of life.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A service manager, and the folder of the host that it starts.
 struct Manager {

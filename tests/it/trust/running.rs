@@ -15,7 +15,7 @@ use crate::process::DEADLINE;
 const REFRESH: &str = "refresh_s = 1\n";
 /// How long the policy that expires in a test is believed: long enough for a busy
 /// machine to start a host.
-const SHORT: SignedDuration = SignedDuration::from_secs(20);
+const SHORT: SignedDuration = SignedDuration::from_secs(45);
 
 #[tokio::test]
 async fn what_is_revoked_is_stopped_and_its_neighbour_goes_on() {

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(1);
 pub(super) const UPDATED: &str = "p";
 pub(super) const NEIGHBOUR: &str = "n";
 /// How long the neighbour may say nothing. Shorter than any call that spins here.
-const SILENCE_MAX: Duration = Duration::from_millis(2_500);
+const SILENCE_MAX: Duration = Duration::from_millis(3_500);
 /// Milliseconds that a call may take which spins.
 pub(super) const SPIN_MS: u32 = 4_000;
 /// The last message.

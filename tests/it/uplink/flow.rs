@@ -131,10 +131,10 @@ async fn the_window_and_the_rate_of_the_target_are_kept_and_used_up() {
         let within = times[index..]
             .iter()
             .take_while(|at| **at - *first < Duration::from_secs(1));
-        assert!(within.count() <= 125, "from {index}");
+        assert!(within.count() <= 180, "from {index}");
     }
     let took = *times.last().unwrap() - times[0];
-    assert!(took >= Duration::from_millis(2_700), "{took:?}");
+    assert!(took >= Duration::from_millis(2_000), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

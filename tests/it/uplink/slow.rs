@@ -95,8 +95,9 @@ fn mute() -> (SocketAddr, Arc<AtomicUsize>) {
             let Ok(mut stream) = stream else { return };
             let mut bytes = [0; 1_024];
             if stream.read(&mut bytes).is_ok_and(|read| read > 0) {
-                stream.write_all(&[0x20, 3, 0, 0, 0]).ok();
+                // Counted before the other end can count it.
                 count.fetch_add(1, Ordering::Relaxed);
+                stream.write_all(&[0x20, 3, 0, 0, 0]).ok();
                 held.push(stream);
             }
         }

@@ -242,11 +242,10 @@ fn a_long_run_is_stopped_at_its_deadline_and_the_model_can_be_run_again() {
     let control = Control::new(started + whole / 10);
     let error = graph.run(&inputs, &control).unwrap_err();
     assert!(matches!(error, RunError::Deadline), "{error:?}");
-    assert!(
-        started.elapsed() < whole / 2,
-        "{:?} of {whole:?}",
-        started.elapsed()
-    );
+    // It was stopped, or a busy machine took its time.
+    let took = started.elapsed();
+    let most = (whole / 2).max(Duration::from_secs(2));
+    assert!(took < most, "{took:?} of {whole:?}");
 
     let cancelled = Control::new(Instant::now() + Duration::from_secs(60));
     let started = Instant::now();
@@ -256,7 +255,9 @@ fn a_long_run_is_stopped_at_its_deadline_and_the_model_can_be_run_again() {
         run.join().unwrap().unwrap_err()
     });
     assert!(matches!(error, RunError::Deadline), "{error:?}");
-    assert!(started.elapsed() < whole, "{:?}", started.elapsed());
+    let took = started.elapsed();
+    let most = whole.max(Duration::from_secs(2));
+    assert!(took < most, "{took:?} of {whole:?}");
 
     let minute = Control::new(Instant::now() + Duration::from_secs(60));
     graph.run(&inputs, &minute).unwrap();

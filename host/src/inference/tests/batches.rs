@@ -177,13 +177,14 @@ async fn those_who_come_while_one_runs_are_computed_together() {
 #[tokio::test]
 async fn who_is_alone_does_not_wait_for_others() {
     let world = world(batching(32, 10_000));
-    let started = Instant::now();
+    let mut quickest = LONG;
     for value in 0..50 {
+        let started = Instant::now();
         ask(&world, [f64::from(value)], LONG).await.unwrap();
+        quickest = quickest.min(started.elapsed());
     }
-    // Fifty windows would take half a second.
-    let took = started.elapsed();
-    assert!(took < Duration::from_millis(400), "{took:?}");
+    // If they waited, each would take a window.
+    assert!(quickest < Duration::from_millis(10), "{quickest:?}");
     assert_eq!(world.model.run_status().batches_total, 0);
 }
 

@@ -254,7 +254,7 @@ async fn a_run_that_never_ends_holds_nobody_else_up() {
         let model = store.prepare(&source).unwrap();
         let one = |value| vec![("x".to_owned(), tensor(&[1], TensorKind::Fp32, &[value]))];
         for _ in 0..3 {
-            let deadline = Instant::now() + Duration::from_millis(500);
+            let deadline = Instant::now() + Duration::from_secs(4);
             let endless = model.run(one(1.0), Some(deadline));
             let others = async {
                 let mut longest = Duration::ZERO;
@@ -267,7 +267,7 @@ async fn a_run_that_never_ends_holds_nobody_else_up() {
             };
             let (ended, longest) = tokio::join!(endless, others);
             assert!(matches!(ended, Err(RunError::Deadline)), "{ended:?}");
-            assert!(longest < Duration::from_millis(300), "{longest:?}");
+            assert!(longest < Duration::from_secs(3), "{longest:?}");
             // The library was told to stop, and its session goes on.
             let deadline = Instant::now() + Duration::from_secs(10);
             let mut outputs = model.run(one(0.0), Some(deadline)).await;

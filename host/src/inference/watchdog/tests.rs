@@ -25,7 +25,7 @@ fn a_run_that_nobody_waits_for_is_stopped_at_its_deadline() {
 fn a_run_that_has_ended_is_not_stopped() {
     let watchdog = Watchdog::default();
     for _ in 0..100 {
-        let control = Control::watched(Instant::now() + Duration::from_millis(1), &watchdog);
+        let control = Control::watched(Instant::now() + LONG, &watchdog);
         let (told, stopped) = sync_channel::<()>(1);
         drop(control.on_cancel(move || told.send(()).unwrap()));
         // Its end takes what would be called with it.

@@ -5,6 +5,9 @@ use serde_json::json;
 use super::servers::{Server, hostile};
 use super::world::{is_good, with_engine};
 
+/// Where nothing is to go wrong, on a busy machine either.
+const PATIENT_MS: u32 = 10_000;
+
 fn config(server: &Server, extra: &serde_json::Value) -> serde_json::Value {
     let mut device = json!({
         "name": "d", "site": "s", "address": server.address, "timeout_ms": 100,
@@ -94,19 +97,24 @@ fn what_can_be_borne_costs_nothing() {
         let Some(server) = hostile(&[mode]) else {
             return;
         };
-        assert_eq!(readings(&server, &json!({})), (24, 0), "{mode}");
+        let patient = json!({"timeout_ms": PATIENT_MS});
+        assert_eq!(readings(&server, &patient), (24, 0), "{mode}");
     }
     let Some(server) = hostile(&["drip", "--delay-ms", "2"]) else {
         return;
     };
-    assert_eq!(readings(&server, &json!({})), (24, 0), "drip");
+    let patient = json!({"timeout_ms": PATIENT_MS});
+    assert_eq!(readings(&server, &patient), (24, 0), "drip");
     let Some(server) = hostile(&["busy", "--every", "2"]) else {
         return;
     };
     // Time enough in each poll for the pauses before asking again.
     let groups = json!([{"name": "g", "interval_ms": 300, "points": ["a", "b"]}]);
     assert_eq!(
-        readings(&server, &json!({"groups": groups})),
+        readings(
+            &server,
+            &json!({"groups": groups, "timeout_ms": PATIENT_MS})
+        ),
         (24, 0),
         "busy"
     );
@@ -117,7 +125,8 @@ fn a_gateway_that_forgets_identifiers_is_read_in_serial_mode() {
     let Some(server) = hostile(&["zero-tid"]) else {
         return;
     };
-    assert_eq!(readings(&server, &json!({"tid": "serial"})), (24, 0));
+    let patient = json!({"tid": "serial", "timeout_ms": PATIENT_MS});
+    assert_eq!(readings(&server, &patient), (24, 0));
 }
 
 #[test]
@@ -144,9 +153,11 @@ fn a_dead_unit_does_not_stall_its_neighbour() {
     let mut dead = config["devices"][0].clone();
     dead["name"] = "dead".into();
     dead["unit"] = 2.into();
+    dead["timeout_ms"] = 1_500.into();
+    config["devices"][0]["timeout_ms"] = PATIENT_MS.into();
     config["devices"].as_array_mut().unwrap().push(dead);
     with_engine(config, async |bus| {
-        bus.logged("device s/dead is down: no answer in 100 ms")
+        bus.logged("device s/dead is down: no answer in 1500 ms")
             .await;
         // From now on the neighbour has the line for itself.
         let start = std::time::Instant::now();
@@ -156,8 +167,8 @@ fn a_dead_unit_does_not_stall_its_neighbour() {
         }
         let elapsed = start.elapsed();
         println!("20 polls of 20 ms beside a dead unit took {elapsed:?}");
-        // Had each waited for the dead unit, they would have taken 2 s more.
-        assert!(elapsed < std::time::Duration::from_secs(2), "{elapsed:?}");
+        // Had each waited for the dead unit, they would have taken 30 s more.
+        assert!(elapsed < std::time::Duration::from_secs(20), "{elapsed:?}");
         let pack = bus.pack("dead").await;
         assert_eq!(pack.len(), 2);
         for record in pack {
@@ -198,7 +209,8 @@ fn a_busy_bus_costs_packs_and_is_logged_once() {
     let Some(server) = hostile(&["good"]) else {
         return;
     };
-    with_engine(config(&server, &json!({})), async |bus| {
+    let patient = json!({"timeout_ms": PATIENT_MS});
+    with_engine(config(&server, &patient), async |bus| {
         bus.pack("d").await;
         bus.busy.set(true);
         bus.logged("busy").await;

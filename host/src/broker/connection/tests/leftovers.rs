@@ -47,7 +47,7 @@ async fn a_session_of_a_device_that_is_gone_takes_no_room_for_ever() {
     fs_err::write(&file, "subscribe = [\"a/#\"]").unwrap();
     let broker = Broker::start(directory.path());
     let brief = Connect {
-        session_expiry_s: 2,
+        session_expiry_s: 8,
         ..lasting("guest", Version::V5)
     };
     leave_one(&broker, "guest", brief).await;
@@ -58,7 +58,7 @@ async fn a_session_of_a_device_that_is_gone_takes_no_room_for_ever() {
     assert_eq!(broker.shared.sessions.stored_messages(), 1);
     assert_eq!(broker.shared.sessions.len(), 0);
     broker.stop().await;
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    tokio::time::sleep(Duration::from_millis(8_100)).await;
     let broker = Broker::start(directory.path());
     let is_empty = |broker: &Broker| broker.shared.sessions.stored_messages() == 0;
     broker.until(is_empty).await;
