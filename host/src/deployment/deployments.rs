@@ -311,7 +311,6 @@ impl Deployments {
             .absent
             .lock()
             .retain(|name, _| names.contains_key(name) && !occupants.contains_key(name));
-        self.0.deployer.model_origins.keep(&running.document);
         self.in_force(Some(running));
     }
 

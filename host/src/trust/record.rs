@@ -37,7 +37,7 @@ pub enum RecordError {
 }
 
 /// What is remembered of a package.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Accepted {
     highest: Option<Version>,
     /// What the last deployment runs of it.
@@ -151,7 +151,8 @@ impl Record {
                 let of_package = artifacts.iter();
                 of_package.filter(|artifact| artifact.package() == package)
             };
-            let mut accepted = self.accepted(package)?;
+            let known = self.accepted(package)?;
+            let mut accepted = known.clone();
             let versions = of_package().map(|artifact| artifact.version().clone());
             accepted.highest = versions.chain(accepted.highest).max();
             let current = of_package().map(|artifact| artifact.digest()).collect();
@@ -160,7 +161,10 @@ impl Record {
             }
             let verified = of_package().flat_map(|artifact| artifact.accepted());
             accepted.remember(&verified.collect::<Vec<_>>(), self.clock_is_behind());
-            self.set(&format!("{PACKAGE}{package}"), &accepted)?;
+            // It is said again as a whole whenever a part of it changes.
+            if accepted != known {
+                self.set(&format!("{PACKAGE}{package}"), &accepted)?;
+            }
         }
         let signed = artifacts.iter().map(|artifact| artifact.signed_at()).max();
         signed.map_or(Ok(()), |signed| self.seen(signed, expires))

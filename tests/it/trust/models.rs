@@ -1,6 +1,7 @@
 //! Models as artifacts: published, signed, verified, served to a plugin, refused
 //! and revoked, through the binary and a host that trusts what its site does.
 
+mod again;
 mod beside;
 mod refused;
 mod seen;

@@ -282,6 +282,8 @@ impl Attempt<'_> {
             state.stopped.retain(|plugin| named.contains(plugin));
         };
         self.deployments.0.ledger.write("commit", commit).await?;
+        // Not before: what ran before serves again if it is not kept.
+        self.deployments.0.deployer.model_origins.keep(document);
         info!(id = id.0, "deployment committed");
         self.deployments.ended_now(id).await;
         Ok(())

@@ -152,6 +152,7 @@ impl Deployments {
         for error in deployer.line.resume(ready).await {
             faults.push(Located::of_document(document, error.into()));
         }
+        deployer.model_origins.keep(document);
         self.set_running(Running {
             document: Arc::clone(document),
             models,

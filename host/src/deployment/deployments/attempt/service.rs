@@ -207,10 +207,7 @@ impl Attempt<'_> {
         // Whoever hears that it stays is to find what stays.
         let before = self.deployments.running();
         let kept = match kept {
-            Ok(()) => {
-                self.deployments.set_running(running);
-                self.commit(&work.document, |_| {}).await
-            }
+            Ok(()) => self.keep(&work.document, running).await,
             Err(broken) => Err(broken),
         };
         if kept.is_err() {
@@ -226,6 +223,19 @@ impl Attempt<'_> {
             Err(Break::Stopping) => {}
             Err(broken) => self.undo(swapped, exchanged, broken).await,
         }
+    }
+
+    /// It is what runs, and what the device accepted last: a model that was loaded
+    /// beside it meanwhile was accepted with what ran before.
+    async fn keep(&self, document: &Arc<Document>, running: Running) -> Result<(), Break> {
+        let changing = self.deployments.0.changing.lock().await;
+        self.deployments.set_running(running);
+        let origins = self.deployments.origins();
+        let origins = origins.iter().map(|origin| Origin::clone(origin)).collect();
+        let accepted = self.deployments.0.deployer.accept(origins).await;
+        drop(changing);
+        accepted.map_err(|fault| all_told(&[Located::of_document(document, fault)]))?;
+        self.commit(document, |_| {}).await
     }
 
     /// Watches until it is certain that the deployment may stay.
@@ -263,9 +273,9 @@ impl Attempt<'_> {
         exchanged.undo();
         inner.deployer.line.undo(swapped, &stopped).await;
         fault_point::after("undo");
+        // Models as well: else the next start would refuse those that serve again.
+        self.accept_again(&self.deployments.origins()).await;
         drop(changing);
-        let origins = inner.deployer.line.origins().into_values();
-        self.accept_again(&origins.collect::<Vec<_>>()).await;
         self.deployments.miss();
         // What was revoked meanwhile must not come back with the others.
         self.deployments.take_off_revoked().await;

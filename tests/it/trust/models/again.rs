@@ -1,0 +1,80 @@
+//! Models that serve again after versions that were not kept.
+
+use selvedge::deployment::report::{DeploymentId, Phase};
+use selvedge::deployment::submission::{Submission, WhenBusy};
+
+use super::beside::load;
+use super::{Lab, artifact, commit, computed, line};
+use crate::deployments::world::Host;
+
+impl Lab {
+    /// Three versions of one model.
+    async fn versions(&self) -> [String; 3] {
+        let mut references = Vec::new();
+        for version in ["1.0.0", "1.1.0", "1.2.0"] {
+            self.model("press", "press", version);
+            references.push(self.publish("press", &self.lab).await);
+        }
+        references.try_into().unwrap()
+    }
+}
+
+/// Deploys in place of whatever is under way, and waits until it is watched.
+async fn begin(host: &Host, text: String, seconds: u32) -> DeploymentId {
+    let text = text.replace("seconds = 0", &format!("seconds = {seconds}"));
+    let submission = Submission {
+        when_busy: WhenBusy::Supersede,
+        ..host.submission_of(text)
+    };
+    let id = host.deployments().submit(submission).await.unwrap();
+    let watched = |host: &Host| host.phase(id) == Phase::Probation;
+    host.until("it is watched", watched).await;
+    id
+}
+
+fn version(host: &Host) -> String {
+    let report = host.deployments().model_reports().remove(0);
+    report.origin.unwrap().version
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_serves_starts_again_after_two_versions_that_were_not_kept() {
+    let lab = Lab::new().await;
+    let plugin = lab.plugin().await;
+    let versions = lab.versions().await;
+    let host = lab.host().await;
+    commit(&host, line(1, &plugin, &artifact(&versions[0]))).await;
+    let second = begin(&host, line(2, &plugin, &artifact(&versions[1])), 3600).await;
+    let third = begin(&host, line(3, &plugin, &artifact(&versions[2])), 3600).await;
+    assert_eq!(host.phase(second), Phase::Superseded);
+    // It ends while the third is watched.
+    host.stop().await;
+
+    let host = lab.host().await;
+    assert_eq!(host.phase(third), Phase::RolledBack);
+    assert_eq!(version(&host), "1.0.0");
+    assert_eq!(computed(&host).await, "computed");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_is_loaded_while_another_is_watched_takes_nothing_from_it() {
+    let lab = Lab::new().await;
+    let plugin = lab.plugin().await;
+    let versions = lab.versions().await;
+    lab.model("own", "press", "0.3.1");
+    let own = lab.publish("own", &lab.lab).await;
+    lab.bring(&own).await;
+    let (host, mut client) = lab.serving().await;
+    commit(&host, line(1, &plugin, &artifact(&versions[0]))).await;
+    let second = begin(&host, line(2, &plugin, &artifact(&versions[1])), 5).await;
+    load(&mut client, "own", &own).await.unwrap();
+    assert_eq!(host.ended(second).await.phase, Phase::Committed);
+    begin(&host, line(3, &plugin, &artifact(&versions[2])), 3600).await;
+    drop(client);
+    host.stop().await;
+
+    let host = lab.host().await;
+    assert_eq!(version(&host), "1.1.0");
+    host.stop().await;
+}
