@@ -247,6 +247,7 @@ impl Deployments {
         Ok(())
     }
 
+    /// Not while plugins change hands: what is taken off would come back.
     async fn take_off_revoked(&self) {
         if let Some(running) = self.running() {
             let (document, models) = (&running.document, &running.models);
@@ -255,6 +256,7 @@ impl Deployments {
         for (served, origin) in self.0.beside.all() {
             self.0.deployer.withdraw_beside(&served, &origin);
         }
+        let _changing = self.0.changing.lock().await;
         let occupants = self.0.deployer.line.occupants();
         for (plugin, reason) in self.0.deployer.take_off_revoked().await {
             if let Some(occupant) = occupants.get(&plugin) {

@@ -78,3 +78,38 @@ async fn a_model_that_is_loaded_while_another_is_watched_takes_nothing_from_it()
     assert_eq!(version(&host), "1.1.0");
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_revoked_while_an_operator_stops_it_does_not_come_back() {
+    let lab = Lab::new().await;
+    lab.world
+        .write("handles.wasm", crate::guests::guest("handles"));
+    let to = lab.at("vendor/handles");
+    let signing = &lab.vendor;
+    let publish = format!("publish handles.wasm {to} --version 1.0.0 {signing}");
+    let plugin = lab.world.done(&publish).await;
+    let host = lab.host().await;
+    let text = format!(
+        "name = \"line\"\nversion = \"1.0.0\"\n[plugins.i]\ncomponent = \"{plugin}\"\n\
+         config.mode = \"sleeps\"\ngrants.subscribe = [\"in/i/#\"]\n\
+         grants.publish = [\"seen/#\"]\nlimits.call_ms_max = 1000\n[probation]\nseconds = 0\n"
+    );
+    commit(&host, text).await;
+    let (_, digest) = plugin.split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    // Busy for as long as a call may take, so that stopping it takes a while.
+    host.publish("in/i/x", "anything");
+    let handed = |host: &Host| host.plugin("i").handled_total > 0;
+    host.until("it is busy", handed).await;
+    let name = "i".parse().unwrap();
+    let deployments = host.deployments();
+    let (stopped, looked) =
+        tokio::join!(deployments.stop_plugin(&name), deployments.stop_revoked());
+    looked.unwrap();
+    assert!(stopped.is_ok(), "{stopped:?}");
+    let report = host.plugin("i");
+    assert_eq!(report.state, "given-up");
+    assert!(report.error.unwrap().contains("revoked"));
+    host.stop().await;
+}
