@@ -19,6 +19,7 @@ use crate::deployment::deployments::{ModelReport, PluginReport};
 use crate::deployment::line::unit_name;
 use crate::deployment::report::Phase;
 use crate::error_chain::ErrorChain;
+use crate::names::PluginName;
 use crate::storage::{Bucket, BucketError, Storage};
 use crate::supervisor::UnitState;
 
@@ -121,6 +122,14 @@ pub(super) async fn ready(api: &Api) -> Health {
             }
         }
     });
+    for (model, granted_to) in &api.deployments.missing_models() {
+        if at_work(granted_to, &plugins) {
+            reasons.push(reason(
+                &format!("model/{model}"),
+                "it is not loaded".to_owned(),
+            ));
+        }
+    }
     for model in &api.deployments.model_reports() {
         if let Some(why) = of_model(model, &plugins) {
             let what = format!("model/{}", model.status.model);
@@ -232,8 +241,7 @@ fn not_running(plugin: &PluginReport, seen: Option<&SeenUnit>) -> Option<String>
 /// Why a model serves none of the plugins that may run it. One that no plugin at
 /// work may run is nobody's trouble, nor is one that native programs loaded.
 fn of_model(model: &ModelReport, plugins: &[PluginReport]) -> Option<String> {
-    let mut at_work = plugins.iter().filter(|plugin| !plugin.stopped_by_operator);
-    if !at_work.any(|plugin| model.granted_to.contains(&plugin.plugin)) {
+    if !at_work(&model.granted_to, plugins) {
         return None;
     }
     if let Some(why) = &model.withdrawn {
@@ -243,6 +251,12 @@ fn of_model(model: &ModelReport, plugins: &[PluginReport]) -> Option<String> {
     (overdue > 0).then(|| {
         format!("{overdue} of its runs go on past the limit of the host, and it takes no more")
     })
+}
+
+/// Whether one of those that may run a model is to work.
+fn at_work(granted_to: &[PluginName], plugins: &[PluginReport]) -> bool {
+    let mut at_work = plugins.iter().filter(|plugin| !plugin.stopped_by_operator);
+    at_work.any(|plugin| granted_to.contains(&plugin.plugin))
 }
 
 fn not_keeping_up(inbox: &SeenInbox) -> Option<String> {

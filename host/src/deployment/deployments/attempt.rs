@@ -161,7 +161,8 @@ impl Attempt<'_> {
         let document = Arc::new(document.map_err(Break::Faults)?);
         let running = self.deployments.running();
         let running = running.as_ref().map(|running| &*running.document);
-        let plan = super::compare::glance(running, &document);
+        let idle = self.deployments.idle_models(&document);
+        let plan = super::compare::glance(running, &document, &idle);
         let occupants = self.deployments.0.deployer.line.occupants();
         let down = self.deployments.down();
         let names = document.plugins.keys();

@@ -3,7 +3,7 @@
 //! At a glance, before anything is brought: two plugins are the same if what they are made from, what they may reach, what
 //! they may cost and the models that they may load are the same, bytes included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Deployments;
 use crate::deployment::document::component_source::{ComponentSource, FilePath};
@@ -30,7 +30,12 @@ impl Deployments {
             }
         }
         let running = self.running();
-        let old_models = running.as_ref().map(|running| models(&running.document));
+        let idle = self.idle_models(document);
+        let old_models = running.as_ref().map(|running| {
+            let mut models = models(&running.document);
+            models.retain(|name, _| !idle.contains(name));
+            models
+        });
         let new_models = models(document);
         let old = running.as_ref().zip(old_models.as_ref());
         let old = old.map(|(running, models)| Side {
@@ -70,25 +75,31 @@ fn models(document: &Document) -> BTreeMap<ModelName, ModelNeeds> {
     document.models.iter().filter_map(needs).collect()
 }
 
-/// What `new` changes of `old`, as far as the documents say.
-pub(super) fn glance(old: Option<&Document>, new: &Document) -> Plan {
+/// What `new` changes of `old`, as far as the documents say; those of its models
+/// that are `idle` are not there.
+pub(super) fn glance(old: Option<&Document>, new: &Document, idle: &BTreeSet<ModelName>) -> Plan {
     let old_plugins = old.into_iter().flat_map(|old| old.plugins.keys());
     let mut names: Vec<_> = old_plugins.chain(new.plugins.keys()).collect();
     names.sort_unstable();
     names.dedup();
-    let plugins = names.into_iter().map(|name| plugin(old, new, name));
+    let plugins = names.into_iter().map(|name| plugin(old, (new, idle), name));
     let old_models = old.into_iter().flat_map(|old| old.models.keys());
     let mut models: Vec<_> = old_models.chain(new.models.keys()).collect();
     models.sort_unstable();
     models.dedup();
-    let models = models.into_iter().filter_map(|name| model(old, new, name));
+    let models = models
+        .into_iter()
+        .filter_map(|name| model(old, (new, idle), name));
     Plan {
         plugins: plugins.collect(),
         models: models.collect(),
     }
 }
 
-fn plugin(old: Option<&Document>, new: &Document, name: &PluginName) -> PluginChange {
+/// A document, and those of its models that serve nobody.
+type Wanted<'a> = (&'a Document, &'a BTreeSet<ModelName>);
+
+fn plugin(old: Option<&Document>, (new, idle): Wanted<'_>, name: &PluginName) -> PluginChange {
     let before = old.and_then(|old| Some((old, old.plugins.get(name)?)));
     let after = new.plugins.get(name);
     let mut differs = Vec::new();
@@ -96,7 +107,7 @@ fn plugin(old: Option<&Document>, new: &Document, name: &PluginName) -> PluginCh
         (None, _) => Change::Added,
         (_, None) => Change::Removed,
         (Some((old, before)), Some(after)) => {
-            differs = differences((old, before), (new, after));
+            differs = differences((old, before), (new, after), idle);
             match differs.first().map(String::as_str) {
                 None => Change::Untouched,
                 Some("component") => Change::Replaced,
@@ -114,7 +125,11 @@ fn plugin(old: Option<&Document>, new: &Document, name: &PluginName) -> PluginCh
     }
 }
 
-fn differences(old: (&Document, &Plugin), new: (&Document, &Plugin)) -> Vec<String> {
+fn differences(
+    old: (&Document, &Plugin),
+    new: (&Document, &Plugin),
+    idle: &BTreeSet<ModelName>,
+) -> Vec<String> {
     let ((old_document, old), (new_document, new)) = (old, new);
     let made_from = |document: &Document, plugin: &Plugin| match &plugin.component {
         ComponentSource::File(path) => handed(document, path),
@@ -132,14 +147,15 @@ fn differences(old: (&Document, &Plugin), new: (&Document, &Plugin)) -> Vec<Stri
     let parts = parts.into_iter().filter(|(_, same)| !same);
     let parts = parts.map(|(part, _)| part.to_owned());
     let models = new.grants.models.iter();
-    let models = models.filter(|model| !same_model(old_document, new_document, model));
+    let same = |model: &ModelName| same_model(old_document, new_document, model);
+    let models = models.filter(|model| idle.contains(*model) || !same(model));
     parts
         .chain(models.map(|model| format!("model {model}")))
         .collect()
 }
 
-fn model(old: Option<&Document>, new: &Document, name: &ModelName) -> Option<ModelChange> {
-    let before = old.is_some_and(|old| old.models.contains_key(name));
+fn model(old: Option<&Document>, (new, idle): Wanted<'_>, name: &ModelName) -> Option<ModelChange> {
+    let before = old.is_some_and(|old| old.models.contains_key(name)) && !idle.contains(name);
     let change = match (before, new.models.contains_key(name)) {
         (false, _) => Change::Added,
         (true, false) => Change::Removed,

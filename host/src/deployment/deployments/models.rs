@@ -1,5 +1,6 @@
 //! Every model as operators see it: how it fares, and by whose word it serves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Deployments, Running};
 use crate::deployment::document::Document;
 use crate::inference::{ModelStatus, Served};
-use crate::names::{Digest, PluginName};
+use crate::names::{Digest, ModelName, PluginName};
 
 /// One model, as operators see it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -94,6 +95,33 @@ impl Deployments {
         reports
     }
 
+    /// Models of what runs that were not loaded, and the plugins that may run them.
+    pub fn missing_models(&self) -> BTreeMap<ModelName, Vec<PluginName>> {
+        let Some(Running { document, models }) = self.running() else {
+            return BTreeMap::new();
+        };
+        let names = document.models.keys();
+        let missing = names.filter(|name| models.get(name).is_none());
+        missing
+            .map(|name| (name.clone(), granted_to(&document, name)))
+            .collect()
+    }
+
+    /// Models of `document` that are those of what runs as well, and serve nobody:
+    /// they were not loaded, or were withdrawn.
+    pub(super) fn idle_models(&self, document: &Document) -> BTreeSet<ModelName> {
+        let Some(running) = self.running() else {
+            return BTreeSet::new();
+        };
+        let names = document.models.keys();
+        let named = names.filter(|name| running.document.models.contains_key(*name));
+        let idle = named.filter(|name| {
+            let served = running.models.get(name);
+            served.is_none_or(|served| served.current().withdrawn().is_some())
+        });
+        idle.cloned().collect()
+    }
+
     fn report_of_deployed(&self, served: &Served, document: &Document) -> ModelReport {
         // While another version is watched, it is not the document's.
         let (status, model) = ModelStatus::of(served);
@@ -101,16 +129,20 @@ impl Deployments {
         let origin = model
             .artifact()
             .and_then(|artifact| known.of_artifact(&artifact));
-        let plugins = document.plugins.iter();
-        let granted = plugins.filter(|(_, plugin)| plugin.grants.models.contains(&status.model));
         ModelReport {
-            granted_to: granted.map(|(name, _)| name.clone()).collect(),
+            granted_to: granted_to(document, &status.model),
             loaded_by: LoadedBy::Deployment,
             origin: origin.map(|origin| ModelOrigin::of(&origin)),
             withdrawn: model.withdrawn().map(str::to_owned),
             status,
         }
     }
+}
+
+fn granted_to(document: &Document, model: &ModelName) -> Vec<PluginName> {
+    let plugins = document.plugins.iter();
+    let granted = plugins.filter(|(_, plugin)| plugin.grants.models.contains(model));
+    granted.map(|(name, _)| name.clone()).collect()
 }
 
 fn report_of_beside(served: &Served, origin: &Origin) -> ModelReport {

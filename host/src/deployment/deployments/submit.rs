@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::attempt::told;
 use super::journal::JournalError;
 use super::state::{Kept, State};
-use super::{Deployments, edit};
+use super::{Deployments, Running, edit};
 use crate::deployment::document::Document;
 use crate::deployment::document::component_source::ComponentSource;
 use crate::deployment::document::fault::{Faults, plain};
@@ -136,7 +136,8 @@ impl Deployments {
                 |kept: &Arc<Kept>| kept.text == submission.text && kept.files == submission.files;
             !busy && kept.is_some_and(same)
         });
-        same && self.running().is_some() && self.down().is_empty()
+        let whole = |running: Running| self.idle_models(&running.document).is_empty();
+        same && self.running().is_some_and(whole) && self.down().is_empty()
     }
 
     /// Deploys again what another deployment was: `to`, or the committed one

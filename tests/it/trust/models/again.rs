@@ -1,10 +1,12 @@
-//! Models that serve again after versions that were not kept.
+//! Models that serve again: after versions that were not kept, after a start at which
+//! they could not be loaded, and when they are not revoked any more.
 
 use selvedge::deployment::report::{DeploymentId, Phase};
 use selvedge::deployment::submission::{Submission, WhenBusy};
+use serde_json::Value as Json;
 
 use super::beside::load;
-use super::{Lab, artifact, commit, computed, line};
+use super::{Lab, artifact, commit, computed, fault, line};
 use crate::deployments::world::Host;
 
 impl Lab {
@@ -76,6 +78,74 @@ async fn a_model_that_is_loaded_while_another_is_watched_takes_nothing_from_it()
 
     let host = lab.host().await;
     assert_eq!(version(&host), "1.1.0");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_loaded_at_the_start_is_loaded_when_it_is_deployed_again() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.0.0");
+    let plugin = lab.plugin().await;
+    let model = lab.publish("press", &lab.lab).await;
+    let text = line(1, &plugin, &artifact(&model));
+    let host = lab.host().await;
+    commit(&host, text.clone()).await;
+    host.stop().await;
+    lab.registry.process.signal("TERM").await;
+    let digest = selvedge::names::Digest::of(&lab.world.read("press/press.onnx"));
+    let blob = lab.world.find("data", &digest.hex());
+    let away = lab.world.path("away");
+    fs_err::rename(&blob, &away).unwrap();
+
+    let (host, _client) = lab.serving().await;
+    assert_eq!(host.plugins(), ["i running"]);
+    let health = "health --host api.sock --json";
+    let told = lab.world.cli(health).await;
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let told: Json = serde_json::from_str(&told.stdout).unwrap();
+    let reasons = told["reasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 1, "{told}");
+    assert_eq!(reasons[0]["what"], "model/granted");
+    assert_eq!(reasons[0]["reason"], "it is not loaded");
+    let submission = host.submission_of(text.clone());
+    assert!(!host.deployments().is_active(&submission));
+
+    // What kept it from being loaded is over.
+    fs_err::rename(&away, &blob).unwrap();
+    commit(&host, text).await;
+    assert!(host.deployments().is_active(&submission));
+    assert_eq!(computed(&host).await, "computed");
+    let told = lab.world.done(health).await;
+    assert_eq!(serde_json::from_str::<Json>(&told).unwrap()["ok"], true);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_revoked_any_more_serves_when_it_is_deployed_again() {
+    let lab = Lab::new().await;
+    lab.model("press", "press", "1.0.0");
+    let plugin = lab.plugin().await;
+    let model = lab.publish("press", &lab.lab).await;
+    let text = line(1, &plugin, &artifact(&model));
+    let host = lab.host().await;
+    let first = commit(&host, text.clone()).await.id;
+    let policy = lab.world.done("policy show --site site").await;
+    lab.world.write("policy.json", policy);
+    let (_, digest) = model.split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    host.deployments().stop_revoked().await.unwrap();
+    let refused = fault(&host, text.clone()).await;
+    assert_eq!(refused.code, "digest-revoked", "{refused:?}");
+
+    lab.world.done("policy apply policy.json --site site").await;
+    host.deployments().stop_revoked().await.unwrap();
+    commit(&host, text).await;
+    assert_eq!(computed(&host).await, "computed");
+    let report = host.deployments().model_reports().remove(0);
+    assert_eq!(report.withdrawn, None);
+    // It serves behind its plugin.
+    assert_eq!(host.plugin("i").deployment, first);
     host.stop().await;
 }
 
