@@ -5,7 +5,10 @@
 //! component's digest, the compiler's settings and the native code. A file is
 //! read once into memory, checked there and loaded from there, so nothing can
 //! come between the check and the use. Anything that does not fit is compiled
-//! anew. Component bytes that are native code themselves are refused.
+//! anew. Component bytes that are native code themselves are refused. What is on the
+//! disk is bounded: what was needed longest ago makes place.
+
+mod folder;
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher};
@@ -20,6 +23,8 @@ use wasmtime::component::Component;
 
 use super::component::COMPONENT_BYTES_MAX;
 use super::engine::Engine;
+use folder::Folder;
+
 use crate::names::Digest;
 use crate::storage::DeviceKey;
 
@@ -27,6 +32,8 @@ use crate::storage::DeviceKey;
 const CODE_BYTES: usize = 32;
 /// Bytes of a file that is read at all.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of all files: some hundred components, and one of the largest.
+const CACHE_BYTES_MAX: u64 = 2 << 30;
 
 /// Why a component did not become native code.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +50,22 @@ pub enum CompileError {
     Compiler,
 }
 
+/// A component, while somebody uses it.
+type Slot = Arc<Mutex<Weak<Component>>>;
+
 /// Native code in the data directory, and what of it is in use.
 pub struct CodeCache {
-    directory: PathBuf,
+    folder: Folder,
     key: DeviceKey,
-    /// One for each component ever asked for. Held while it is made, so that
-    /// plugins of the same component wait for one compilation and share it.
-    slots: Mutex<HashMap<Digest, Arc<Mutex<Weak<Component>>>>>,
+    /// One for each component that is made or in use. Held while it is made, so
+    /// that plugins of the same component wait for one compilation and share it.
+    slots: Mutex<HashMap<Digest, Slot>>,
 }
 
 impl std::fmt::Debug for CodeCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CodeCache")
-            .field("directory", &self.directory)
+            .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
 }
@@ -63,12 +73,10 @@ impl std::fmt::Debug for CodeCache {
 impl CodeCache {
     /// The cache in `directory`, which is made if it is not there.
     pub fn open(directory: PathBuf, key: DeviceKey) -> std::io::Result<Self> {
-        fs_err::create_dir_all(&directory)?;
-        let slots = Mutex::default();
         Ok(Self {
-            directory,
+            folder: Folder::open(directory, CACHE_BYTES_MAX)?,
             key,
-            slots,
+            slots: Mutex::default(),
         })
     }
 
@@ -86,7 +94,7 @@ impl CodeCache {
             return Err(CompileError::Native);
         }
         let digest = Digest::of(wasm);
-        let slot = Arc::clone(self.slots.lock().entry(digest).or_default());
+        let slot = self.slot(digest);
         let mut slot = slot.lock();
         let same = |component: &Arc<Component>| {
             wasmtime::Engine::same(component.engine(), engine.wasmtime())
@@ -99,6 +107,13 @@ impl CodeCache {
         Ok(component)
     }
 
+    /// The slot of a component. Those that nobody needs any more are let go of.
+    fn slot(&self, digest: Digest) -> Slot {
+        let mut slots = self.slots.lock();
+        slots.retain(|_, slot| Arc::strong_count(slot) > 1 || is_used(slot));
+        Arc::clone(slots.entry(digest).or_default())
+    }
+
     fn make(
         &self,
         engine: &Engine,
@@ -106,7 +121,7 @@ impl CodeCache {
         digest: &Digest,
     ) -> Result<Component, CompileError> {
         let settings = settings(engine);
-        let path = self.directory.join(format!("{}.native", digest.hex()));
+        let path = self.folder.path_of(digest);
         if let Some(component) = self.load(engine, &path, digest, &settings) {
             debug!(digest = %digest, "native code loaded from the cache");
             return Ok(component);
@@ -130,8 +145,8 @@ impl CodeCache {
         settings: &[u8],
     ) -> Option<Component> {
         let mut file = Vec::new();
-        let opened = fs_err::File::open(path).ok()?;
-        opened.take(FILE_BYTES_MAX).read_to_end(&mut file).ok()?;
+        let mut opened = fs_err::File::open(path).ok()?.take(FILE_BYTES_MAX);
+        opened.read_to_end(&mut file).ok()?;
         let (code, native) = file.split_at_checked(CODE_BYTES)?;
         if !self
             .key
@@ -140,10 +155,11 @@ impl CodeCache {
             warn!(digest = %digest, "cached native code is not ours: compiling anew");
             return None;
         }
+        folder::needed_now(opened.get_ref());
         deserialize(engine, native).ok()
     }
 
-    /// Written aside and renamed, so that a crash leaves a whole file or none.
+    /// Makes place for it, and writes it.
     fn store(
         &self,
         path: &Path,
@@ -154,10 +170,18 @@ impl CodeCache {
         let code = self
             .key
             .authenticate(&[digest.as_bytes(), settings, native]);
-        let aside = path.with_extension(format!("{}.new", std::process::id()));
-        fs_err::write(&aside, [&code, native].concat())?;
-        fs_err::rename(&aside, path)
+        let file = [&code, native].concat();
+        let used = self.slots.lock().clone();
+        let is_used = |digest: &Digest| used.get(digest).is_some_and(is_used);
+        self.folder.make_place(file.len(), is_used)?;
+        folder::write(path, &file)
     }
+}
+
+/// Whether somebody makes it or uses it.
+fn is_used(slot: &Slot) -> bool {
+    slot.try_lock()
+        .is_none_or(|component| component.strong_count() > 0)
 }
 
 /// Compiling foreign bytes is where a bug of the compiler would show: a panic

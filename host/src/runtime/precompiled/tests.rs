@@ -120,3 +120,21 @@ fn what_is_no_component_is_refused_with_the_reason() {
         assert!(matches!(refused, CompileError::Invalid(_)), "{refused}");
     }
 }
+
+#[test]
+fn nothing_is_remembered_of_what_nobody_uses_any_more() {
+    let fixture = Fixture::new();
+    let used = fixture.cache.component(&fixture.engine, EMPTY).unwrap();
+    // The same with sections that say nothing.
+    for name in b'a'..b'f' {
+        let named = [EMPTY, &[0, 2, 1, name]].concat();
+        fixture.cache.component(&fixture.engine, &named).unwrap();
+    }
+    assert_eq!(
+        fixture.cache.slots.lock().len(),
+        2,
+        "one in use, and the last"
+    );
+    let again = fixture.cache.component(&fixture.engine, EMPTY).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&used, &again));
+}
