@@ -220,6 +220,7 @@ impl Generation {
     pub fn discard(&self) {
         drop(self.parked.lock().take());
         drop(self.handed_on.lock().take());
+        self.port.forget_held_back();
     }
 
     /// Runs until told to stop, at a batch boundary, or until it fails. Must

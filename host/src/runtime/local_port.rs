@@ -155,9 +155,13 @@ impl LocalPort {
         self.changed.notify_waiters();
     }
 
-    /// It does not have the seat any more.
+    /// It does not have the seat any more. What it held back and has not sent waits
+    /// until it has the seat again: an operator may have stopped it before it began.
     pub(super) fn unseat(&self) {
-        *self.standing.lock() = Standing::default();
+        let mut standing = self.standing.lock();
+        standing.seated = None;
+        standing.predecessor = Weak::new();
+        drop(standing);
         self.changed.notify_waiters();
     }
 

@@ -417,6 +417,34 @@ async fn what_is_published_while_warming_up_goes_out_with_the_seat_or_never() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_warming_up_outlasts_a_rest_before_the_first_run() {
+    let line = Line::new();
+    let early = line.host.listen("seen/early");
+    let published = async |plugin: &Arc<Generation>| {
+        plugin.return_from(None).await.unwrap();
+        line.host.begin(plugin);
+        line.host.running(PLUGIN).await;
+        line.host.stop(PLUGIN).await;
+        plugin.leave();
+        early.arrived().len()
+    };
+    // It takes the place of one that an operator stopped, and rests.
+    for discarded in [false, true] {
+        let plugin = line.guest("swap_counts:publishes-in-init").await;
+        plugin.warm_up().await.unwrap();
+        plugin.take_over(None).await.unwrap();
+        plugin.leave();
+        if discarded {
+            // What it said goes with it: another instance says it again.
+            plugin.discard();
+        }
+        assert_eq!(published(&plugin).await, 4, "discarded: {discarded}");
+        assert_eq!(published(&plugin).await, 0, "once, and no more");
+    }
+    line.host.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_successor_gets_what_it_is_granted_and_no_kept_value_again() {
     let line = Line::new();
     let mut seen = line.host.listen("seen/count");
