@@ -31,7 +31,7 @@ use crate::deployment::deployments::{Deployments, JournalError};
 use crate::deployment::line::Line;
 use crate::deployment::report::{DeploymentId, Phase};
 use crate::deployment::submission::{Submission, SubmitError};
-use crate::deployment::{Deployer, ModelOrigins};
+use crate::deployment::{Deployer, ModelOrigins, Turns};
 use crate::devices::Devices;
 use crate::inference_api;
 use crate::names::PartyName;
@@ -101,7 +101,9 @@ impl App {
             supervisor: supervisor.clone(),
             line: Line::new(bus.clone(), supervisor.clone(), storage.clone(), hosts),
             model_origins: ModelOrigins::default(),
-            compile_threads_max: usize::try_from(config.compile_threads_max.get()).unwrap_or(1),
+            compiling: Turns::new(usize::try_from(config.compile_threads_max.get()).unwrap_or(1)),
+            // The rehearsal of one may take all the memory that there is for it.
+            loading: Turns::new(1),
             find: bundled::brought_along(config),
         };
         let deployments = Deployments::open(deployer, site(config), &storage, &bus)?;

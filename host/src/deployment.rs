@@ -18,6 +18,7 @@ pub mod report;
 mod rights;
 mod stages;
 pub mod submission;
+mod turns;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ use crate::trust::{Gate, GateError, OpenError};
 
 pub use load::{FindPlugin, LoadFault, Shipped};
 pub(crate) use model_origins::ModelOrigins;
+pub use turns::Turns;
 
 /// Why a part of a deployment was not put into service.
 #[derive(Debug, thiserror::Error)]
@@ -131,8 +133,10 @@ pub struct Deployer {
     pub line: Line,
     /// By whose word models serve.
     pub(crate) model_origins: ModelOrigins,
-    /// Components compiled at once, each on one core.
-    pub compile_threads_max: usize,
+    /// At compiling components, each on one core.
+    pub compiling: Turns,
+    /// At loading the models of a deployment.
+    pub loading: Turns,
 }
 
 impl Deployer {

@@ -129,7 +129,7 @@ impl Deployer {
             };
             work.push((name, verify.boxed()));
         }
-        each(document, work, self.compile_threads_max, |_| {}).await
+        each(document, work, self.compiling.max(), |_| {}).await
     }
 
     /// Makes native code of the plugins, and links it.
@@ -143,7 +143,7 @@ impl Deployer {
         for (name, plugin) in wanted(document, plugins) {
             work.push((name, self.ready(document, name, plugin).boxed()));
         }
-        each(document, work, self.compile_threads_max, done).await
+        each(document, work, self.compiling.max(), done).await
     }
 
     async fn verified(
@@ -176,8 +176,8 @@ impl Deployer {
                 needs,
             })
         };
-        let compiled = tokio::task::spawn_blocking(compile).await;
-        Ok(compiled.map_err(|_| DeployFault::Interrupted)??)
+        let compiled = self.compiling.take(compile).await;
+        Ok(compiled.ok_or(DeployFault::Interrupted)??)
     }
 
     /// The models of a deployment: those that `changed` names are loaded and tried
@@ -242,8 +242,8 @@ impl Deployer {
             });
             (next.unwrap_or_default(), faults)
         };
-        let loaded = tokio::task::spawn_blocking(load).await;
-        loaded.unwrap_or_else(|_| {
+        let loaded = self.loading.take(load).await;
+        loaded.unwrap_or_else(|| {
             let interrupted = Located::of_document(&asked, DeployFault::Interrupted);
             (NextModels::default(), vec![interrupted])
         })
