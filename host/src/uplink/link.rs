@@ -188,13 +188,14 @@ impl Link {
             () = incoming.deliver(shared) => LinkError::Stopped,
         };
         disconnected(shared);
+        let ending = error.ending(session.is_asking());
         drop(timeout(CLOSE_MAX, session.close()).await);
         session.end().await;
         let stable = shared.config.times.stable_ms.get();
         if connected_at.elapsed() >= Duration::from_millis(stable.into()) {
             self.backoff.reset();
         }
-        if let Some((sent, poison)) = self.flight.ended(error.may_blame()) {
+        if let Some((sent, poison)) = self.flight.ended(ending) {
             let entry = &sent.entry;
             warn!(uplink = %shared.name, code = poison.code(), "message given up");
             shared.bury(&entry.topic, &entry.payload, entry.hops, poison);

@@ -83,6 +83,7 @@ struct State {
     streams: Vec<TcpStream>,
     known: bool,
     refuses: bool,
+    refuses_filters: bool,
     over: bool,
 }
 
@@ -150,6 +151,11 @@ impl FarEnd {
         if refuses {
             self.cut();
         }
+    }
+
+    /// Whether it hangs up on whoever subscribes.
+    pub(super) fn refuse_filters(&self, refuses: bool) {
+        self.shared.state.lock().refuses_filters = refuses;
     }
 
     /// Waits until the state is as wished, and reads from it.
@@ -298,6 +304,7 @@ impl Shared {
             Packet::PubAck(ack) => {
                 self.change(|state| state.acknowledged.push(ack.packet_id.get()));
             }
+            Packet::Subscribe(_) if self.state.lock().refuses_filters => return Ok(false),
             Packet::Subscribe(subscribe) => {
                 let filters = subscribe.subscriptions.iter();
                 let filters: Vec<_> = filters.map(|own| own.filter.clone().unwrap()).collect();

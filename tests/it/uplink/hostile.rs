@@ -44,6 +44,23 @@ async fn a_message_at_which_the_target_hangs_up_is_given_up_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_hangs_up_on_a_subscription_costs_no_message() {
+    let far_end = FarEnd::kind();
+    far_end.refuse_filters(true);
+    let rules = format!("{ALL}[[rules]]\nfilter = \"in/#\"\ndirection = \"in\"\n");
+    let world = World::start(config(far_end.address, &rules));
+    world.publish_all(|_| "out/a".to_owned(), 5).await;
+    far_end.connects(20);
+    let status = world.uplink.status();
+    assert!(status.dead_letters_total.is_empty(), "{status:?}");
+    assert_eq!(status.queue_messages, 5);
+    far_end.refuse_filters(false);
+    let status = world.drained().await;
+    assert!(status.dead_letters_total.is_empty(), "{status:?}");
+    assert_eq!(by_topic(&far_end.came(5))["out/a"], [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_target_would_not_take_never_leaves() {
     let far_end = FarEnd::kind();
     let more = format!("profile = \"aws-iot-core\"\n{ALL}");

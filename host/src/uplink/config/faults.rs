@@ -3,7 +3,7 @@
 use crate::names::TopicFilter;
 use crate::uplink::mapping::{Rules, Template};
 
-use super::{Direction, PRIORITIES, Protocol, RuleConfig, UplinkConfig};
+use super::{Direction, PRIORITIES, Protocol, RuleConfig, TargetLimits, UplinkConfig};
 
 /// The field, seen from the uplink's table, and what is wrong with it.
 type Fault = (String, String);
@@ -51,7 +51,7 @@ impl UplinkConfig {
             fault("times.reconnect_ms_min", text);
         }
         for (index, rule) in self.rules.iter().enumerate() {
-            for (field, text) in rule.faults() {
+            for (field, text) in rule.faults(&limits) {
                 fault(&format!("rules[{index}].{field}"), text);
             }
         }
@@ -125,7 +125,7 @@ impl UplinkConfig {
 }
 
 impl RuleConfig {
-    fn faults(&self) -> Vec<(&'static str, String)> {
+    fn faults(&self, limits: &TargetLimits) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let mut fault = |field, text: &str| faults.push((field, text.to_owned()));
         if self.priority >= PRIORITIES {
@@ -162,8 +162,24 @@ impl RuleConfig {
         }
         if faults.is_empty() {
             faults.extend(self.target_faults());
+            faults.extend(self.subscription_faults(limits));
         }
         faults
+    }
+
+    /// A target may hang up on a filter beyond its limits, on each connection.
+    fn subscription_faults(&self, limits: &TargetLimits) -> Option<(&'static str, String)> {
+        let rules = Rules::new(std::slice::from_ref(self), "client");
+        let (bytes_max, levels_max) = (limits.topic_bytes_max, limits.topic_levels_max);
+        let beyond = |filter: &TopicFilter| {
+            filter.filter().len() > bytes_max as usize
+                || filter.levels().count() > levels_max as usize
+        };
+        let filter = rules.subscriptions().into_iter().find(beyond)?;
+        let text = format!(
+            "`{filter}` is subscribed there, and the target takes {bytes_max} bytes and {levels_max} levels"
+        );
+        Some(("filter", text))
     }
 
     fn target_faults(&self) -> Option<(&'static str, String)> {

@@ -48,6 +48,29 @@ fn what_would_come_back_is_refused_where_nothing_tells_it() {
 }
 
 #[test]
+fn what_the_target_would_not_let_subscribe_is_refused() {
+    let aws = "endpoint = \"e\"\nca = \"ca\"\nprofile = \"aws-iot-core\"\n";
+    let rule = |filter: &str, direction: &str| {
+        let rule = format!("[[rules]]\nfilter = \"{filter}\"\ndirection = \"{direction}\"\n");
+        faults(&format!("{aws}{rule}"))
+    };
+    assert_eq!(rule("a/2/3/4/5/6/7/#", "in"), [""; 0]);
+    assert_eq!(rule("$share/group/a/2/3/4/5/6/7/#", "in"), [""; 0]);
+    assert_eq!(
+        rule("a/2/3/4/5/6/7/8/#", "out"),
+        [""; 0],
+        "topics show that"
+    );
+    assert_eq!(
+        rule("a/2/3/4/5/6/7/8/#", "in"),
+        [
+            "rules[0].filter: `a/2/3/4/5/6/7/8/#` is subscribed there, and the target takes 256 bytes and 8 levels"
+        ]
+    );
+    assert_eq!(rule(&"x".repeat(257), "both").len(), 1);
+}
+
+#[test]
 fn an_endpoint_is_a_host_and_a_port() {
     let address = |endpoint: &str, plain| {
         let text = format!("endpoint = \"{endpoint}\"\nplain = {plain}");

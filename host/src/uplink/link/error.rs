@@ -1,5 +1,8 @@
 //! Why a connection is not, or is no more.
 
+use std::io::ErrorKind;
+
+use super::flight::Ending;
 use crate::mqtt::{DecodeError, EncodeError, Reason};
 use crate::storage::LogError;
 use crate::uplink::dial::FilesError;
@@ -68,11 +71,31 @@ impl LinkError {
         }
     }
 
-    /// Whether a message may be the reason: the target ended the connection, and
-    /// did not say that it is for something else.
-    pub(super) fn may_blame(&self) -> bool {
+    /// What it may mean for the messages on their way; `asking` says that the target
+    /// was asked for something else at that time.
+    pub(super) fn ending(&self, asking: bool) -> Ending {
+        match self.is_hang_up() {
+            true if asking => Ending::Unclear,
+            true => Ending::HungUp,
+            false => Ending::Other,
+        }
+    }
+
+    /// The target ended the connection, and did not say that it is for something
+    /// else than a message.
+    fn is_hang_up(&self) -> bool {
         match self {
-            Self::Closed | Self::Io(_) => true,
+            Self::Closed => true,
+            Self::Io(error) => !matches!(
+                error.kind(),
+                // The way to the target, or this machine.
+                ErrorKind::NetworkDown
+                    | ErrorKind::NetworkUnreachable
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::AddrNotAvailable
+                    | ErrorKind::TimedOut
+                    | ErrorKind::OutOfMemory
+            ),
             Self::Disconnected(reason) => !matches!(
                 *reason,
                 Reason::SUCCESS
@@ -81,13 +104,18 @@ impl LinkError {
                     | Reason::SERVER_SHUTTING_DOWN
                     | Reason::KEEP_ALIVE_TIMEOUT
                     | Reason::SESSION_TAKEN_OVER
+                    | Reason::FILTER_INVALID
+                    | Reason::RECEIVE_MAX_EXCEEDED
                     | Reason::MESSAGE_RATE_TOO_HIGH
                     | Reason::QUOTA_EXCEEDED
                     | Reason::ADMINISTRATIVE_ACTION
                     | Reason::USE_ANOTHER_SERVER
                     | Reason::SERVER_MOVED
+                    | Reason::SHARED_NOT_SUPPORTED
                     | Reason::CONNECTION_RATE_EXCEEDED
                     | Reason::MAXIMUM_CONNECT_TIME
+                    | Reason::SUBSCRIPTION_IDS_NOT_SUPPORTED
+                    | Reason::WILDCARDS_NOT_SUPPORTED
             ),
             _ => false,
         }
@@ -96,5 +124,39 @@ impl LinkError {
     /// Whether another client uses the gateway's identity.
     pub(super) fn is_taken_over(&self) -> bool {
         matches!(self, Self::Disconnected(Reason::SESSION_TAKEN_OVER))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::{Ending, LinkError, Reason};
+
+    #[test]
+    fn only_a_hang_up_over_nothing_else_is_held_against_a_message() {
+        let hang_ups = [
+            LinkError::Closed,
+            LinkError::Io(Error::from(ErrorKind::ConnectionReset)),
+            LinkError::Disconnected(Reason::NOT_AUTHORIZED),
+            LinkError::Disconnected(Reason::TOPIC_NAME_INVALID),
+        ];
+        for error in hang_ups {
+            assert_eq!(error.ending(false), Ending::HungUp, "{error:?}");
+            assert_eq!(error.ending(true), Ending::Unclear, "{error:?}");
+        }
+        let others = [
+            LinkError::Io(Error::from(ErrorKind::NetworkUnreachable)),
+            LinkError::Io(Error::from(ErrorKind::TimedOut)),
+            LinkError::Disconnected(Reason::FILTER_INVALID),
+            LinkError::Disconnected(Reason::SHARED_NOT_SUPPORTED),
+            LinkError::Disconnected(Reason::SUBSCRIPTION_IDS_NOT_SUPPORTED),
+            LinkError::Disconnected(Reason::WILDCARDS_NOT_SUPPORTED),
+            LinkError::Disconnected(Reason::RECEIVE_MAX_EXCEEDED),
+            LinkError::NoAcknowledgement,
+        ];
+        for error in others {
+            assert_eq!(error.ending(false), Ending::Other, "{error:?}");
+        }
     }
 }

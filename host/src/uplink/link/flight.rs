@@ -104,6 +104,17 @@ pub(super) enum Acked {
     Refused(Box<Sent>, Poison),
 }
 
+/// How a connection ended, as far as it concerns what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// No message is the reason.
+    Other,
+    /// The target hung up, but it was asked for something else as well.
+    Unclear,
+    /// The target hung up, and was asked for nothing else.
+    HungUp,
+}
+
 impl Flight {
     pub(super) fn new() -> Self {
         Self {
@@ -296,31 +307,58 @@ impl Flight {
         }
     }
 
+    /// Whether messages go one at a time, and only while the target is asked for
+    /// nothing else: so it shows what it hangs up on.
+    pub(super) fn is_careful(&self) -> bool {
+        self.careful > 0
+    }
+
+    /// Whether the target may be asked for something else.
+    pub(super) fn lets_ask(&self) -> bool {
+        self.careful == 0 || !self.sent.iter().any(|sent| sent.on_wire)
+    }
+
     /// The connection ended. A message that is the reason is taken out.
-    pub(super) fn ended(&mut self, may_blame: bool) -> Option<(Box<Sent>, Poison)> {
+    pub(super) fn ended(&mut self, ending: Ending) -> Option<(Box<Sent>, Poison)> {
         let on_wire = self.sent.iter().filter(|sent| sent.on_wire).count();
-        let first = self.sent.iter().position(|sent| sent.on_wire);
-        let mut given_up = None;
-        if let (true, Some(place)) = (may_blame, first) {
-            let suspect = self.sent.get(place).map(|sent| (sent.lane, sent.number));
-            let times = match (&self.blamed, suspect) {
-                (Some((last, times)), Some(suspect)) if *last == suspect => times + 1,
-                _ => 1,
-            };
-            self.blamed = suspect.map(|suspect| (suspect, times));
-            if times >= 2 {
+        let given_up = match ending {
+            Ending::HungUp => self.blame(on_wire),
+            Ending::Unclear => {
                 self.careful = self.careful.max(on_wire);
+                None
             }
-            if times >= BLAMED_MAX && on_wire == 1 {
-                self.blamed = None;
-                let poison = Poison::EndsConnections(times);
-                given_up = self.discard_at(place).map(|sent| (Box::new(sent), poison));
+            Ending::Other => {
+                if on_wire == 0 {
+                    // It may never answer what must be answered before one goes alone.
+                    self.careful = 0;
+                }
+                None
             }
-        }
+        };
         for sent in &mut self.sent {
             sent.on_wire = false;
         }
         given_up
+    }
+
+    /// Suspects the first of those on their way.
+    fn blame(&mut self, on_wire: usize) -> Option<(Box<Sent>, Poison)> {
+        let place = self.sent.iter().position(|sent| sent.on_wire)?;
+        let suspect = self.sent.get(place).map(|sent| (sent.lane, sent.number))?;
+        let times = match self.blamed {
+            Some((last, times)) if last == suspect => times + 1,
+            _ => 1,
+        };
+        self.blamed = Some((suspect, times));
+        if times >= 2 {
+            self.careful = self.careful.max(on_wire);
+        }
+        if times < BLAMED_MAX || on_wire > 1 {
+            return None;
+        }
+        self.blamed = None;
+        let poison = Poison::EndsConnections(times);
+        self.discard_at(place).map(|sent| (Box::new(sent), poison))
     }
 
     /// What is to be removed from the queue.

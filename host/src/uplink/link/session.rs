@@ -174,6 +174,7 @@ impl<'a> Session<'a> {
             let writes = !self.output.is_empty() || self.unflushed;
             let reads = !self.is_full();
             let may_ask = self.asks.len() < ASKS_MAX && self.output.len() < WRITE_BYTES;
+            let may_ask = may_ask && self.flight.lets_ask();
             tokio::select! {
                 read = read(&mut self.reader, &mut self.input), if reads => {
                     read?;

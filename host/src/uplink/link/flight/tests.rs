@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Acked, BLAMED_MAX, Flight, Next};
+use super::{Acked, BLAMED_MAX, Ending, Flight, Next};
 use crate::mqtt::{PacketId, Reason};
 use crate::uplink::entry::Entry;
 
@@ -50,7 +50,7 @@ fn the_urgent_go_first_within_the_window_and_again_in_the_same_order() {
     let done = flight.acknowledged(first[1].1, Reason::SUCCESS, Instant::now());
     assert!(matches!(done, Acked::Done));
     assert_eq!(numbers(&send(&mut flight, 4)), [4]);
-    assert!(flight.ended(false).is_none());
+    assert!(flight.ended(Ending::Other).is_none());
     let again = send(&mut flight, 4);
     assert_eq!(numbers(&again), [1, 0, 2, 4]);
     assert_eq!(again[0], first[0], "under the same identifier");
@@ -78,7 +78,7 @@ fn the_message_that_ends_connections_is_found_and_only_it_is_given_up() {
                 flight.acknowledged(id, Reason::SUCCESS, Instant::now());
             }
         }
-        if let Some((sent, _)) = flight.ended(true) {
+        if let Some((sent, _)) = flight.ended(Ending::HungUp) {
             given_up.push(sent.number);
         }
     }
@@ -92,7 +92,7 @@ fn a_target_that_fails_for_other_reasons_costs_nothing() {
     let mut flight = flight(&[(0, 0), (0, 1)]);
     for _ in 0..10 * BLAMED_MAX {
         assert_eq!(send(&mut flight, 10).len(), 2);
-        assert!(flight.ended(false).is_none());
+        assert!(flight.ended(Ending::Other).is_none());
     }
 }
 
@@ -131,4 +131,34 @@ fn what_comes_while_a_lane_is_read_is_looked_for_again() {
         flight.load(lane, Vec::new());
     }
     assert!(flight.wanting().is_empty(), "and that is all");
+}
+
+#[test]
+fn who_hangs_up_when_asked_for_something_else_blames_no_message() {
+    let mut flight = flight(&[(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(send(&mut flight, 10).len(), 3);
+    for _ in 0..10 * BLAMED_MAX {
+        assert!(flight.ended(Ending::Unclear).is_none());
+        assert!(flight.is_careful() && flight.lets_ask());
+        assert_eq!(numbers(&send(&mut flight, 10)), [0], "alone");
+        assert!(!flight.lets_ask(), "it would be unclear again");
+    }
+    // Asked for nothing else, it shows which one it is.
+    for _ in 1..BLAMED_MAX {
+        assert!(flight.ended(Ending::HungUp).is_none());
+        assert_eq!(numbers(&send(&mut flight, 10)), [0]);
+    }
+    let (sent, _) = flight.ended(Ending::HungUp).unwrap();
+    assert_eq!(sent.number, 0);
+}
+
+#[test]
+fn what_must_be_answered_before_a_message_goes_alone_is_not_waited_for_ever() {
+    let mut flight = flight(&[(0, 0), (0, 1)]);
+    send(&mut flight, 10);
+    flight.ended(Ending::Unclear);
+    assert!(flight.is_careful());
+    // A connection on which nothing went, for the target did not answer.
+    flight.ended(Ending::Other);
+    assert!(!flight.is_careful());
 }

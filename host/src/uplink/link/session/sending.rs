@@ -23,7 +23,8 @@ impl Session<'_> {
         let now = Instant::now();
         let clock = self.shared.queue.clock.now();
         let mut wake = self.flight.paused_until(now);
-        while wake.is_none() && self.output.len() < WRITE_BYTES {
+        let waits = self.flight.is_careful() && self.is_asking();
+        while wake.is_none() && !waits && self.output.len() < WRITE_BYTES {
             wake = self.pace.ready_at(now);
             if wake.is_some() {
                 break;

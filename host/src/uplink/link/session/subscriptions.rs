@@ -56,6 +56,11 @@ impl Subscriptions {
 }
 
 impl Session<'_> {
+    /// Whether the target owes an answer to something else than a message.
+    pub(in crate::uplink::link) fn is_asking(&self) -> bool {
+        self.subscriptions.is_pending() || !self.asks.is_empty()
+    }
+
     /// Subscribes what is wanted, and ends what an earlier process subscribed.
     pub(super) async fn resume_subscriptions(&mut self) -> Result<(), LinkError> {
         let wanted = self.wanted();
