@@ -219,7 +219,8 @@ pub struct TimesConfig {
     pub connect_ms_max: NonZeroU32,
     /// Until the target answers a probe of the connection.
     pub response_ms_max: NonZeroU32,
-    /// Until the target acknowledges a message; then the connection is made anew.
+    /// Until the target acknowledges the next message; then the connection is made
+    /// anew. Where much is under way, up to five times as long.
     pub acknowledge_ms_max: NonZeroU32,
     /// The first delay before connecting again; it doubles each time, and a random
     /// part of it is waited.

@@ -70,6 +70,13 @@ impl Entry {
         self.left(now) == Some(0)
     }
 
+    /// Bytes of what it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        let user = self.user.iter();
+        let user: usize = user.map(|(name, value)| name.len() + value.len()).sum();
+        self.topic.as_str().len() + self.payload.len() + user
+    }
+
     pub(crate) fn set_properties(&mut self, properties: &Properties) {
         let pairs = properties.iter();
         self.user = pairs

@@ -195,8 +195,7 @@ impl Link {
         if connected_at.elapsed() >= Duration::from_millis(stable.into()) {
             self.backoff.reset();
         }
-        if let Some((sent, poison)) = self.flight.ended(ending) {
-            let entry = &sent.entry;
+        for (entry, poison) in self.flight.ended(ending) {
             warn!(uplink = %shared.name, code = poison.code(), "message given up");
             shared.bury(&entry.topic, &entry.payload, entry.hops, poison);
         }

@@ -38,6 +38,8 @@ pub(crate) enum Poison {
     Refused(Reason),
     /// The target ends the connection whenever it comes.
     EndsConnections(u32),
+    /// The target acknowledges what goes after it, and never this one.
+    PassedOver(u32),
     /// This bus does not take it.
     NotTaken(&'static str),
 }
@@ -55,6 +57,7 @@ impl Poison {
             Self::Unsendable(_) => "unsendable",
             Self::Refused(_) => "refused-by-target",
             Self::EndsConnections(_) => "ends-connections",
+            Self::PassedOver(_) => "never-acknowledged",
             Self::NotTaken(_) => "not-taken-here",
         }
     }
@@ -89,6 +92,10 @@ impl fmt::Display for Poison {
             Self::EndsConnections(times) => {
                 write!(f, "the target ended {times} connections when it came")
             }
+            Self::PassedOver(times) => write!(
+                f,
+                "the target acknowledged what came after it on {times} connections, and never it"
+            ),
             Self::NotTaken(code) => write!(f, "not taken here: {code}"),
         }
     }

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::far_end::FarEnd;
+use super::far_end::{FarEnd, Reply};
 use super::flow::by_topic;
-use super::world::{ALL, QUICK, World, config};
+use super::world::{ALL, QUICK, World, config, next};
 
 /// A CONNECT is shorter.
 const QUICK_BYTES: usize = 200;
@@ -81,6 +81,49 @@ async fn a_target_that_reads_a_byte_a_second_holds_nobody_up_and_gets_all_in_the
     let mut came = far_end.came(100);
     came.retain(|one| seen.insert(one.identity()));
     assert_eq!(by_topic(&came)["out/a"], (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_acknowledges_slowly_and_in_order_keeps_its_connection() {
+    const EACH: Duration = Duration::from_millis(50);
+    let far_end = FarEnd::start(|_| {
+        thread::sleep(EACH);
+        Reply::Take
+    });
+    // What is sent at first takes much longer than one message may.
+    let more = format!("times = {{ {QUICK}, acknowledge_ms_max = 1000 }}\n{ALL}");
+    let world = World::start(config(far_end.address, &more));
+    world.publish_all(|_| "out/a".to_owned(), 200).await;
+    world.drained().await;
+    assert_eq!(by_topic(&far_end.came(200))["out/a"].len(), 200);
+    assert_eq!(far_end.connects(1).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_never_acknowledged_while_others_are_is_given_up() {
+    let far_end = FarEnd::start(|publish| match &*publish.payload {
+        b"ignored" => Reply::Silence,
+        _ => Reply::Take,
+    });
+    let more = format!("times = {{ {QUICK}, acknowledge_ms_max = 100 }}\n{ALL}");
+    let world = World::start(config(far_end.address, &more));
+    let mut dead = world.listen("$selvedge/dead-letter/cloud");
+    world.publish("out/a", "ignored").await;
+    let stream = async {
+        for number in 0_u64.. {
+            world.publish("out/b", number.to_string()).await;
+        }
+    };
+    let letter = tokio::select! {
+        letter = next(&mut dead) => letter,
+        () = stream => unreachable!("it goes on"),
+    };
+    assert_eq!(&*letter.payload, b"ignored");
+    let code = letter.properties.get("dead-letter-code");
+    assert_eq!(code, Some("never-acknowledged"));
+    let status = world.drained().await;
+    assert_eq!(status.dead_letters_total.len(), 1);
+    assert_eq!(status.dead_letters_total["never-acknowledged"], 1);
 }
 
 /// Lets everybody in and never says anything more; how many came.

@@ -74,10 +74,11 @@ impl LinkError {
     /// What it may mean for the messages on their way; `asking` says that the target
     /// was asked for something else at that time.
     pub(super) fn ending(&self, asking: bool) -> Ending {
-        match self.is_hang_up() {
-            true if asking => Ending::Unclear,
-            true => Ending::HungUp,
-            false => Ending::Other,
+        match self {
+            Self::NoAcknowledgement => Ending::Silent,
+            own if !own.is_hang_up() => Ending::Other,
+            _ if asking => Ending::Unclear,
+            _ => Ending::HungUp,
         }
     }
 
@@ -153,10 +154,12 @@ mod tests {
             LinkError::Disconnected(Reason::SUBSCRIPTION_IDS_NOT_SUPPORTED),
             LinkError::Disconnected(Reason::WILDCARDS_NOT_SUPPORTED),
             LinkError::Disconnected(Reason::RECEIVE_MAX_EXCEEDED),
-            LinkError::NoAcknowledgement,
+            LinkError::NoResponse,
         ];
         for error in others {
             assert_eq!(error.ending(false), Ending::Other, "{error:?}");
         }
+        let silent = LinkError::NoAcknowledgement;
+        assert_eq!(silent.ending(true), Ending::Silent);
     }
 }

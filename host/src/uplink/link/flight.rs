@@ -8,6 +8,7 @@
 //! A message at which the target ends connections is found by sending one at a time
 //! while it is suspected; after [`BLAMED_MAX`] times it is given up.
 
+mod ending;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub(super) use self::ending::Ending;
 use super::super::config::PRIORITIES;
 use super::super::entry::Entry;
 use super::super::target::Poison;
@@ -30,8 +32,11 @@ pub(super) const AHEAD_BYTES: usize = 512 << 10;
 /// What is read ahead when there are fewer.
 const LOW: usize = 64;
 
-/// Connections that end with the same message first, before it is given up.
-pub(super) const BLAMED_MAX: u32 = 5;
+/// Bytes that may be unacknowledged: on a slow way more would only wait there.
+const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a message beside its payload, topic and properties.
+const HEAD_BYTES: usize = 128;
+
 /// How often the target may fail at one message before it is given up.
 const FAILURES_MAX: u32 = 5;
 
@@ -55,6 +60,12 @@ pub(super) struct Flight {
     blamed: Option<((Lane, u64), u32)>,
     paused_until: Option<Instant>,
     pause: Duration,
+    /// How many went, to tell what went before what.
+    went: u64,
+    /// When the target last answered a message on this connection.
+    answered_at: Option<Instant>,
+    /// Bytes that went since then and that it does not answer.
+    loose: usize,
 }
 
 /// What is read ahead of a lane.
@@ -80,6 +91,13 @@ pub(super) struct Sent {
     /// Earlier, perhaps on an earlier connection.
     pub(super) repeated: bool,
     failures: u32,
+    bytes: usize,
+    /// Its place among all that went.
+    order: u64,
+    /// Since when the target has answered what went later, on this connection.
+    passed_at: Option<Instant>,
+    /// Connections that ended so.
+    passed: u32,
 }
 
 /// What may be sent next.
@@ -104,17 +122,6 @@ pub(super) enum Acked {
     Refused(Box<Sent>, Poison),
 }
 
-/// How a connection ended, as far as it concerns what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// No message is the reason.
-    Other,
-    /// The target hung up, but it was asked for something else as well.
-    Unclear,
-    /// The target hung up, and was asked for nothing else.
-    HungUp,
-}
-
 impl Flight {
     pub(super) fn new() -> Self {
         Self {
@@ -127,6 +134,9 @@ impl Flight {
             blamed: None,
             paused_until: None,
             pause: PAUSE_MIN,
+            went: 0,
+            answered_at: None,
+            loose: 0,
         }
     }
 
@@ -135,10 +145,35 @@ impl Flight {
         self.sent.len()
     }
 
-    /// The first that is unacknowledged on this connection.
-    pub(super) fn first_sent_at(&self) -> Option<Instant> {
-        let on_wire = self.sent.iter().find(|sent| sent.on_wire);
-        on_wire.map(|sent| sent.sent_at)
+    /// Since when the target owes an answer. One to what went later, and none to what
+    /// went before, pays nothing.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        let on_wire = self.sent.iter().filter(|sent| sent.on_wire);
+        let since = |sent: &Sent| match sent.passed_at {
+            Some(at) => at,
+            None => self
+                .answered_at
+                .map_or(sent.sent_at, |at| at.max(sent.sent_at)),
+        };
+        on_wire.map(since).min()
+    }
+
+    /// When the target last answered a message.
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
+    }
+
+    /// Bytes that may still be on their way.
+    pub(super) fn bytes(&self) -> usize {
+        self.on_wire().1 + self.loose
+    }
+
+    /// How many are unacknowledged on this connection, and their bytes.
+    fn on_wire(&self) -> (usize, usize) {
+        let on_wire = self.sent.iter().filter(|sent| sent.on_wire);
+        on_wire.fold((0, 0), |(count, bytes), sent| {
+            (count + 1, bytes + sent.bytes)
+        })
     }
 
     /// Until when nothing is sent.
@@ -188,19 +223,15 @@ impl Flight {
 
     /// What goes next, if `window` messages may be unacknowledged.
     pub(super) fn next(&mut self, window: usize) -> Next {
-        let on_wire = || self.sent.iter().filter(|sent| sent.on_wire).count();
-        if self.careful > 0 && on_wire() > 0 {
+        let (on_wire, bytes) = self.on_wire();
+        if self.careful > 0 && on_wire > 0 {
+            return Next::Nothing;
+        }
+        if on_wire >= window || bytes >= IN_FLIGHT_BYTES_MAX {
             return Next::Nothing;
         }
         if let Some(place) = self.sent.iter().position(|sent| !sent.on_wire) {
-            return if on_wire() < window {
-                Next::Again(place)
-            } else {
-                Next::Nothing
-            };
-        }
-        if self.sent.len() >= window {
-            return Next::Nothing;
+            return Next::Again(place);
         }
         for (lane, ahead) in (0..).zip(&mut self.lanes) {
             if let Some((number, entry)) = ahead.entries.pop_front() {
@@ -221,10 +252,13 @@ impl Flight {
 
     /// It went again.
     pub(super) fn went(&mut self, place: usize, now: Instant) {
+        self.went += 1;
         if let Some(sent) = self.sent.get_mut(place) {
             sent.on_wire = true;
             sent.sent_at = now;
             sent.repeated = true;
+            sent.order = self.went;
+            sent.passed_at = None;
         }
     }
 
@@ -236,19 +270,27 @@ impl Flight {
         id: Option<PacketId>,
         now: Instant,
     ) {
-        match id {
-            None => self.gone.push((lane, number)),
-            Some(id) => self.sent.push_back(Sent {
-                id,
-                lane,
-                number,
-                entry,
-                on_wire: true,
-                sent_at: now,
-                repeated: false,
-                failures: 0,
-            }),
-        }
+        let bytes = HEAD_BYTES + entry.bytes();
+        let Some(id) = id else {
+            self.loose = self.loose.saturating_add(bytes);
+            self.gone.push((lane, number));
+            return;
+        };
+        self.went += 1;
+        self.sent.push_back(Sent {
+            id,
+            lane,
+            number,
+            entry,
+            on_wire: true,
+            sent_at: now,
+            repeated: false,
+            failures: 0,
+            bytes,
+            order: self.went,
+            passed_at: None,
+            passed: 0,
+        });
     }
 
     /// It does not go: expired or given up.
@@ -283,6 +325,7 @@ impl Flight {
         let Some(place) = self.sent.iter().position(own) else {
             return Acked::Unknown;
         };
+        self.answered(place, now);
         if !reason.is_failure() {
             self.pause = PAUSE_MIN;
             self.discard_at(place);
@@ -307,58 +350,16 @@ impl Flight {
         }
     }
 
-    /// Whether messages go one at a time, and only while the target is asked for
-    /// nothing else: so it shows what it hangs up on.
-    pub(super) fn is_careful(&self) -> bool {
-        self.careful > 0
-    }
-
-    /// Whether the target may be asked for something else.
-    pub(super) fn lets_ask(&self) -> bool {
-        self.careful == 0 || !self.sent.iter().any(|sent| sent.on_wire)
-    }
-
-    /// The connection ended. A message that is the reason is taken out.
-    pub(super) fn ended(&mut self, ending: Ending) -> Option<(Box<Sent>, Poison)> {
-        let on_wire = self.sent.iter().filter(|sent| sent.on_wire).count();
-        let given_up = match ending {
-            Ending::HungUp => self.blame(on_wire),
-            Ending::Unclear => {
-                self.careful = self.careful.max(on_wire);
-                None
+    /// The target has answered one; what went before it is passed over.
+    fn answered(&mut self, place: usize, now: Instant) {
+        self.answered_at = Some(now);
+        self.loose = 0;
+        let order = self.sent.get(place).map_or(0, |sent| sent.order);
+        for sent in self.sent.iter_mut().take(place) {
+            if sent.on_wire && sent.order < order {
+                sent.passed_at.get_or_insert(now);
             }
-            Ending::Other => {
-                if on_wire == 0 {
-                    // It may never answer what must be answered before one goes alone.
-                    self.careful = 0;
-                }
-                None
-            }
-        };
-        for sent in &mut self.sent {
-            sent.on_wire = false;
         }
-        given_up
-    }
-
-    /// Suspects the first of those on their way.
-    fn blame(&mut self, on_wire: usize) -> Option<(Box<Sent>, Poison)> {
-        let place = self.sent.iter().position(|sent| sent.on_wire)?;
-        let suspect = self.sent.get(place).map(|sent| (sent.lane, sent.number))?;
-        let times = match self.blamed {
-            Some((last, times)) if last == suspect => times + 1,
-            _ => 1,
-        };
-        self.blamed = Some((suspect, times));
-        if times >= 2 {
-            self.careful = self.careful.max(on_wire);
-        }
-        if times < BLAMED_MAX || on_wire > 1 {
-            return None;
-        }
-        self.blamed = None;
-        let poison = Poison::EndsConnections(times);
-        self.discard_at(place).map(|sent| (Box::new(sent), poison))
     }
 
     /// What is to be removed from the queue.

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Acked, BLAMED_MAX, Ending, Flight, Next};
+use super::ending::{BLAMED_MAX, PASSED_MAX};
+use super::{Acked, Ending, Flight, IN_FLIGHT_BYTES_MAX, Next};
 use crate::mqtt::{PacketId, Reason};
 use crate::uplink::entry::Entry;
 
@@ -50,7 +53,7 @@ fn the_urgent_go_first_within_the_window_and_again_in_the_same_order() {
     let done = flight.acknowledged(first[1].1, Reason::SUCCESS, Instant::now());
     assert!(matches!(done, Acked::Done));
     assert_eq!(numbers(&send(&mut flight, 4)), [4]);
-    assert!(flight.ended(Ending::Other).is_none());
+    assert!(flight.ended(Ending::Other).is_empty());
     let again = send(&mut flight, 4);
     assert_eq!(numbers(&again), [1, 0, 2, 4]);
     assert_eq!(again[0], first[0], "under the same identifier");
@@ -78,9 +81,8 @@ fn the_message_that_ends_connections_is_found_and_only_it_is_given_up() {
                 flight.acknowledged(id, Reason::SUCCESS, Instant::now());
             }
         }
-        if let Some((sent, _)) = flight.ended(Ending::HungUp) {
-            given_up.push(sent.number);
-        }
+        let gone = flight.ended(Ending::HungUp).into_iter();
+        given_up.extend(gone.map(|(entry, _)| entry.queued_at));
     }
     assert_eq!(given_up, [culprit]);
     assert_eq!(delivered, [0, 1, 3, 4]);
@@ -92,7 +94,7 @@ fn a_target_that_fails_for_other_reasons_costs_nothing() {
     let mut flight = flight(&[(0, 0), (0, 1)]);
     for _ in 0..10 * BLAMED_MAX {
         assert_eq!(send(&mut flight, 10).len(), 2);
-        assert!(flight.ended(Ending::Other).is_none());
+        assert!(flight.ended(Ending::Other).is_empty());
     }
 }
 
@@ -138,18 +140,18 @@ fn who_hangs_up_when_asked_for_something_else_blames_no_message() {
     let mut flight = flight(&[(0, 0), (0, 1), (0, 2)]);
     assert_eq!(send(&mut flight, 10).len(), 3);
     for _ in 0..10 * BLAMED_MAX {
-        assert!(flight.ended(Ending::Unclear).is_none());
+        assert!(flight.ended(Ending::Unclear).is_empty());
         assert!(flight.is_careful() && flight.lets_ask());
         assert_eq!(numbers(&send(&mut flight, 10)), [0], "alone");
         assert!(!flight.lets_ask(), "it would be unclear again");
     }
     // Asked for nothing else, it shows which one it is.
     for _ in 1..BLAMED_MAX {
-        assert!(flight.ended(Ending::HungUp).is_none());
+        assert!(flight.ended(Ending::HungUp).is_empty());
         assert_eq!(numbers(&send(&mut flight, 10)), [0]);
     }
-    let (sent, _) = flight.ended(Ending::HungUp).unwrap();
-    assert_eq!(sent.number, 0);
+    let given_up = flight.ended(Ending::HungUp);
+    assert_eq!(given_up[0].0.queued_at, 0);
 }
 
 #[test]
@@ -161,4 +163,69 @@ fn what_must_be_answered_before_a_message_goes_alone_is_not_waited_for_ever() {
     // A connection on which nothing went, for the target did not answer.
     flight.ended(Ending::Other);
     assert!(!flight.is_careful());
+}
+
+#[test]
+fn a_target_that_acknowledges_in_order_is_not_late_however_slow_the_way() {
+    let mut flight = flight(&[(0, 0), (0, 1), (0, 2)]);
+    let sent = send(&mut flight, 10);
+    let mut now = Instant::now();
+    for (_, id) in sent {
+        now += Duration::from_secs(3_600);
+        flight.acknowledged(id, Reason::SUCCESS, now);
+        assert!(flight.waiting_since().is_none_or(|since| since == now));
+    }
+    assert_eq!(flight.waiting_since(), None);
+}
+
+#[test]
+fn a_message_that_the_target_passes_over_is_late_and_in_the_end_given_up_alone() {
+    let numbers: Vec<_> = (0..20).map(|number| (0, number)).collect();
+    let mut flight = flight(&numbers);
+    let ignored = 1;
+    let mut given_up = Vec::new();
+    for _ in 0..PASSED_MAX {
+        let mut sent = send(&mut flight, 3);
+        sent.retain(|(number, _)| *number != ignored);
+        let start = Instant::now();
+        let first = start + Duration::from_secs(1);
+        flight.acknowledged(sent.remove(0).1, Reason::SUCCESS, first);
+        if flight.len() == 2 && given_up.is_empty() {
+            let later = start + Duration::from_secs(10);
+            flight.acknowledged(sent.remove(0).1, Reason::SUCCESS, later);
+        }
+        assert!(given_up.is_empty());
+        assert!(flight.waiting_since().unwrap() <= start + Duration::from_secs(10));
+        let after = send(&mut flight, 3);
+        let last = start + Duration::from_secs(3_600);
+        flight.acknowledged(after[0].1, Reason::SUCCESS, last);
+        assert!(flight.waiting_since().unwrap() < last, "no credit");
+        given_up = flight.ended(Ending::Silent);
+    }
+    let given_up: Vec<_> = given_up.iter().map(|(entry, _)| entry.queued_at).collect();
+    assert_eq!(given_up, [ignored]);
+}
+
+#[test]
+fn a_target_that_acknowledges_nothing_is_nobodys_fault() {
+    let mut flight = flight(&[(0, 0), (0, 1)]);
+    for _ in 0..10 * PASSED_MAX {
+        assert_eq!(send(&mut flight, 10).len(), 2);
+        assert!(flight.ended(Ending::Silent).is_empty());
+    }
+}
+
+#[test]
+fn only_so_many_bytes_are_under_way() {
+    let mut flight = flight(&[]);
+    let payload = Bytes::from(vec![0; IN_FLIGHT_BYTES_MAX / 4]);
+    flight.news();
+    let entry = |number| Entry::new("t".parse().unwrap(), payload.clone(), number).encode();
+    flight.load(0, (0..10).map(|number| (number, entry(number))).collect());
+    let sent = send(&mut flight, 100);
+    assert_eq!(numbers(&sent), [0, 1, 2, 3]);
+    flight.acknowledged(sent[0].1, Reason::SUCCESS, Instant::now());
+    assert_eq!(numbers(&send(&mut flight, 100)), [4]);
+    flight.ended(Ending::Other);
+    assert_eq!(send(&mut flight, 100).len(), 4);
 }

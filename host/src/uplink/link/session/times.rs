@@ -1,5 +1,8 @@
 //! When a connection has something to do that nobody asks it for: to tell the target
 //! that it is there, and to end when the target says nothing for too long.
+//!
+//! A way may be slow: what is behind many bytes is waited for longer, within a
+//! bound, and as long as the target acknowledges messages in their order, it works.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,14 +13,30 @@ use super::Session;
 use crate::mqtt::Packet;
 use crate::uplink::link::LinkError;
 
+/// The slowest way to a target that all is waited for on.
+const BYTES_PER_S_MIN: u64 = 2 << 10;
+/// How many times the usual time is added at most.
+const LONGER_MAX: u32 = 4;
+
+/// `limit`, and the time that so many bytes take.
+fn longer(limit: NonZeroU32, bytes: usize) -> Duration {
+    let limit = Duration::from_millis(limit.get().into());
+    let way = (bytes as u64).saturating_mul(1_000) / BYTES_PER_S_MIN;
+    limit + Duration::from_millis(way).min(limit.saturating_mul(LONGER_MAX))
+}
+
 impl Session<'_> {
     /// When something is to be done without being asked.
     pub(super) fn due(&mut self, now: Instant) -> Result<Instant, LinkError> {
         let times = &self.shared.config.times;
-        let millis = |ms: NonZeroU32| Duration::from_millis(ms.get().into());
+        let bytes = self.flight.bytes();
         let mut due = now + Duration::from_secs(3_600);
         if let Some(probed) = self.probed_at {
-            let late = probed + millis(times.response_ms_max);
+            let alive = self
+                .flight
+                .answered_at()
+                .map_or(probed, |at| at.max(probed));
+            let late = alive + longer(times.response_ms_max, bytes);
             if late <= now {
                 return Err(LinkError::NoResponse);
             }
@@ -34,9 +53,9 @@ impl Session<'_> {
         }
         let asked = self.asks.values().map(|(_, at)| *at).min();
         let pending = self.subscriptions.pending_since();
-        let first = [self.flight.first_sent_at(), asked, pending];
+        let first = [self.flight.waiting_since(), asked, pending];
         if let Some(first) = first.into_iter().flatten().min() {
-            let late = first + millis(times.acknowledge_ms_max);
+            let late = first + longer(times.acknowledge_ms_max, bytes);
             if late <= now {
                 return Err(LinkError::NoAcknowledgement);
             }
