@@ -1,8 +1,9 @@
 //! The connection to the target: made, kept, and made again.
 //!
 //! Whatever ends it, the next attempt waits a random part of a delay that doubles
-//! and begins anew only after a stable connection. Another client with our identity
-//! is an alarm, and is not fought: the next attempt waits for the longest delay.
+//! and begins anew only after a stable connection, or when the target took something
+//! after what it hung up on was given up. Another client with our identity is an
+//! alarm, and is not fought: the next attempt waits for the longest delay.
 
 mod error;
 mod flight;
@@ -195,7 +196,11 @@ impl Link {
         if connected_at.elapsed() >= Duration::from_millis(stable.into()) {
             self.backoff.reset();
         }
-        for (entry, poison) in self.flight.ended(ending) {
+        if self.flight.is_mended() {
+            // What the target hung up on is gone, and it took what came next.
+            self.backoff.reset();
+        }
+        for (entry, poison) in self.flight.ended(ending, Instant::now()) {
             warn!(uplink = %shared.name, code = poison.code(), "message given up");
             shared.bury(&entry.topic, &entry.payload, entry.hops, poison);
         }

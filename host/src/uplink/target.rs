@@ -38,6 +38,8 @@ pub(crate) enum Poison {
     Refused(Reason),
     /// The target ends the connection whenever it comes.
     EndsConnections(u32),
+    /// The target ends the connection whenever one of its topic comes.
+    TopicEndsConnections,
     /// The target acknowledges what goes after it, and never this one.
     PassedOver(u32),
     /// This bus does not take it.
@@ -57,6 +59,7 @@ impl Poison {
             Self::Unsendable(_) => "unsendable",
             Self::Refused(_) => "refused-by-target",
             Self::EndsConnections(_) => "ends-connections",
+            Self::TopicEndsConnections => "topic-ends-connections",
             Self::PassedOver(_) => "never-acknowledged",
             Self::NotTaken(_) => "not-taken-here",
         }
@@ -91,6 +94,12 @@ impl fmt::Display for Poison {
             Self::Refused(reason) => write!(f, "refused by the target: {reason}"),
             Self::EndsConnections(times) => {
                 write!(f, "the target ended {times} connections when it came")
+            }
+            Self::TopicEndsConnections => {
+                write!(
+                    f,
+                    "the target ended connections when others of its topic came"
+                )
             }
             Self::PassedOver(times) => write!(
                 f,

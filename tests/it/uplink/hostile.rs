@@ -44,6 +44,36 @@ async fn a_message_at_which_the_target_hangs_up_is_given_up_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_at_which_the_target_hangs_up_does_not_keep_others_from_flowing() {
+    const DENIED: &str = "out/denied";
+    let far_end = FarEnd::start(|publish| match publish.topic.as_ref() {
+        Some(topic) if topic.as_str() == DENIED => Reply::HangUp,
+        _ => Reply::Take,
+    });
+    // Five connections for each of them would take hours.
+    let times = "times = { reconnect_ms_min = 50, reconnect_ms_max = 3600000 }\n";
+    let world = World::start(config(far_end.address, &format!("{times}{ALL}")));
+    let topic = |number: usize| match number % 4 {
+        0 => DENIED.to_owned(),
+        other => format!("out/{other}"),
+    };
+    world.publish_all(topic, 40).await;
+    far_end.came(30);
+    // The policy there is mended: what still waits flows again, in its order.
+    far_end.behave(|_| Reply::Take);
+    let status = world.drained().await;
+    let dead: u64 = status.dead_letters_total.values().sum();
+    assert!((1..10).contains(&dead), "{status:?}");
+    let mut seen = HashSet::new();
+    let mut came = far_end.came(30);
+    came.retain(|one| seen.insert(one.identity()));
+    assert_eq!(came.len() as u64, 40 - dead);
+    for (topic, numbers) in by_topic(&came) {
+        assert!(numbers.is_sorted(), "{topic}: {numbers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_hangs_up_on_a_subscription_costs_no_message() {
     let far_end = FarEnd::kind();
     far_end.refuse_filters(true);

@@ -6,8 +6,11 @@
 //! under the same packet identifiers.
 //!
 //! A message at which the target ends connections is found by sending one at a time
-//! while it is suspected; after [`BLAMED_MAX`] times it is given up.
+//! while it is suspected; after some times it is given up, and others of its topic
+//! wait [`aside`] while the rest goes.
 
+mod answers;
+mod aside;
 mod ending;
 #[cfg(test)]
 mod tests;
@@ -18,11 +21,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub(super) use self::answers::Acked;
+use self::answers::PAUSE_MIN;
+use self::aside::Denied;
 pub(super) use self::ending::Ending;
 use super::super::config::PRIORITIES;
 use super::super::entry::Entry;
 use super::super::target::Poison;
-use crate::mqtt::{PacketId, Reason};
+use crate::mqtt::PacketId;
 use crate::names::Qos;
 use crate::storage::Lane;
 
@@ -36,13 +42,6 @@ const LOW: usize = 64;
 const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a message beside its payload, topic and properties.
 const HEAD_BYTES: usize = 128;
-
-/// How often the target may fail at one message before it is given up.
-const FAILURES_MAX: u32 = 5;
-
-/// How long nothing is sent when the target has no more room, doubling.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// All that is sent and to be sent.
 #[derive(Debug)]
@@ -66,12 +65,23 @@ pub(super) struct Flight {
     answered_at: Option<Instant>,
     /// Bytes that went since then and that it does not answer.
     loose: usize,
+    denied: Denied,
+    /// The target took something since it last hung up at a topic that was as any
+    /// other.
+    takes: bool,
+    /// Something was given up, and nothing taken since.
+    buried: bool,
+    /// Something was taken since something was given up.
+    mended: bool,
 }
 
 /// What is read ahead of a lane.
 #[derive(Debug, Default)]
 struct Ahead {
     entries: VecDeque<(u64, Entry)>,
+    /// Those that wait, of topics at which the target hung up; they go before the rest
+    /// of their topic.
+    aside: VecDeque<(u64, Entry)>,
     /// The last entry read.
     after: Option<u64>,
     /// Nothing more was there.
@@ -111,17 +121,6 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// What an acknowledgement means.
-#[derive(Debug)]
-pub(super) enum Acked {
-    Unknown,
-    Done,
-    /// It goes again later.
-    Later,
-    /// It is given up.
-    Refused(Box<Sent>, Poison),
-}
-
 impl Flight {
     pub(super) fn new() -> Self {
         Self {
@@ -137,30 +136,16 @@ impl Flight {
             went: 0,
             answered_at: None,
             loose: 0,
+            denied: Denied::default(),
+            takes: false,
+            buried: false,
+            mended: false,
         }
     }
 
     /// Messages sent and not acknowledged, or to be sent again.
     pub(super) fn len(&self) -> usize {
         self.sent.len()
-    }
-
-    /// Since when the target owes an answer. One to what went later, and none to what
-    /// went before, pays nothing.
-    pub(super) fn waiting_since(&self) -> Option<Instant> {
-        let on_wire = self.sent.iter().filter(|sent| sent.on_wire);
-        let since = |sent: &Sent| match sent.passed_at {
-            Some(at) => at,
-            None => self
-                .answered_at
-                .map_or(sent.sent_at, |at| at.max(sent.sent_at)),
-        };
-        on_wire.map(since).min()
-    }
-
-    /// When the target last answered a message.
-    pub(super) fn answered_at(&self) -> Option<Instant> {
-        self.answered_at
     }
 
     /// Bytes that may still be on their way.
@@ -222,7 +207,7 @@ impl Flight {
     }
 
     /// What goes next, if `window` messages may be unacknowledged.
-    pub(super) fn next(&mut self, window: usize) -> Next {
+    pub(super) fn next(&mut self, window: usize, now: Instant) -> Next {
         let (on_wire, bytes) = self.on_wire();
         if self.careful > 0 && on_wire > 0 {
             return Next::Nothing;
@@ -233,13 +218,37 @@ impl Flight {
         if let Some(place) = self.sent.iter().position(|sent| !sent.on_wire) {
             return Next::Again(place);
         }
+        if let Some(next) = self.alone(on_wire, now) {
+            return next;
+        }
+        match self.new_entry(now) {
+            // Some may have been set aside just now.
+            Next::Nothing => self.alone(on_wire, now).unwrap_or(Next::Nothing),
+            next => next,
+        }
+    }
+
+    /// What waits aside and may go, when nothing else is on its way.
+    fn alone(&mut self, on_wire: usize, now: Instant) -> Option<Next> {
+        let (lane, place) = self.aside(now).ok()?;
+        if on_wire > 0 {
+            return Some(Next::Nothing);
+        }
+        let ahead = self.lanes.get_mut(usize::from(lane))?;
+        let (number, entry) = ahead.aside.remove(place)?;
+        self.careful = self.careful.max(1);
+        Some(Next::New(lane, number, entry))
+    }
+
+    /// The first of the most urgent lane that has something to go.
+    fn new_entry(&mut self, now: Instant) -> Next {
         for (lane, ahead) in (0..).zip(&mut self.lanes) {
-            if let Some((number, entry)) = ahead.entries.pop_front() {
+            if let Some((number, entry)) = ahead.take(&self.denied, now) {
                 return Next::New(lane, number, entry);
             }
-            if !ahead.drained {
+            if !ahead.drained && ahead.entries.is_empty() {
                 // What is more urgent is not known yet.
-                return Next::Nothing;
+                break;
             }
         }
         Next::Nothing
@@ -315,49 +324,6 @@ impl Flight {
                 && !self.sent.iter().any(|sent| sent.id == id)
             {
                 return id;
-            }
-        }
-    }
-
-    /// The target's answer to a message.
-    pub(super) fn acknowledged(&mut self, id: PacketId, reason: Reason, now: Instant) -> Acked {
-        let own = |sent: &Sent| sent.on_wire && sent.id == id;
-        let Some(place) = self.sent.iter().position(own) else {
-            return Acked::Unknown;
-        };
-        self.answered(place, now);
-        if !reason.is_failure() {
-            self.pause = PAUSE_MIN;
-            self.discard_at(place);
-            return Acked::Done;
-        }
-        let passing = [Reason::UNSPECIFIED, Reason::IMPLEMENTATION_SPECIFIC];
-        let full = reason == Reason::QUOTA_EXCEEDED;
-        if let Some(sent) = self.sent.get_mut(place) {
-            sent.failures += 1;
-            if full || passing.contains(&reason) && sent.failures < FAILURES_MAX {
-                sent.on_wire = false;
-                // One at a time, so that nothing overtakes it again.
-                self.careful = self.careful.max(1);
-                self.paused_until = Some(now + self.pause);
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
-                return Acked::Later;
-            }
-        }
-        match self.discard_at(place) {
-            Some(sent) => Acked::Refused(Box::new(sent), Poison::Refused(reason)),
-            None => Acked::Unknown,
-        }
-    }
-
-    /// The target has answered one; what went before it is passed over.
-    fn answered(&mut self, place: usize, now: Instant) {
-        self.answered_at = Some(now);
-        self.loose = 0;
-        let order = self.sent.get(place).map_or(0, |sent| sent.order);
-        for sent in self.sent.iter_mut().take(place) {
-            if sent.on_wire && sent.order < order {
-                sent.passed_at.get_or_insert(now);
             }
         }
     }

@@ -4,6 +4,8 @@
 //! reason: it hangs up whenever that one comes alone, or answers what went later and
 //! never that one. A target that answers nothing is waited for.
 
+use tokio::time::Instant;
+
 use super::{Flight, Poison};
 use crate::uplink::entry::Entry;
 
@@ -41,10 +43,10 @@ impl Flight {
     }
 
     /// The connection ended. Messages that are the reason are taken out.
-    pub(in crate::uplink::link) fn ended(&mut self, ending: Ending) -> GivenUp {
+    pub(in crate::uplink::link) fn ended(&mut self, ending: Ending, now: Instant) -> GivenUp {
         let (on_wire, _) = self.on_wire();
         let given_up = match ending {
-            Ending::HungUp => self.blame(on_wire),
+            Ending::HungUp => self.blame(on_wire, now),
             Ending::Unclear => {
                 self.careful = self.careful.max(on_wire);
                 GivenUp::new()
@@ -66,27 +68,48 @@ impl Flight {
         given_up
     }
 
-    /// Suspects the first of those on their way.
-    fn blame(&mut self, on_wire: usize) -> GivenUp {
+    /// Suspects the first of those on their way. Once is enough if it is of a topic at
+    /// which the target hung up before, and the target takes others.
+    fn blame(&mut self, on_wire: usize, now: Instant) -> GivenUp {
         let Some(place) = self.sent.iter().position(|sent| sent.on_wire) else {
             return GivenUp::new();
         };
-        let suspect = self.sent.get(place).map(|sent| (sent.lane, sent.number));
+        let Some(sent) = self.sent.get(place) else {
+            return GivenUp::new();
+        };
+        let suspect = (sent.lane, sent.number);
+        let known = self.denied.holds(&sent.entry.topic, now);
+        self.takes &= known;
         let times = match self.blamed {
-            Some((last, times)) if Some(last) == suspect => times + 1,
+            Some((last, times)) if last == suspect => times + 1,
             _ => 1,
         };
-        self.blamed = suspect.map(|suspect| (suspect, times));
-        if times >= 2 {
+        self.blamed = Some((suspect, times));
+        if times >= 2 || known {
             self.careful = self.careful.max(on_wire);
         }
-        if times < BLAMED_MAX || on_wire > 1 {
+        let enough = if self.takes { 1 } else { BLAMED_MAX };
+        if times < enough || on_wire > 1 {
             return GivenUp::new();
         }
         self.blamed = None;
-        let gone = self.discard_at(place).into_iter();
-        gone.map(|sent| (sent.entry, Poison::EndsConnections(times)))
-            .collect()
+        self.buried = true;
+        let Some(sent) = self.discard_at(place) else {
+            return GivenUp::new();
+        };
+        let topic = sent.entry.topic.clone();
+        let more = self.denied.hung_up(&topic, self.takes, now);
+        self.set_aside(&topic);
+        let more = self.give_up_aside(sent.lane, &topic, more);
+        let mut given_up = vec![(sent.entry, Poison::EndsConnections(times))];
+        let more = more.into_iter();
+        given_up.extend(more.map(|entry| (entry, Poison::TopicEndsConnections)));
+        given_up
+    }
+
+    /// Whether the target took something since something was given up; asked once.
+    pub(in crate::uplink::link) fn is_mended(&mut self) -> bool {
+        std::mem::take(&mut self.mended)
     }
 
     /// Counts what the target passed over.
@@ -108,6 +131,7 @@ impl Flight {
             }
         }
         given_up.reverse();
+        self.buried |= !given_up.is_empty();
         given_up
     }
 }

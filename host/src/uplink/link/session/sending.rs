@@ -31,8 +31,11 @@ impl Session<'_> {
             }
             // Answers to questions count too.
             let window = self.window.saturating_sub(self.asks.len());
-            match self.flight.next(window) {
-                Next::Nothing => break,
+            match self.flight.next(window, now) {
+                Next::Nothing => {
+                    wake = self.flight.wake_at(now);
+                    break;
+                }
                 Next::Again(place) => self.again(place, now, clock),
                 Next::New(lane, number, entry) => self.first((lane, number), entry, now, clock),
             }
