@@ -6,9 +6,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::clock::QueueClock;
@@ -18,8 +20,11 @@ use super::identity;
 use crate::names::PartyName;
 use crate::storage::{Lane, Log, LogError, Storage, entry_size};
 
-/// Entries dropped in one step.
-const DROPPED_AT_ONCE: usize = 256;
+/// Entries looked at in one step to be dropped, the first time and at most.
+const LOOKED_AT_MIN: usize = 8;
+const LOOKED_AT_MAX: usize = 256;
+/// And their bytes.
+const LOOKED_AT_BYTES: usize = 1 << 20;
 
 /// The queue of one uplink.
 #[derive(Debug)]
@@ -28,8 +33,12 @@ pub(crate) struct Queue {
     bytes_max: u64,
     overflow: QueueOverflow,
     shares: [u64; PRIORITIES as usize],
-    /// One above the last entry that the sender has taken up, by lane.
-    claimed: [AtomicU64; PRIORITIES as usize],
+    /// One above the last entry that the sender has taken up or that was dropped, by
+    /// lane: the oldest that may be dropped is looked for from there. Below, the traces
+    /// of those that were dropped may be as many as fit into the queue.
+    passed: [AtomicU64; PRIORITIES as usize],
+    /// Held from choosing what is dropped until it is, and while something is taken up.
+    choosing: Mutex<()>,
     /// Something was put in.
     pub(crate) news: Notify,
     /// Something was taken out.
@@ -79,7 +88,8 @@ impl Queue {
             bytes_max,
             overflow: config.overflow,
             shares: std::array::from_fn(share),
-            claimed: Default::default(),
+            passed: Default::default(),
+            choosing: Mutex::default(),
             news: Notify::new(),
             room: Notify::new(),
             clock,
@@ -96,13 +106,12 @@ impl Queue {
             let size = entry_size(bytes.len());
             let mut fits = self.fits(*lane, size, &adding);
             if !fits && self.overflow == QueueOverflow::DropOldest {
-                put.displaced += self.make_room(*lane, size, &adding)?;
+                put.displaced += self.make_room(*lane, size, &mut adding)?;
                 fits = self.fits(*lane, size, &adding);
                 if !fits && !fitting.is_empty() {
                     // What this batch has added is older too.
-                    self.append(&mut fitting)?;
-                    adding = Adding::default();
-                    put.displaced += self.make_room(*lane, size, &adding)?;
+                    self.append(&mut fitting, &mut adding)?;
+                    put.displaced += self.make_room(*lane, size, &mut adding)?;
                     fits = self.fits(*lane, size, &adding);
                 }
             }
@@ -116,11 +125,25 @@ impl Queue {
             }
             put.taken += 1;
         }
-        self.append(&mut fitting)?;
+        self.append(&mut fitting, &mut adding)?;
         Ok(put)
     }
 
-    fn append(&self, fitting: &mut Vec<(Lane, Bytes)>) -> Result<(), LogError> {
+    /// Drops what goes to make room, all at once, and puts in what it goes for.
+    fn append<'a>(
+        &'a self,
+        fitting: &mut Vec<(Lane, Bytes)>,
+        adding: &mut Adding<'a>,
+    ) -> Result<(), LogError> {
+        let adding = std::mem::take(adding);
+        if !adding.going.is_empty() {
+            self.log.remove(&adding.going)?;
+            for (lane, number) in &adding.going {
+                self.pass(*lane, *number);
+            }
+        }
+        // Nobody who takes up waits for the disk.
+        drop(adding);
         if !fitting.is_empty() {
             self.log.append(fitting)?;
             fitting.clear();
@@ -135,65 +158,97 @@ impl Queue {
         share.unwrap_or(0).min(self.bytes_max)
     }
 
-    fn fits(&self, lane: Lane, size: u64, adding: &Adding) -> bool {
+    fn fits(&self, lane: Lane, size: u64, adding: &Adding<'_>) -> bool {
         self.lane_over(lane, size, adding) == 0 && self.over(size, adding) == 0
     }
 
     /// By how much the whole queue would be too large.
-    fn over(&self, size: u64, adding: &Adding) -> u64 {
-        let needed = self.log.bytes() + adding.all() + size;
+    fn over(&self, size: u64, adding: &Adding<'_>) -> u64 {
+        let lanes = adding.lanes.iter();
+        let (added, freed) = lanes.fold((0, 0), |(added, freed), lane| {
+            (added + lane.added, freed + lane.freed)
+        });
+        let needed = (self.log.bytes() + added + size).saturating_sub(freed);
         needed.saturating_sub(self.bytes_max)
     }
 
-    fn lane_over(&self, lane: Lane, size: u64, adding: &Adding) -> u64 {
-        let needed = self.log.lane_bytes(lane) + adding.of(lane) + size;
+    fn lane_over(&self, lane: Lane, size: u64, adding: &Adding<'_>) -> u64 {
+        let own = adding.lanes.get(usize::from(lane));
+        let (added, freed) = own.map_or((0, 0), |own| (own.added, own.freed));
+        let needed = (self.log.lane_bytes(lane) + added + size).saturating_sub(freed);
         needed.saturating_sub(self.most(lane))
     }
 
     /// Drops the oldest of this lane while it is above its share; then those of the
     /// least urgent lane, never of a more urgent one. How many went.
-    fn make_room(&self, lane: Lane, size: u64, adding: &Adding) -> Result<u64, LogError> {
+    fn make_room<'a>(
+        &'a self,
+        lane: Lane,
+        size: u64,
+        adding: &mut Adding<'a>,
+    ) -> Result<u64, LogError> {
         if size > self.most(lane) {
             return Ok(0);
         }
         let over = self.lane_over(lane, size, adding);
-        let mut dropped = self.drop_oldest(lane, over)?;
+        let mut dropped = self.drop_oldest(lane, over, adding)?;
         for victim in (lane..PRIORITIES).rev() {
             let over = self.over(size, adding);
             if over == 0 {
                 break;
             }
-            dropped += self.drop_oldest(victim, over)?;
+            dropped += self.drop_oldest(victim, over, adding)?;
         }
         Ok(dropped)
     }
 
-    /// Drops the oldest that the sender has not taken up.
-    fn drop_oldest(&self, lane: Lane, bytes: u64) -> Result<u64, LogError> {
+    /// Chooses the oldest that the sender has not taken up, until they have `bytes`.
+    fn drop_oldest<'a>(
+        &'a self,
+        lane: Lane,
+        bytes: u64,
+        adding: &mut Adding<'a>,
+    ) -> Result<u64, LogError> {
+        let Adding {
+            lanes,
+            going,
+            choosing,
+        } = adding;
+        let Some(own) = lanes.get_mut(usize::from(lane)) else {
+            return Ok(0);
+        };
+        choosing.get_or_insert_with(|| self.choosing.lock());
         let (mut freed, mut count) = (0, 0);
         while freed < bytes {
-            let after = self.claimed(lane);
-            let oldest = self.log.read(lane, after, DROPPED_AT_ONCE, 1 << 20)?;
-            let mut going = Vec::new();
-            for (number, entry) in &oldest {
-                if freed >= bytes {
-                    break;
-                }
-                freed += entry_size(entry.len());
-                going.push((lane, *number));
+            if own.oldest.is_empty() {
+                let after = own.looked_at.max(self.passed(lane));
+                let most = going.len().clamp(LOOKED_AT_MIN, LOOKED_AT_MAX);
+                let oldest = self.log.read(lane, after, most, LOOKED_AT_BYTES)?;
+                let oldest = oldest.into_iter();
+                own.oldest
+                    .extend(oldest.map(|(number, entry)| (number, entry_size(entry.len()))));
             }
-            if going.is_empty() {
+            let Some((number, size)) = own.oldest.pop_front() else {
                 break;
-            }
-            count += going.len() as u64;
-            self.log.remove(&going)?;
+            };
+            own.looked_at = Some(number);
+            own.freed += size;
+            going.push((lane, number));
+            freed += size;
+            count += 1;
         }
         Ok(count)
     }
 
-    fn claimed(&self, lane: Lane) -> Option<u64> {
-        let claimed = self.claimed.get(usize::from(lane))?;
-        claimed.load(Ordering::Acquire).checked_sub(1)
+    fn passed(&self, lane: Lane) -> Option<u64> {
+        let passed = self.passed.get(usize::from(lane))?;
+        passed.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    fn pass(&self, lane: Lane, number: u64) {
+        if let Some(passed) = self.passed.get(usize::from(lane)) {
+            passed.fetch_max(number.saturating_add(1), Ordering::AcqRel);
+        }
     }
 
     /// Takes up entries that follow `after`.
@@ -204,11 +259,10 @@ impl Queue {
         max: usize,
         bytes_max: usize,
     ) -> Result<Vec<(u64, Bytes)>, LogError> {
+        let _choosing = self.choosing.lock();
         let entries = self.log.read(lane, after, max, bytes_max)?;
-        if let (Some((last, _)), Some(claimed)) =
-            (entries.last(), self.claimed.get(usize::from(lane)))
-        {
-            claimed.fetch_max(last + 1, Ordering::AcqRel);
+        if let Some((last, _)) = entries.last() {
+            self.pass(lane, *last);
         }
         Ok(entries)
     }
@@ -243,22 +297,29 @@ impl Queue {
     }
 }
 
-/// What a batch adds so far.
+/// What a batch adds so far, and what goes for it.
 #[derive(Debug, Default)]
-struct Adding([u64; PRIORITIES as usize]);
+struct Adding<'a> {
+    lanes: [AddingTo; PRIORITIES as usize],
+    going: Vec<(Lane, u64)>,
+    /// From the first choice on.
+    choosing: Option<MutexGuard<'a, ()>>,
+}
 
-impl Adding {
+#[derive(Debug, Default)]
+struct AddingTo {
+    added: u64,
+    freed: u64,
+    /// The oldest that were looked at and stay so far, and their sizes.
+    oldest: VecDeque<(u64, u64)>,
+    /// The last that goes.
+    looked_at: Option<u64>,
+}
+
+impl Adding<'_> {
     fn add(&mut self, lane: Lane, size: u64) {
-        if let Some(bytes) = self.0.get_mut(usize::from(lane)) {
-            *bytes += size;
+        if let Some(own) = self.lanes.get_mut(usize::from(lane)) {
+            own.added += size;
         }
-    }
-
-    fn of(&self, lane: Lane) -> u64 {
-        self.0.get(usize::from(lane)).copied().unwrap_or(0)
-    }
-
-    fn all(&self) -> u64 {
-        self.0.iter().sum()
     }
 }

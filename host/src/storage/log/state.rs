@@ -33,12 +33,16 @@ impl State {
     }
 
     pub(super) fn subtract(&mut self, lane: Lane, number: u64, size: u64) {
+        let next = self.next;
         let Some(lane) = self.lanes.get_mut(&lane) else {
             return;
         };
         lane.len = lane.len.saturating_sub(1);
         lane.bytes = lane.bytes.saturating_sub(size);
-        if lane.floor == number {
+        if lane.len == 0 {
+            // The traces of what was there need not be passed again.
+            lane.floor = lane.floor.max(next);
+        } else if lane.floor == number {
             lane.floor += 1;
         }
     }

@@ -163,3 +163,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lane_that_was_emptied_begins_where_the_next_entry_will_be() {
+    let mut state = super::state::State::default();
+    for number in 0..3 {
+        state.add(1, number, 10);
+        state.next = number + 1;
+    }
+    for number in [1, 2, 0] {
+        state.subtract(1, number, 10);
+    }
+    assert_eq!(state.floor(1), 3);
+    state.add(1, 5, 10);
+    assert_eq!(state.floor(1), 5);
+}

@@ -83,3 +83,35 @@ fn no_priority_takes_more_than_its_share() {
     assert_eq!(put(&queue, &[(0, "e"), (0, "f")]), (2, 0));
     assert_eq!(texts(&queue), "efcd");
 }
+
+#[test]
+fn what_makes_room_for_a_batch_is_the_oldest_after_what_the_sender_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::open(directory.path()).unwrap();
+    let queue = queue(&storage, &format!("bytes_max = {}", 6 * entry_size(1)));
+    let batch = [(5, "a"), (5, "b"), (7, "c"), (5, "d"), (7, "e"), (5, "f")];
+    assert_eq!(put(&queue, &batch), (6, 0));
+    queue.take_up(5, None, 1, 10).unwrap();
+    // Of several lanes, and only as many as must.
+    assert_eq!(put(&queue, &[(5, "g"), (5, "h"), (5, "i")]), (3, 3));
+    assert_eq!(texts(&queue), "adfghi");
+    // It goes on after those that went, and after what was taken up since.
+    let taken = queue.take_up(5, Some(0), 1, 10).unwrap();
+    assert_eq!(taken[0].1, "d");
+    assert_eq!(put(&queue, &[(5, "j")]), (1, 1));
+    assert_eq!(texts(&queue), "adghij");
+    // More than the queue holds: the batch makes room for itself.
+    let many: Vec<_> = "klmnopqrst"
+        .split_inclusive(|_| true)
+        .map(|text| (5, text))
+        .collect();
+    assert_eq!(put(&queue, &many), (10, 10));
+    assert_eq!(texts(&queue), "adqrst");
+    assert_eq!(queue.bytes(), queue.bytes_max());
+    // All that is left is the sender's.
+    queue.take_up(5, None, 10, 100).unwrap();
+    assert_eq!(put(&queue, &[(5, "u")]), (1, 1));
+    queue.remove(&[(5, 0)]).unwrap();
+    assert_eq!(put(&queue, &[(5, "v")]), (1, 0));
+    assert_eq!(texts(&queue), "dqrstv");
+}
