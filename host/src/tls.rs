@@ -8,6 +8,7 @@
 
 mod files;
 mod identity;
+mod pair;
 mod reload;
 mod server;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub(crate) mod tests;
 use std::error::Error;
 
 pub use identity::{Fingerprint, Identity};
+pub use pair::fits;
 pub use reload::Server;
 pub use server::{Clients, ServerSettings, Terms, Version, is_cipher_suite};
 

@@ -20,10 +20,6 @@ use rcgen::{CertificateParams, KeyPair};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::sign::CertifiedKey;
 use tracing::{info, warn};
 
 use self::files::{Created, Files, Pending, Thing};
@@ -32,6 +28,7 @@ use super::asking::{ANSWER_MAX, Pause, plain, read};
 use super::channel::{Channel, ChannelError};
 use super::config::KeyMaker;
 use super::name::TemplateName;
+use crate::tls;
 
 /// How long an ownership token is used. AWS IoT takes it for an hour; a clock that
 /// was set meanwhile only costs another certificate.
@@ -234,7 +231,9 @@ impl Asking<'_> {
         if certificate.len().max(token.len()).max(key.len()) > PART_BYTES_MAX {
             return Err(ProvisionError::Mismatch);
         }
-        fits(certificate, key)?;
+        if !tls::fits(certificate.as_bytes(), key.as_bytes()) {
+            return Err(ProvisionError::Mismatch);
+        }
         let created = Created {
             at: Timestamp::now(),
             token: created.certificate_ownership_token,
@@ -326,17 +325,6 @@ fn rejected(topic: String, payload: &[u8]) -> ProvisionError {
         code: plain(&rejected.error_code),
         message: plain(&rejected.error_message),
     }
-}
-
-/// Whether a certificate is one for `key`.
-fn fits(certificate: &str, key: &str) -> Result<(), ProvisionError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect();
-    let chain = chain.map_err(|_| ProvisionError::Mismatch)?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
-    let key = key.map_err(|_| ProvisionError::Mismatch)?;
-    let certified = CertifiedKey::from_der(chain, key, &default_provider());
-    let certified = certified.map_err(|_| ProvisionError::Mismatch)?;
-    certified.keys_match().map_err(|_| ProvisionError::Mismatch)
 }
 
 async fn blocking<T: Send + 'static>(

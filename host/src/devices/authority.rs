@@ -9,12 +9,13 @@ mod certificate;
 pub(super) mod machine;
 mod records;
 mod revocation;
+mod server;
 mod unit;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rcgen::{Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -30,8 +31,6 @@ use certificate::Subject;
 
 /// Bytes of one file of the authority.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Days that the gateway's own certificate is good for.
-const SERVER_DAYS: u32 = 365;
 const FOLDER: &str = "ca";
 
 /// Why the authority did not do as asked.
@@ -310,23 +309,6 @@ impl Authority {
         Ok(did)
     }
 
-    fn server_is_due(&self, now: Timestamp) -> Result<bool, AuthorityError> {
-        let path = &self.files.server_certificate;
-        if !path.exists() || !self.files.server_key.exists() {
-            return Ok(true);
-        }
-        let certificate = first_certificate(path)?;
-        let end = certificate::not_after(path, &certificate)?;
-        let due = SignedDuration::from_hours(24 * i64::from(SERVER_DAYS) / 3);
-        // Another one would end no later than what vouches for it either.
-        let ends = end.duration_since(now) < due && end < self.not_after()?;
-        let names = machine::names(&self.folder)?;
-        let missing = names
-            .iter()
-            .any(|name| !certificate::names(&certificate, name));
-        Ok(ends || missing)
-    }
-
     /// Whether the key that is there without its certificate was left by a creation
     /// that did not come to its end: then it has signed nothing.
     fn is_unfinished(&self) -> Result<bool, AuthorityError> {
@@ -361,29 +343,6 @@ impl Authority {
             certificate: certificate.to_vec(),
             _lock: lock,
         })
-    }
-}
-
-impl Held<'_> {
-    fn certify_server(&self, now: Timestamp) -> Result<Issued, AuthorityError> {
-        let authority = self.authority;
-        let names = machine::names(&authority.folder)?;
-        let key = RequestKey::New(KeyType::default());
-        let mut issued = self.certify(Subject::Server(&names), key, SERVER_DAYS, now)?;
-        if !certificate::is_self_signed(&self.certificate) {
-            issued.certificate.push_str(&text(&authority.files.ca)?);
-        }
-        let files = &authority.files;
-        let key = issued.key.as_deref().unwrap_or_default();
-        // Whoever reads between the two finds that they do not belong together, and
-        // reads again.
-        disk::replace(&files.server_key, key.as_bytes(), PRIVATE)?;
-        disk::replace(
-            &files.server_certificate,
-            issued.certificate.as_bytes(),
-            PUBLIC,
-        )?;
-        Ok(issued)
     }
 }
 

@@ -85,6 +85,39 @@ fn an_authority_whose_making_was_cut_short_is_made_anew() {
 }
 
 #[test]
+fn a_gateways_key_without_its_certificate_is_no_reason_not_to_start() {
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::create(data.path(), &new()).unwrap();
+    let files = authority.files();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let certificate = fs_err::read(&files.server_certificate).unwrap();
+    // As it is when the host is killed after the key of a renewal; or a disk lost
+    // what was written.
+    for (path, left) in [
+        (&files.server_key, other.as_bytes()),
+        (&files.server_key, b""),
+        (&files.server_certificate, b""),
+        (&files.server_certificate, &certificate[..100]),
+    ] {
+        fs_err::write(path, left).unwrap();
+        let settings = crate::tls::ServerSettings {
+            certificate: files.server_certificate.clone(),
+            key: files.server_key.clone(),
+            client_ca: files.ca.clone(),
+            crl: Some(files.crl.clone()),
+            clients: crate::tls::Clients::Required,
+            versions: Vec::new(),
+            cipher_suites: Vec::new(),
+            alpn: Vec::new(),
+        };
+        assert!(crate::tls::Server::open(settings.clone()).is_err());
+        Authority::catch_up(data.path());
+        crate::tls::Server::open(settings).unwrap();
+        assert!(!authority.keep(Timestamp::now()).unwrap());
+    }
+}
+
+#[test]
 fn near_the_end_of_an_authority_nothing_is_renewed_again_and_again() {
     let data = tempfile::tempdir().unwrap();
     let short = NewAuthority { days: 40, ..new() };
