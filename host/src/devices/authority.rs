@@ -12,6 +12,7 @@ mod revocation;
 mod server;
 mod unit;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use rcgen::{Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-use super::disk::{self, PRIVATE, PUBLIC};
+use super::disk::{self, Folder, PRIVATE, PUBLIC};
 use crate::names::PartyName;
 use crate::tls::Fingerprint;
 
@@ -32,6 +33,13 @@ use certificate::Subject;
 /// Bytes of one file of the authority.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const FOLDER: &str = "ca";
+const LOCK: &str = "lock";
+const CA: &str = "ca.crt";
+const CA_KEY: &str = "ca.key";
+const CHAIN: &str = "chain.crt";
+const CRL: &str = "crl.pem";
+const SERVER_CERTIFICATE: &str = "server.crt";
+const SERVER_KEY: &str = "server.key";
 
 /// Why the authority did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +118,11 @@ impl AuthorityFiles {
     pub fn in_directory(data_directory: &Path) -> Self {
         let folder = data_directory.join(FOLDER);
         Self {
-            ca: folder.join("ca.crt"),
-            chain: folder.join("chain.crt"),
-            crl: folder.join("crl.pem"),
-            server_certificate: folder.join("server.crt"),
-            server_key: folder.join("server.key"),
+            ca: folder.join(CA),
+            chain: folder.join(CHAIN),
+            crl: folder.join(CRL),
+            server_certificate: folder.join(SERVER_CERTIFICATE),
+            server_key: folder.join(SERVER_KEY),
         }
     }
 }
@@ -153,6 +161,7 @@ pub enum RequestKey<'a> {
 /// An authority. Its methods touch the disk.
 #[derive(Clone, Debug)]
 pub struct Authority {
+    data_directory: PathBuf,
     folder: PathBuf,
     files: AuthorityFiles,
 }
@@ -162,12 +171,14 @@ struct Held<'a> {
     authority: &'a Authority,
     issuer: Issuer<'static, KeyPair>,
     certificate: Vec<u8>,
-    _lock: fs_err::File,
+    folder: Folder,
+    _lock: File,
 }
 
 impl Authority {
     fn at(data_directory: &Path) -> Self {
         Self {
+            data_directory: data_directory.to_owned(),
             folder: data_directory.join(FOLDER),
             files: AuthorityFiles::in_directory(data_directory),
         }
@@ -176,11 +187,12 @@ impl Authority {
     /// Makes an authority, and the gateway's own certificate.
     pub fn create(data_directory: &Path, new: &NewAuthority) -> Result<Self, AuthorityError> {
         let authority = Self::at(data_directory);
-        let (folder, files) = (&authority.folder, &authority.files);
-        disk::folder(&folder.join(records::FOLDER))?;
-        let lock = authority.lock()?;
+        let files = &authority.files;
+        let folder = Folder::make(data_directory)?.make_within(Path::new(FOLDER))?;
+        folder.make_within(Path::new(records::FOLDER))?;
+        let lock = folder.lock(LOCK)?;
         if files.ca.exists() || authority.key_file().exists() && !authority.is_unfinished()? {
-            return Err(AuthorityError::Exists(folder.clone()));
+            return Err(AuthorityError::Exists(authority.folder));
         }
         machine::check(&new.server_names)?;
         let (ca, chain, key) = match &new.from {
@@ -190,10 +202,10 @@ impl Authority {
                 (certificate.clone(), certificate, key)
             }
         };
-        disk::replace(&authority.key_file(), key.as_bytes(), PRIVATE)?;
-        disk::replace(&files.chain, chain.as_bytes(), PUBLIC)?;
+        folder.replace(CA_KEY, key.as_bytes(), PRIVATE)?;
+        folder.replace(CHAIN, chain.as_bytes(), PUBLIC)?;
         // Last: with it, the authority is there.
-        disk::create(&files.ca, ca.as_bytes(), PUBLIC)?;
+        folder.create(CA, ca.as_bytes(), PUBLIC)?;
         drop(lock);
         authority.renew_server(&new.server_names)?;
         authority.hold()?.sign_list(Timestamp::now())?;
@@ -237,7 +249,7 @@ impl Authority {
         let now = Timestamp::now();
         let subject = Subject::Device(request.device);
         let issued = held.certify(subject, request.key, request.days, now)?;
-        self.write_record(&Record {
+        held.write_record(&Record {
             device: request.device.clone(),
             serial: issued.serial.clone(),
             fingerprint: issued.fingerprint,
@@ -270,7 +282,7 @@ impl Authority {
                 at,
                 reason: reason.to_owned(),
             });
-            self.write_record(&record)?;
+            held.write_record(&record)?;
             count += 1;
         }
         held.sign_list(Timestamp::now())?;
@@ -284,7 +296,8 @@ impl Authority {
         let held = self.hold()?;
         if !names.is_empty() {
             let text = names.join("\n");
-            disk::replace(&self.folder.join(machine::NAMES), text.as_bytes(), PUBLIC)?;
+            held.folder
+                .replace(machine::NAMES, text.as_bytes(), PUBLIC)?;
         }
         held.certify_server(Timestamp::now())
     }
@@ -317,21 +330,18 @@ impl Authority {
     }
 
     fn key_file(&self) -> PathBuf {
-        self.folder.join("ca.key")
+        self.folder.join(CA_KEY)
     }
 
-    fn lock(&self) -> Result<fs_err::File, AuthorityError> {
-        let mut options = fs_err::OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let file = options.open(self.folder.join("lock"))?;
-        disk::adopt(file.path());
+    fn lock(&self) -> Result<(Folder, File), AuthorityError> {
+        let folder = Folder::open(&self.data_directory)?.within(Path::new(FOLDER))?;
         // Held for as long as it takes to write some files.
-        file.file().lock()?;
-        Ok(file)
+        let lock = folder.lock(LOCK)?;
+        Ok((folder, lock))
     }
 
     fn hold(&self) -> Result<Held<'_>, AuthorityError> {
-        let lock = self.lock()?;
+        let (folder, lock) = self.lock()?;
         let path = self.key_file();
         let key = KeyPair::from_pem(&text(&path)?);
         let key = key.map_err(|error| AuthorityError::file(&path, error))?;
@@ -341,6 +351,7 @@ impl Authority {
             authority: self,
             issuer: issuer.map_err(|error| AuthorityError::file(&self.files.ca, error))?,
             certificate: certificate.to_vec(),
+            folder,
             _lock: lock,
         })
     }

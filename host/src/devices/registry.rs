@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::disk::{self, PRIVATE};
+use super::disk::{Folder, PRIVATE};
 use super::table::{self, Table};
 use super::{Device, DeviceFile, FileError, NotAdmitted, Revoked, Rules};
 use crate::names::PartyName;
@@ -99,7 +99,10 @@ impl Devices {
     /// The devices whose files are in `data_directory`, as they are now. Files that
     /// cannot be used leave no device and are reported. Touches the disk.
     pub fn open(data_directory: &Path, rules: Rules) -> Result<Self, DevicesError> {
-        disk::folder(&folder(data_directory))?;
+        let folder = folder(data_directory);
+        if !folder.is_dir() {
+            Folder::make(&folder)?;
+        }
         Self::read(data_directory, rules)
     }
 
@@ -179,7 +182,7 @@ impl Devices {
 impl DeviceFile {
     /// Where the file of `name` is.
     pub fn path(data_directory: &Path, name: &PartyName) -> PathBuf {
-        table::path(&folder(data_directory), name)
+        folder(data_directory).join(table::file(name))
     }
 
     /// Whose files there are.
@@ -197,21 +200,22 @@ impl DeviceFile {
 
     /// Writes the file of a device that has none.
     pub fn create(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
-        disk::folder(&folder(data_directory))?;
-        let (path, text) = (Self::path(data_directory, name), self.checked_text()?);
-        Ok(disk::create(&path, text.as_bytes(), PRIVATE)?)
+        let folder = Folder::make(data_directory)?.make_within(Path::new(FOLDER))?;
+        let text = self.checked_text()?;
+        Ok(folder.create(&table::file(name), text.as_bytes(), PRIVATE)?)
     }
 
     /// Writes the file of a device in place of the one it has.
     pub fn replace(&self, data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
-        let (path, text) = (Self::path(data_directory, name), self.checked_text()?);
-        Ok(disk::replace(&path, text.as_bytes(), PRIVATE)?)
+        let folder = Folder::open(data_directory)?.within(Path::new(FOLDER))?;
+        let text = self.checked_text()?;
+        Ok(folder.replace(&table::file(name), text.as_bytes(), PRIVATE)?)
     }
 
     /// Removes the file of a device.
     pub fn remove(data_directory: &Path, name: &PartyName) -> Result<(), FileError> {
-        fs_err::remove_file(Self::path(data_directory, name))?;
-        Ok(fs_err::File::open(folder(data_directory))?.sync_all()?)
+        let folder = Folder::open(data_directory)?.within(Path::new(FOLDER))?;
+        Ok(folder.remove(&table::file(name))?)
     }
 }
 

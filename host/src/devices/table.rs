@@ -264,7 +264,7 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<PartyName>> {
     Ok(names)
 }
 
-/// Where the file of a device is.
-pub(super) fn path(folder: &Path, name: &PartyName) -> PathBuf {
-    folder.join(format!("{name}.{ENDING}"))
+/// What the file of a device is called.
+pub(super) fn file(name: &PartyName) -> String {
+    format!("{name}.{ENDING}")
 }

@@ -1,11 +1,11 @@
 //! What the authority vouched for: a file each, until it has ended.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, AuthorityError};
+use super::{Authority, AuthorityError, Held};
 use crate::devices::disk::{self, PRIVATE};
 use crate::names::PartyName;
 use crate::tls::Fingerprint;
@@ -67,24 +67,28 @@ impl Authority {
         records.sort_by(|a: &Record, b| a.serial.cmp(&b.serial));
         Ok(records)
     }
+}
 
+impl Held<'_> {
     pub(super) fn write_record(&self, record: &Record) -> Result<(), AuthorityError> {
-        let path = self.record(&record.serial);
+        let path = self.authority.folder.join(FOLDER);
         let text = toml::to_string(record);
         let text = text.map_err(|error| AuthorityError::file(&path, error))?;
-        Ok(disk::replace(&path, text.as_bytes(), PRIVATE)?)
+        let folder = self.folder.within(Path::new(FOLDER))?;
+        Ok(folder.replace(&file(&record.serial), text.as_bytes(), PRIVATE)?)
     }
 
     /// Removes what has ended long ago.
     pub(super) fn forget(&self, records: &[Record], now: Timestamp) -> Result<(), AuthorityError> {
+        let folder = self.folder.within(Path::new(FOLDER))?;
         let old = |record: &&Record| now.duration_since(record.not_after) > KEPT;
         for record in records.iter().filter(old) {
-            fs_err::remove_file(self.record(&record.serial))?;
+            folder.remove(&file(&record.serial))?;
         }
         Ok(())
     }
+}
 
-    fn record(&self, serial: &str) -> PathBuf {
-        self.folder.join(FOLDER).join(format!("{serial}.toml"))
-    }
+fn file(serial: &str) -> String {
+    format!("{serial}.toml")
 }

@@ -14,7 +14,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::certificate::{hex, moment};
 use super::records::Record;
-use super::{Authority, AuthorityError, Held};
+use super::{Authority, AuthorityError, CRL, Held};
 use crate::devices::disk::{self, PUBLIC};
 
 /// Bytes of a list, with every record on it.
@@ -85,8 +85,8 @@ impl Held<'_> {
         let list = list.signed_by(&self.issuer);
         let pem = list.and_then(|list| list.pem());
         let pem = pem.map_err(AuthorityError::List)?;
-        disk::replace(&self.authority.files.crl, pem.as_bytes(), PUBLIC)?;
-        self.authority.forget(&records, now)
+        self.folder.replace(CRL, pem.as_bytes(), PUBLIC)?;
+        self.forget(&records, now)
     }
 }
 

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::certificate::{self, Issued, KeyType, Subject};
 use super::{
-    Authority, AuthorityError, FILE_BYTES_MAX, Held, RequestKey, first_certificate, machine, text,
+    Authority, AuthorityError, FILE_BYTES_MAX, Held, RequestKey, SERVER_CERTIFICATE, SERVER_KEY,
+    first_certificate, machine, text,
 };
 use crate::devices::disk::{self, PRIVATE, PUBLIC};
 use crate::tls;
@@ -45,16 +46,13 @@ impl Held<'_> {
         if !certificate::is_self_signed(&self.certificate) {
             issued.certificate.push_str(&text(&authority.files.ca)?);
         }
-        let files = &authority.files;
         let key = issued.key.as_deref().unwrap_or_default();
         // Whoever reads between the two finds that they do not belong together, and
         // reads again.
-        disk::replace(&files.server_key, key.as_bytes(), PRIVATE)?;
-        disk::replace(
-            &files.server_certificate,
-            issued.certificate.as_bytes(),
-            PUBLIC,
-        )?;
+        self.folder.replace(SERVER_KEY, key.as_bytes(), PRIVATE)?;
+        let certificate = issued.certificate.as_bytes();
+        self.folder
+            .replace(SERVER_CERTIFICATE, certificate, PUBLIC)?;
         Ok(issued)
     }
 }

@@ -1,4 +1,4 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -115,6 +115,31 @@ fn a_gateways_key_without_its_certificate_is_no_reason_not_to_start() {
         crate::tls::Server::open(settings).unwrap();
         assert!(!authority.keep(Timestamp::now()).unwrap());
     }
+}
+
+#[test]
+fn nothing_is_written_through_a_link_in_the_authoritys_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::create(data.path(), &new()).unwrap();
+    let device = oven();
+    let issue = || {
+        let key = RequestKey::New(KeyType::default());
+        authority.issue(&request(&device, key))
+    };
+    let (ca, other) = (data.path().join("ca"), data.path().join("other"));
+    fs_err::create_dir(&other).unwrap();
+    fs_err::remove_file(ca.join("lock")).unwrap();
+    symlink(other.join("made"), ca.join("lock")).unwrap();
+    assert_eq!(issue().unwrap_err().code(), "ca-io");
+    fs_err::remove_file(ca.join("lock")).unwrap();
+    issue().unwrap();
+    fs_err::rename(ca.join("issued"), ca.join("moved")).unwrap();
+    symlink(&other, ca.join("issued")).unwrap();
+    assert_eq!(issue().unwrap_err().code(), "ca-io");
+    fs_err::rename(&ca, data.path().join("elsewhere")).unwrap();
+    symlink(data.path().join("elsewhere"), &ca).unwrap();
+    assert_eq!(issue().unwrap_err().code(), "ca-io");
+    assert_eq!(fs_err::read_dir(&other).unwrap().count(), 0);
 }
 
 #[test]
