@@ -6,6 +6,7 @@
 //! taken back.
 
 mod certificate;
+mod ended;
 pub(super) mod machine;
 mod records;
 mod revocation;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, AuthorityError, Held};
@@ -15,9 +15,6 @@ pub(super) const FOLDER: &str = "issued";
 /// Records; with more, nothing is done, for one might be missed.
 const RECORDS_MAX: usize = 100_000;
 const RECORD_BYTES_MAX: u64 = 4 << 10;
-/// How long a record is kept after the certificate's end: a revocation list must
-/// name it at least once after that (RFC 5280, 3.3).
-const KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
 
 /// A certificate of a device that was made here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,18 +74,9 @@ impl Held<'_> {
         let folder = self.folder.within(Path::new(FOLDER))?;
         Ok(folder.replace(&file(&record.serial), text.as_bytes(), PRIVATE)?)
     }
-
-    /// Removes what has ended long ago.
-    pub(super) fn forget(&self, records: &[Record], now: Timestamp) -> Result<(), AuthorityError> {
-        let folder = self.folder.within(Path::new(FOLDER))?;
-        let old = |record: &&Record| now.duration_since(record.not_after) > KEPT;
-        for record in records.iter().filter(old) {
-            folder.remove(&file(&record.serial))?;
-        }
-        Ok(())
-    }
 }
 
-fn file(serial: &str) -> String {
+/// What the record of a certificate is called.
+pub(super) fn file(serial: &str) -> String {
     format!("{serial}.toml")
 }

@@ -85,8 +85,7 @@ impl Held<'_> {
         let list = list.signed_by(&self.issuer);
         let pem = list.and_then(|list| list.pem());
         let pem = pem.map_err(AuthorityError::List)?;
-        self.folder.replace(CRL, pem.as_bytes(), PUBLIC)?;
-        self.forget(&records, now)
+        Ok(self.folder.replace(CRL, pem.as_bytes(), PUBLIC)?)
     }
 }
 

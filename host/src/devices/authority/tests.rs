@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::{Authority, AuthorityError, KeyType, NewAuthority, Request, RequestKey, machine};
 use crate::names::PartyName;
 
-fn new() -> NewAuthority {
+pub(super) fn new() -> NewAuthority {
     NewAuthority {
         name: "a site".into(),
         days: 3650,
@@ -19,11 +19,11 @@ fn new() -> NewAuthority {
     }
 }
 
-fn oven() -> PartyName {
+pub(super) fn oven() -> PartyName {
     "oven".parse().unwrap()
 }
 
-fn request<'a>(device: &'a PartyName, key: RequestKey<'a>) -> Request<'a> {
+pub(super) fn request<'a>(device: &'a PartyName, key: RequestKey<'a>) -> Request<'a> {
     Request {
         device,
         key,

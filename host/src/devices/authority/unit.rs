@@ -14,6 +14,8 @@ use crate::supervisor::{RestartPolicy, Unit, WhenLost};
 
 /// Addresses change, so it is looked more often than lists and certificates end.
 const LOOK: Duration = Duration::from_secs(60);
+/// Looks in an hour that the host lives through.
+const LOOKS_AN_HOUR: u32 = 60;
 /// Looks between two warnings about the same.
 const LOOKS_BETWEEN_WARNINGS: u32 = 24 * 60;
 /// An authority that ends sooner is warned of.
@@ -32,7 +34,7 @@ impl Authority {
     /// creation that was cut short did not come to, or have ended while the host did
     /// not run. Blocks.
     pub fn catch_up(data_directory: &Path) {
-        keep(data_directory, false);
+        keep(data_directory, Look::default());
     }
 
     /// What keeps the authority in `data_directory` current, once there is one.
@@ -42,10 +44,13 @@ impl Authority {
             let data_directory = data_directory.clone();
             async move {
                 context.ready();
-                for look in 0_u32.. {
-                    let (data, warns) =
-                        (data_directory.clone(), look % LOOKS_BETWEEN_WARNINGS == 0);
-                    spawn_blocking(move || keep(&data, warns)).await?;
+                for count in 0_u32.. {
+                    let look = Look {
+                        warns: count % LOOKS_BETWEEN_WARNINGS == 0,
+                        ends_hour: count % LOOKS_AN_HOUR == LOOKS_AN_HOUR - 1,
+                    };
+                    let data = data_directory.clone();
+                    spawn_blocking(move || keep(&data, look)).await?;
                     tokio::select! {
                         () = context.stop.cancelled() => break,
                         () = sleep(LOOK) => {}
@@ -57,16 +62,27 @@ impl Authority {
     }
 }
 
-fn keep(data_directory: &Path, warns: bool) {
+/// What one look is for besides.
+#[derive(Clone, Copy, Default)]
+struct Look {
+    warns: bool,
+    /// The host has lived for an hour since the last such one.
+    ends_hour: bool,
+}
+
+fn keep(data_directory: &Path, look: Look) {
     let now = Timestamp::now();
     let kept = Authority::open(data_directory).and_then(|authority| {
         if authority.keep(now)? {
             info!("certificates of the site kept current");
         }
+        if look.ends_hour {
+            authority.pass_an_hour(now)?;
+        }
         authority.not_after()
     });
     match kept {
-        Ok(end) if warns && end.duration_since(now) < END => {
+        Ok(end) if look.warns && end.duration_since(now) < END => {
             warn!(until = %end, "the site's authority ends soon: make another");
         }
         Ok(_) | Err(AuthorityError::NotThere(_)) => {}
