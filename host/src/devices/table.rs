@@ -190,7 +190,7 @@ impl Entry {
                 return Ok(Self {
                     fault: Some(fault(error.into())),
                     unread: true,
-                    ..old.clone()
+                    ..old.as_of(name, rules, now)
                 });
             }
             (Err(error), _) => return Err(fault(error.into())),
@@ -200,7 +200,7 @@ impl Entry {
             && same.fault.is_some()
             && !same.unread
         {
-            return Ok(same.clone());
+            return Ok(same.as_of(name, rules, now));
         }
         let read = || match same {
             Some(same) => Ok(Arc::clone(&same.file)),
@@ -225,10 +225,21 @@ impl Entry {
                 },
                 unread: matches!(error, FileError::Io(_)),
                 fault: Some(fault(error)),
-                ..old.clone()
+                ..old.as_of(name, rules, now)
             }),
             (Err(error), None) => Err(fault(error)),
         }
+    }
+}
+
+impl Entry {
+    /// The same, without the certificates whose time has ended.
+    fn as_of(&self, name: &PartyName, rules: &Rules, now: Timestamp) -> Self {
+        let mut entry = self.clone();
+        if let Ok(device) = self.file.device(name, rules, now) {
+            entry.registered = Arc::new(Registered::new(device, &self.file));
+        }
+        entry
     }
 }
 

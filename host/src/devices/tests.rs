@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::table::Table;
 use super::{ClassConfig, DeviceFile, Devices, Quota, Retiring, Revoked, Rules, Standing};
 use crate::names::{PartyName, TopicFilter};
 use crate::supervisor::Supervisor;
@@ -304,6 +305,49 @@ fn a_replaced_certificate_is_good_until_its_time_ends() {
     assert!(devices.admit(&with(7)).is_ok());
     let refused = devices.admit(&with(9)).unwrap_err();
     assert_eq!(refused.code(), "certificate-not-registered");
+}
+
+#[test]
+fn a_replaced_certificates_time_ends_also_while_the_file_has_a_fault() {
+    let site = Site::new(&[]);
+    let now = Timestamp::now();
+    let file = DeviceFile {
+        fingerprints: vec![Fingerprint([1; 32])],
+        retiring: vec![Retiring {
+            fingerprint: Fingerprint([7; 32]),
+            until: now + SignedDuration::from_hours(1),
+        }],
+        ..DeviceFile::default()
+    };
+    file.create(site.path(), &name("oven")).unwrap();
+    let folder = site.path().join("devices");
+    let rules = Rules::default();
+    let read = |before: &Table, hours| {
+        let now = now + SignedDuration::from_hours(hours);
+        Table::read(&folder, &rules, before, now).unwrap()
+    };
+    let admits = |table: &Table, byte| {
+        let fingerprint = Fingerprint([byte; 32]);
+        let shown = Identity {
+            fingerprint,
+            ..called("oven")
+        };
+        table.admit(&shown).is_ok()
+    };
+    let whole = read(&Table::default(), 0);
+    site.write("oven", "a typo");
+    let early = read(&whole, 0);
+    assert!(admits(&early, 1) && admits(&early, 7));
+    // Read for the first time then, and looked at again.
+    for before in [&whole, &early] {
+        let late = read(before, 2);
+        assert!(admits(&late, 1) && !admits(&late, 7));
+    }
+    // It cannot be looked at.
+    fs_err::remove_file(folder.join("oven.toml")).unwrap();
+    fs_err::create_dir(folder.join("oven.toml")).unwrap();
+    let late = read(&whole, 2);
+    assert!(admits(&late, 1) && !admits(&late, 7));
 }
 
 #[tokio::test]
