@@ -12,6 +12,7 @@ mod opening;
 mod owners;
 mod seat;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use super::metrics::Counters;
 use super::policy;
 use super::session::Session;
 use super::session::away::{self, Kept, Left};
-use super::store::{self, Store, StoreError};
+use super::store::{self, Loaded, Store, StoreError};
 use crate::bus::{Bus, Grant};
 use crate::devices::{Devices, NotAdmitted};
 use crate::mqtt::Reason;
@@ -62,6 +63,8 @@ struct Inner {
     stop: CancellationToken,
     /// Read from the disk, and not kept by anyone yet.
     found: Mutex<Vec<(Box<Session>, Owner)>>,
+    /// Read from the disk, and nobody's until their devices come.
+    left: Mutex<HashMap<Key, Loaded>>,
 }
 
 /// A session's device and client id.

@@ -84,7 +84,7 @@ impl Sessions {
         let (owner, before) = self.line_up(&claim);
         let known = match before {
             Some(before) => owner.inherit(before, claim.by).await?,
-            None => None,
+            None => self.left_alone(&claim),
         };
         if let Some(reason) = owner.line.told.reason() {
             owner.release(known);

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::seat::Seats;
-use super::{Inner, Key, Line, Owner, Sessions};
-use crate::broker::config::BrokerConfig;
+use super::{Claim, Inner, Key, Line, Owner, Sessions};
+use crate::broker::config::{BrokerConfig, ClientCertificates};
 use crate::broker::inflight::{Received, Sent, Stage};
 use crate::broker::metrics::Counters;
 use crate::broker::session::{Origins, Session, Stored};
-use crate::broker::store::{Ended, Kind, Loaded, Store, StoreError};
+use crate::broker::store::{Ended, Kind, Loaded, Record, Store, StoreError};
 use crate::bus::{Bus, Grant, Kept};
-use crate::devices::Devices;
+use crate::devices::{Device, Devices, NotAdmitted};
 use crate::names::Qos;
 use crate::storage::Storage;
 use crate::supervisor::TaskGroup;
@@ -50,10 +50,11 @@ impl Sessions {
             away: TaskGroup::new(kept_max.saturating_add(ENDING_MAX)),
             stop: CancellationToken::new(),
             found: Mutex::default(),
+            left: Mutex::default(),
         }));
         let count = kept.sessions.len();
         for loaded in kept.sessions {
-            sessions.restore(loaded, opening.devices);
+            sessions.restore(loaded, opening.config);
         }
         if count > 0 {
             info!(sessions = count, "sessions of devices found");
@@ -61,25 +62,61 @@ impl Sessions {
         Ok(sessions)
     }
 
-    fn restore(&self, loaded: Loaded, devices: &Devices) {
-        let record = &loaded.record;
-        let (device, client_id) = (record.device.clone(), Arc::<str>::from(&*record.client_id));
-        let Ok(known) = devices.find(&device) else {
-            return self.leave_alone(loaded);
+    fn restore(&self, loaded: Loaded, config: &BrokerConfig) {
+        let device = match self.0.devices.find(&loaded.record.device) {
+            Ok(device) => device,
+            Err(NotAdmitted::UnknownDevice(_)) if lets_in_unregistered(config) => {
+                Arc::new(unregistered(&loaded.record, config))
+            }
+            Err(_) => return self.leave_alone(loaded),
         };
         let grant = Grant {
-            publish: known.publish.clone(),
-            subscribe: known.subscribe.clone(),
+            publish: device.publish.clone(),
+            subscribe: device.subscribe.clone(),
         };
+        let key = Key::of(&loaded.record);
+        let Some(session) = self.revive(loaded, device, &grant) else {
+            return;
+        };
+        let line = Line::new(key);
+        self.0.owners.lock().insert(&line);
+        let owner = Owner {
+            sessions: Arc::downgrade(&self.0),
+            line,
+        };
+        self.0.found.lock().push((session, owner));
+    }
+}
+
+impl Sessions {
+    /// What was left alone, for the device that comes for it after all.
+    pub(super) fn left_alone(&self, claim: &Claim) -> Option<Box<Session>> {
+        let key = Key {
+            device: claim.device.name.clone(),
+            client_id: Arc::clone(&claim.client_id),
+        };
+        let loaded = self.0.left.lock().remove(&key)?;
+        let ended = loaded.record.ended;
+        if ended.is_some_and(|ended| ended.is_over(loaded.record.expiry_s)) {
+            self.remove(loaded);
+            return None;
+        }
+        self.revive(loaded, Arc::clone(&claim.device), &claim.grant)
+    }
+
+    /// The session as it was. Without a place for it, it is left alone.
+    fn revive(&self, loaded: Loaded, device: Arc<Device>, grant: &Grant) -> Option<Box<Session>> {
+        let record = &loaded.record;
+        let key = Key::of(record);
         let made = self
             .0
             .seats
-            .take(&self.0.bus, &known, &grant)
+            .take(&self.0.bus, &device, grant)
             .and_then(|(party, seat)| {
                 let lasting = self.last(record.expiry_s, record.number)?;
                 let of = Origins {
-                    device: known,
-                    client_id: Arc::clone(&client_id),
+                    device,
+                    client_id: Arc::clone(&key.client_id),
                     party,
                     seat,
                     counters: Arc::clone(&self.0.counters),
@@ -87,50 +124,77 @@ impl Sessions {
                 };
                 Ok(Box::new(Session::new(of, Some(lasting))))
             });
-        let session = match made {
-            Ok(session) => session,
+        match made {
+            Ok(session) => Some(fill(session, loaded)),
             Err(error) => {
                 let error = error.code();
-                warn!(%device, client_id = &*client_id, error, "session left alone");
-                return;
+                warn!(device = %key.device, client_id = &*key.client_id, error, "session left alone");
+                self.0.left.lock().insert(key, loaded);
+                None
             }
-        };
-        let key = Key { device, client_id };
-        let line = Line::new(key);
-        self.0.owners.lock().insert(&line);
-        let owner = Owner {
-            sessions: Arc::downgrade(&self.0),
-            line,
-        };
-        let session = fill(session, loaded);
-        self.0.found.lock().push((session, owner));
+        }
+    }
+
+    fn remove(&self, loaded: Loaded) {
+        let Loaded { record, waiting } = loaded;
+        info!(device = %record.device, client_id = record.client_id, "session over");
+        let store = &self.0.store;
+        store.remove(waiting.into_iter().map(|(number, _)| number));
+        // Written soon; if not, there is another start.
+        drop(store.set(vec![(record.key(), None)]));
+    }
+
+    /// A session whose device may not come in: until it is over the device may come
+    /// back, and its session with it.
+    fn leave_alone(&self, mut loaded: Loaded) {
+        let record = &mut loaded.record;
+        if record
+            .ended
+            .is_some_and(|ended| ended.is_over(record.expiry_s))
+        {
+            return self.remove(loaded);
+        }
+        let (device, client_id) = (&record.device, &record.client_id);
+        warn!(%device, client_id, "session left alone: its device may not come in");
+        if record.ended.is_none() {
+            record.ended = Some(Ended::now());
+            // Written soon; if not, there is another start.
+            drop(
+                self.0
+                    .store
+                    .set(vec![(record.key(), Some(record.encode()))]),
+            );
+        }
+        let key = Key::of(record);
+        self.0.left.lock().insert(key, loaded);
     }
 }
 
-impl Sessions {
-    /// A session whose device may not come in: until it is over the device may come
-    /// back, and its session with it, at another start.
-    fn leave_alone(&self, loaded: Loaded) {
-        let Loaded {
-            mut record,
-            waiting,
-        } = loaded;
-        let (store, key) = (&self.0.store, record.key());
-        let (device, client_id) = (record.device.clone(), record.client_id.clone());
-        // Written soon; if not, there is another start.
-        match record.ended {
-            Some(ended) if ended.is_over(record.expiry_s) => {
-                info!(%device, client_id, "session over");
-                store.remove(waiting.into_iter().map(|(number, _)| number));
-                drop(store.set(vec![(key, None)]));
-            }
-            Some(_) => warn!(%device, client_id, "session left alone: its device may not come in"),
-            None => {
-                warn!(%device, client_id, "session left alone: its device may not come in");
-                record.ended = Some(Ended::now());
-                drop(store.set(vec![(key, Some(record.encode()))]));
-            }
+impl Key {
+    fn of(record: &Record) -> Self {
+        Self {
+            device: record.device.clone(),
+            client_id: record.client_id.as_str().into(),
         }
+    }
+}
+
+/// Whether there may be devices that only the authorizer knows.
+fn lets_in_unregistered(config: &BrokerConfig) -> bool {
+    config.tls.client_certificates == ClientCertificates::Optional
+}
+
+/// A device that only the authorizer knows, until that says again what it may do:
+/// it gets what it had subscribed, which it was granted then.
+fn unregistered(record: &Record, config: &BrokerConfig) -> Device {
+    let filters = record.subscriptions.iter();
+    Device {
+        name: record.device.clone(),
+        class: None,
+        fingerprints: Vec::new(),
+        publish: Vec::new(),
+        subscribe: filters.map(|own| own.filter.clone()).collect(),
+        quota: config.quota.clone(),
     }
 }
 

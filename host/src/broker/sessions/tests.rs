@@ -1,13 +1,25 @@
 //! Who is told, and who gets what an owner leaves.
 
 use std::future::poll_fn;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::claim::ClaimError;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::claim::{Claim, ClaimError};
 use super::line::Left;
-use super::{Key, Line};
+use super::{Key, Line, Opening, Session, Sessions};
+use crate::broker::config::BrokerConfig;
 use crate::broker::session::tests::{claim, sessions};
+use crate::broker::subscriptions::Subscribed;
+use crate::bus::{Bus, BusLimits, Grant, Kept, Message, Receipt};
+use crate::devices::{Device, Devices, Quota, Rules};
 use crate::mqtt::Reason;
+use crate::names::Qos;
+use crate::storage::Storage;
+use crate::supervisor::TaskGroup;
 
 fn line() -> std::sync::Arc<Line> {
     Line::new(Key {
@@ -67,4 +79,125 @@ async fn what_nobody_waits_for_any_more_is_kept() {
     let next = sessions.claim(claim(&devices, WHILE)).await.unwrap();
     assert!(next.present);
     assert_eq!(next.session.lasting.unwrap().number, number);
+}
+
+/// Sessions as they are on the disk; without a file of `guest`.
+fn open(directory: &Path, client_certificates: &str) -> (Bus, Devices, Sessions) {
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nauthorizer = \"guard\"\n\
+         [tls]\nclient_certificates = \"{client_certificates}\"\n"
+    );
+    let config: BrokerConfig = toml::from_str(&text).unwrap();
+    let devices = Devices::open(directory, Rules::default()).unwrap();
+    let bus = Bus::new(BusLimits::default());
+    let sessions = Sessions::open(Opening {
+        bus: bus.clone(),
+        storage: &Storage::open(directory).unwrap(),
+        config: &config,
+        devices: &devices,
+        counters: Arc::default(),
+    });
+    (bus, devices, sessions.unwrap())
+}
+
+fn guest(subscribe: &str) -> Claim {
+    let device = Device {
+        name: "guest".parse().unwrap(),
+        class: None,
+        fingerprints: Vec::new(),
+        publish: Vec::new(),
+        subscribe: vec![subscribe.parse().unwrap()],
+        quota: Quota::default(),
+    };
+    Claim {
+        grant: Grant {
+            publish: Vec::new(),
+            subscribe: device.subscribe.clone(),
+        },
+        device: Arc::new(device),
+        client_id: "guest".into(),
+        clean_start: false,
+        expiry_s: 1_000,
+        by: Instant::now() + WHILE,
+    }
+}
+
+/// A session that lasts, of a device without a file; its number.
+async fn leave_behind(directory: &Path) -> u64 {
+    let (_bus, _devices, sessions) = open(directory, "optional");
+    let mut claimed = sessions.claim(guest("a/#")).await.unwrap();
+    let number = claimed.session.lasting.as_ref().unwrap().number;
+    for filter in ["a/x", "a/y"] {
+        let subscribed = Subscribed {
+            filter: filter.parse().unwrap(),
+            qos: Qos::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+        };
+        claimed.session.subscribe(subscribed, Kept::None).unwrap();
+    }
+    claimed.session.write(None).await.unwrap();
+    sessions.kill().await;
+    number
+}
+
+fn filters(session: &Session) -> Vec<&str> {
+    let own = session.subscriptions.iter();
+    let mut filters: Vec<_> = own.map(|own| own.filter.as_str()).collect();
+    filters.sort_unstable();
+    filters
+}
+
+#[tokio::test]
+async fn a_session_of_a_device_that_only_the_authorizer_knows_outlasts_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = leave_behind(directory.path()).await;
+    let (bus, _devices, sessions) = open(directory.path(), "optional");
+    let (tasks, stop) = (TaskGroup::new(1), CancellationToken::new());
+    let (running, stopped) = (sessions.clone(), stop.clone());
+    tasks
+        .start(async move { running.run(stopped).await })
+        .unwrap();
+    // What comes meanwhile waits for it, and what it had not subscribed does not.
+    let host = bus.host_party();
+    for topic in ["a/x", "a/z"] {
+        let (receipt, settled) = Receipt::new();
+        let message = Message {
+            receipt: Some(receipt),
+            qos: Qos::AtLeastOnce,
+            ..Message::new(topic.parse().unwrap(), "1")
+        };
+        host.publish(message).unwrap();
+        timeout(WHILE, settled).await.unwrap();
+    }
+    assert_eq!(sessions.stored_messages(), 1);
+    // The authorizer has the last word about what it may subscribe.
+    let claimed = sessions.claim(guest("a/x")).await.unwrap();
+    assert!(claimed.present);
+    assert_eq!(claimed.session.lasting.as_ref().unwrap().number, number);
+    assert_eq!(filters(&claimed.session), ["a/x"]);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn what_was_left_alone_is_there_when_its_device_comes_after_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = leave_behind(directory.path()).await;
+    for clean_start in [false, true] {
+        let (_bus, _devices, sessions) = open(directory.path(), "required");
+        assert_eq!(sessions.len(), 0, "its device has no file");
+        let claim = Claim {
+            clean_start,
+            ..guest("a/y")
+        };
+        let claimed = sessions.claim(claim).await.unwrap();
+        assert_eq!(claimed.present, !clean_start);
+        let is_same = claimed.session.lasting.as_ref().unwrap().number == number;
+        assert_eq!(is_same, !clean_start);
+        if !clean_start {
+            assert_eq!(filters(&claimed.session), ["a/y"]);
+        }
+        sessions.kill().await;
+    }
 }
