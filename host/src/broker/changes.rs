@@ -16,10 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::clients::{Clients, Watched};
 use super::policy;
 use super::shared::Shared;
-use crate::devices::{Device, Standing};
+use crate::devices::{Device, Registered, Standing};
 use crate::error_chain::ErrorChain;
 use crate::mqtt::Reason;
-use crate::names::PartyName;
+use crate::names::{PartyName, TopicFilter};
 use crate::supervisor::{Unit, UnitContext, UnitResult};
 use crate::tls::{Identity, Server};
 
@@ -34,10 +34,20 @@ pub(super) struct Changes {
     server: Arc<Server>,
 }
 
-/// What each device that may come in may do.
-type Known = HashMap<PartyName, Arc<Device>>;
-/// Devices that went or may do something else, and what they are told.
-type Changed = HashMap<PartyName, Reason>;
+/// What each device that is registered may do.
+type Known = HashMap<PartyName, Arc<Registered>>;
+/// Devices that went or may do something else.
+type Changed = HashMap<PartyName, Change>;
+
+/// What became of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Change {
+    /// What it is told.
+    reason: Reason,
+    /// It was not registered before, and may do this much. Whoever is in by it, or
+    /// by an authorizer that allows no more, stays.
+    within: Option<Arc<Device>>,
+}
 
 /// Why someone may not stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +55,8 @@ struct Gone {
     code: &'static str,
     text: String,
     reason: Reason,
+    /// Its session too is looked at again, once it is kept.
+    with_session: bool,
 }
 
 impl Changes {
@@ -89,8 +101,12 @@ impl Changes {
             };
             let looked = spawn_blocking(look).await;
             // Not before: who is in and has to go is told, and counted, with why.
-            for (device, reason) in changed.as_deref().into_iter().flatten() {
-                self.shared.sessions.disconnect_device(device, *reason);
+            for (device, change) in changed.as_deref().into_iter().flatten() {
+                let sessions = &self.shared.sessions;
+                match change.within {
+                    None => sessions.disconnect_device(device, change.reason),
+                    Some(_) => sessions.tell_kept(device, change.reason),
+                }
             }
             looked?;
         }
@@ -98,14 +114,9 @@ impl Changes {
 
     fn known(&self) -> Known {
         let registered = self.shared.devices.list().into_iter();
-        let good = registered.filter(|registered| registered.standing == Standing::Good);
-        good.map(|registered| {
-            (
-                registered.device.name.clone(),
-                Arc::clone(&registered.device),
-            )
-        })
-        .collect()
+        registered
+            .map(|registered| (registered.device.name.clone(), registered))
+            .collect()
     }
 
     /// Looks at everyone who is in. Blocks: signatures are checked.
@@ -115,11 +126,18 @@ impl Changes {
                 .out_of_time(&watched)
                 .or_else(|| terms_changed.then(|| self.not_vouched_for(&watched))?)
                 .or_else(|| self.not_admitted(&watched, changed?));
-            if let Some(Gone { code, text, reason }) = gone {
-                let device = watched.device.as_ref().map(|device| device.name.as_str());
-                let who = (device, watched.address);
-                self.shared.refusals.ended(code, who, &text);
-                watched.client.end.tell(reason);
+            let Some(gone) = gone else {
+                continue;
+            };
+            let device = watched.device.as_ref().map(|device| device.name.as_str());
+            let who = (device, watched.address);
+            self.shared.refusals.ended(gone.code, who, &gone.text);
+            watched.client.end.tell(gone.reason);
+            if gone.with_session
+                && let Some(client) = watched.client.status()
+            {
+                let sessions = &self.shared.sessions;
+                sessions.disconnect(&client.device, &client.client_id, gone.reason);
             }
         }
     }
@@ -130,6 +148,7 @@ impl Changes {
                 code: "permission-ended",
                 text: "the authorizer let it in until now".to_owned(),
                 reason: Reason::MAXIMUM_CONNECT_TIME,
+                with_session: false,
             });
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
@@ -139,6 +158,7 @@ impl Changes {
             code: "certificate-expired",
             text: "its certificate has expired".to_owned(),
             reason: Reason::NOT_AUTHORIZED,
+            with_session: false,
         })
     }
 
@@ -149,6 +169,7 @@ impl Changes {
             code: "certificate-withdrawn",
             text: ErrorChain(&error).to_string(),
             reason: Reason::NOT_AUTHORIZED,
+            with_session: false,
         })
     }
 
@@ -161,30 +182,63 @@ impl Changes {
                     code: error.code(),
                     text: ErrorChain(&error).to_string(),
                     reason: Reason::NOT_AUTHORIZED,
+                    with_session: false,
                 });
             }
         }
-        let reason = *changed.get(&client.device.as_ref()?.name)?;
+        let device = client.device.as_ref()?;
+        let change = changed.get(&device.name)?;
+        if let Some(within) = &change.within
+            && is_within(device, within)
+        {
+            return None;
+        }
         Some(Gone {
             code: "device-changed",
             text: "what the device may do has changed".to_owned(),
-            reason,
+            reason: change.reason,
+            with_session: true,
         })
     }
 }
 
-/// The devices that went or may do something else, and what they are told.
+/// The devices that went, came or may do something else. One that came may be in
+/// already, by the authorizer: the registry has the last word about it.
 fn difference(before: &Known, now: &Known) -> Changed {
-    let change = |(name, device): (&PartyName, &Arc<Device>)| {
-        let reason = match now.get(name) {
-            // Who showed a certificate that no longer counts is found by that.
-            Some(own) if own.may_the_same_as(device) => return None,
-            Some(_) => Reason::ADMINISTRATIVE_ACTION,
-            None => Reason::NOT_AUTHORIZED,
-        };
-        Some((name.clone(), reason))
+    let good = |registered: &Arc<Registered>| {
+        let is_good = registered.standing == Standing::Good;
+        is_good.then(|| Arc::clone(&registered.device))
     };
-    before.iter().filter_map(change).collect()
+    let change = |name: &PartyName| {
+        let device = now.get(name).and_then(good);
+        let (reason, within) = match (before.get(name), device) {
+            (Some(old), new) => match (good(old)?, new) {
+                // Who showed a certificate that no longer counts is found by that.
+                (old, Some(new)) if new.may_the_same_as(&old) => return None,
+                (_, Some(_)) => (Reason::ADMINISTRATIVE_ACTION, None),
+                (_, None) => (Reason::NOT_AUTHORIZED, None),
+            },
+            (None, Some(new)) => (Reason::ADMINISTRATIVE_ACTION, Some(new)),
+            (None, None) => (Reason::NOT_AUTHORIZED, None),
+        };
+        Some((name.clone(), Change { reason, within }))
+    };
+    let came = now.keys().filter(|name| !before.contains_key(*name));
+    before.keys().chain(came).filter_map(change).collect()
+}
+
+/// Whether a device may do nothing that its registration does not say.
+fn is_within(device: &Device, registered: &Device) -> bool {
+    let within = |own: &[TopicFilter], others: &[TopicFilter]| {
+        let covers = |other: &TopicFilter, own: &TopicFilter| {
+            other.group() == own.group() && other.covers(own)
+        };
+        own.iter()
+            .all(|own| others.iter().any(|other| covers(other, own)))
+    };
+    device.quota == registered.quota
+        && within(&device.publish, &registered.publish)
+        && within(&device.subscribe, &registered.subscribe)
 }
 
 async fn changed(changes: &mut watch::Receiver<u64>) -> bool {
@@ -192,5 +246,77 @@ async fn changed(changes: &mut watch::Receiver<u64>) -> bool {
         Ok(()) => true,
         // There is no registry any more that could change.
         Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Known, difference, is_within};
+    use crate::devices::{Devices, Rules};
+    use crate::mqtt::Reason;
+
+    /// The devices with these files.
+    fn known(files: &[(&str, &str)]) -> Known {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("devices");
+        fs_err::create_dir(&folder).unwrap();
+        for (name, text) in files {
+            fs_err::write(folder.join(format!("{name}.toml")), text).unwrap();
+        }
+        let devices = Devices::open(directory.path(), Rules::default()).unwrap();
+        let all = devices.list().into_iter();
+        all.map(|registered| (registered.device.name.clone(), registered))
+            .collect()
+    }
+
+    #[test]
+    fn who_came_went_or_may_do_something_else_is_told() {
+        const OUT: &str = "disabled = true";
+        const MORE: &str = "publish = [\"a\"]";
+        for (before, now, told) in [
+            (Some(""), Some("note = \"x\""), None),
+            (Some(""), Some(MORE), Some(Reason::ADMINISTRATIVE_ACTION)),
+            (Some(""), Some(OUT), Some(Reason::NOT_AUTHORIZED)),
+            (Some(""), None, Some(Reason::NOT_AUTHORIZED)),
+            (None, Some(MORE), Some(Reason::ADMINISTRATIVE_ACTION)),
+            (None, Some(OUT), Some(Reason::NOT_AUTHORIZED)),
+            // Nobody can be in.
+            (Some(OUT), Some(MORE), None),
+            (Some(OUT), None, None),
+        ] {
+            let file = |text: Option<&'static str>| {
+                known(
+                    &text
+                        .map(|text| ("oven", text))
+                        .into_iter()
+                        .collect::<Vec<_>>(),
+                )
+            };
+            let (before, now) = (file(before), file(now));
+            let changed = difference(&before, &now);
+            let change: Option<&Change> = changed.values().next();
+            assert_eq!(change.map(|change| change.reason), told);
+            let came = before.is_empty() && told == Some(Reason::ADMINISTRATIVE_ACTION);
+            assert_eq!(change.is_some_and(|change| change.within.is_some()), came);
+        }
+    }
+
+    #[test]
+    fn who_may_no_more_than_the_file_says_may_stay() {
+        let file = "publish = [\"a/#\"]\nsubscribe = [\"b\"]\n";
+        for (publish, subscribe, quota, stays) in [
+            (r#"["a/#"]"#, r#"["b"]"#, "", true),
+            ("[]", "[]", "", true),
+            (r#"["a/x"]"#, "[]", "", true),
+            (r#"["b"]"#, "[]", "", false),
+            ("[]", r#"["b", "c"]"#, "", false),
+            ("[]", r#"["$share/g/b"]"#, "", false),
+            ("[]", "[]", "[quota]\nconnections_max = 99\n", false),
+        ] {
+            let text = format!("publish = {publish}\nsubscribe = {subscribe}\n{quota}");
+            let known = known(&[("one", &text), ("two", file)]);
+            let device = |name: &str| known[&name.parse().unwrap()].device.clone();
+            assert_eq!(is_within(&device("one"), &device("two")), stays, "{text}");
+        }
     }
 }

@@ -92,6 +92,25 @@ impl Sessions {
         }
     }
 
+    /// Ends the connection of one session of a device that may do something else.
+    pub(super) fn disconnect(&self, device: &PartyName, client_id: &str, reason: Reason) {
+        for line in self.0.owners.lock().iter() {
+            let is_its = line.key.device == *device && *line.key.client_id == *client_id;
+            if is_its && line.has_session() {
+                line.tell(reason);
+            }
+        }
+    }
+
+    /// Has those sessions of a device that are kept looked at again.
+    pub(super) fn tell_kept(&self, device: &PartyName, reason: Reason) {
+        for line in self.0.owners.lock().iter() {
+            if line.key.device == *device && line.is_kept() {
+                line.tell(reason);
+            }
+        }
+    }
+
     /// Sessions, connected or kept.
     pub(super) fn len(&self) -> usize {
         self.0.owners.lock().len()

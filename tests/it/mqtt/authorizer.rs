@@ -169,6 +169,28 @@ async fn who_shows_no_certificate_is_who_the_plugin_says() {
     assert_eq!(refusal(&target, &word("pump")).await, Some(NOT_AUTHORIZED));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_has_the_last_word_about_who_was_in_before_it_was_registered() {
+    let (guarded, target) = Guarded::without_certificates("answers").await;
+    let word = |name| with_word(Version::V5, name, "the word");
+    let mut first = let_in(&target, &word("first")).await;
+    let mut second = let_in(&target, &word("second")).await;
+    let mut third = let_in(&target, &word("third")).await;
+    // As much as the plugin says, less, nothing.
+    let file = |publish| format!("publish = [\"{publish}\"]\nsubscribe = [\"command/#\"]\n");
+    guarded.gateway.device("first", &file("telemetry/#"));
+    guarded.gateway.device("second", &file("other"));
+    assert_eq!(second.closed().await, Some(ADMINISTRATIVE_ACTION));
+    let mut second = let_in(&target, &word("second")).await;
+    let topic = "telemetry/site/second/a";
+    assert_eq!(second.publish(topic, "x", 1).await, NOT_AUTHORIZED);
+    guarded.gateway.device("third", "disabled = true\n");
+    assert_eq!(third.closed().await, Some(NOT_AUTHORIZED));
+    assert_eq!(refusal(&target, &word("third")).await, Some(NOT_AUTHORIZED));
+    let topic = "telemetry/site/first/a";
+    assert!(first.publish(topic, "x", 1).await < 0x80);
+}
+
 /// That a plugin in this mode lets nobody in, and that this is told.
 async fn lets_nobody_in(mode: &str) {
     let mut guarded = Guarded::start(mode, "").await;

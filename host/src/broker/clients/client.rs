@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// None: it is not known who it is.
-    pub(super) fn status(&self) -> Option<ClientStatus> {
+    pub(in crate::broker) fn status(&self) -> Option<ClientStatus> {
         let shown = self.shown.lock();
         let known = shown.known.as_ref()?;
         Some(ClientStatus {

@@ -69,6 +69,11 @@ impl Line {
         self.state.lock().connected == Some(true)
     }
 
+    /// Whether the owner keeps the session while its device is away.
+    pub(super) fn is_kept(&self) -> bool {
+        self.state.lock().connected == Some(false)
+    }
+
     /// Whether the owner has the session: as a connection, or to keep it.
     pub(in crate::broker) fn has_session(&self) -> bool {
         self.state.lock().connected.is_some()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claim, ClaimError};
+use super::claim::{Claim, ClaimError, Claimed};
 use super::line::Left;
 use super::{Key, Line, Opening, Session, Sessions};
 use crate::broker::config::BrokerConfig;
@@ -79,6 +79,32 @@ async fn what_nobody_waits_for_any_more_is_kept() {
     let next = sessions.claim(claim(&devices, WHILE)).await.unwrap();
     assert!(next.present);
     assert_eq!(next.session.lasting.unwrap().number, number);
+}
+
+#[tokio::test]
+async fn of_a_device_that_came_only_those_who_may_more_are_told_and_those_who_are_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_bus, devices, sessions) = sessions(directory.path());
+    let come = async |client_id: &str, connected| {
+        let client_id = client_id.into();
+        let claim = Claim {
+            client_id,
+            ..claim(&devices, WHILE)
+        };
+        let claimed = sessions.claim(claim).await.unwrap();
+        claimed.owner.line().set_connected(connected);
+        claimed
+    };
+    let [other, own] = [come("one-other", true).await, come("one-own", true).await];
+    let away = come("one-away", false).await;
+    let told = |claimed: &Claimed| claimed.owner.line().told.reason();
+    let (device, reason) = ("one".parse().unwrap(), Reason::ADMINISTRATIVE_ACTION);
+    sessions.tell_kept(&device, reason);
+    assert_eq!([&other, &own, &away].map(told), [None, None, Some(reason)]);
+    sessions.disconnect(&device, "one-own", reason);
+    assert_eq!([&other, &own].map(told), [None, Some(reason)]);
+    // Whoever keeps it then hears of it.
+    assert_eq!(own.owner.line().set_connected(false), Some(reason));
 }
 
 /// Sessions as they are on the disk; without a file of `guest`.
