@@ -43,6 +43,8 @@ pub(super) struct Owed {
 /// The identifiers of the first so many QoS 2 messages are being written.
 struct Writing {
     count: usize,
+    /// How many of them are among those taken in already.
+    taken_in: usize,
     written: Written,
     /// What became of that.
     done: Option<Result<(), StoreError>>,
@@ -106,6 +108,13 @@ impl Owed {
     /// Messages not answered.
     pub(super) fn len(&self) -> usize {
         self.answers.len() + usize::from(self.waiting.is_some())
+    }
+
+    /// Those of them that are not among the messages taken in.
+    fn unknown(&self) -> usize {
+        let writing = self.writing.as_ref();
+        let taken_in = writing.map_or(0, |writing| writing.taken_in);
+        self.len().saturating_sub(taken_in)
     }
 
     /// True: something moved.
@@ -175,10 +184,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let (qos, id) = (publish.qos, publish.packet_id);
         if let Some(id) = id {
-            self.admit(qos)?;
+            // What is known already is under way already.
             if qos == Qos::ExactlyOnce && self.is_known(id, publish.dup)? {
                 return Ok(());
             }
+            self.admit(qos)?;
         }
         if topic.is_system() {
             return self.refuse_publish(qos, id, Reason::TOPIC_NAME_INVALID, "topic-reserved");
@@ -232,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn admit(&self, qos: Qos) -> Result<(), Ended> {
         let unreleased = self.session.received.len();
         let over = match self.wire.version() {
-            Version::V5 => self.owed.len() + unreleased >= self.receive_max.into(),
+            Version::V5 => self.owed.unknown() + unreleased >= self.receive_max.into(),
             Version::V311 => qos == Qos::ExactlyOnce && unreleased >= UNRELEASED_MAX,
         };
         if over {

@@ -4,6 +4,7 @@ mod basics;
 mod broker;
 mod client;
 mod exactly_once;
+mod full_window;
 mod hostile;
 mod idle;
 mod lasting;

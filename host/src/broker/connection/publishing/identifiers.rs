@@ -14,7 +14,7 @@ use crate::names::Qos;
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Begins to write the identifiers of the first QoS 2 messages that are settled.
     pub(super) fn write_identifiers(&mut self) {
-        let mut count = 0;
+        let (mut count, before) = (0, self.session.received.len());
         for answer in self.owed.answers.iter() {
             if answer.qos != Qos::ExactlyOnce || !answer.is_settled() || answer.is_refused() {
                 break;
@@ -27,6 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(written) = self.write_record() {
             self.owed.writing = Some(Box::new(Writing {
                 count,
+                taken_in: self.session.received.len() - before,
                 written,
                 done: None,
             }));
