@@ -3,7 +3,7 @@
 //! Answers go out in the order of the messages, each when all who owe the message
 //! have done with it. A message for which somebody has no room waits, and nothing
 //! more is read until it is through. For a session that lasts, the identifier of a
-//! QoS 2 message is on the disk before PUBREC.
+//! QoS 2 message is on the disk before PUBREC, and off it before PUBCOMP.
 
 mod identifiers;
 mod overdue;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
 
+use self::identifiers::Identifiers;
 use super::{Connection, Ended};
 use crate::broker::inflight::Arrival;
 use crate::broker::rare_queue::RareQueue;
@@ -37,17 +38,7 @@ pub(super) struct Owed {
     answers: RareQueue<Answer>,
     /// A message that is not through, and what it will be answered.
     waiting: Option<Box<Waiting>>,
-    writing: Option<Box<Writing>>,
-}
-
-/// The identifiers of the first so many QoS 2 messages are being written.
-struct Writing {
-    count: usize,
-    /// How many of them are among those taken in already.
-    taken_in: usize,
-    written: Written,
-    /// What became of that.
-    done: Option<Result<(), StoreError>>,
+    identifiers: Option<Box<Identifiers>>,
 }
 
 /// A message that somebody has no room for yet.
@@ -81,6 +72,11 @@ impl Answer {
         self.settled.as_ref().is_some_and(Settled::is_refused)
     }
 
+    /// Whether its message, once settled, is not to be taken in again.
+    fn is_taken_in(&self) -> bool {
+        self.qos == Qos::ExactlyOnce && !self.reason.is_failure() && !self.is_refused()
+    }
+
     fn packet(&self) -> Packet {
         let ack = ack(self.id, self.reason);
         match self.qos {
@@ -110,13 +106,6 @@ impl Owed {
         self.answers.len() + usize::from(self.waiting.is_some())
     }
 
-    /// Those of them that are not among the messages taken in.
-    fn unknown(&self) -> usize {
-        let writing = self.writing.as_ref();
-        let taken_in = writing.map_or(0, |writing| writing.taken_in);
-        self.len().saturating_sub(taken_in)
-    }
-
     /// True: something moved.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> bool {
         let mut moved = false;
@@ -127,17 +116,13 @@ impl Owed {
             waiting.done = Some(done);
             moved = true;
         }
-        if let Some(writing) = &mut self.writing
-            && writing.done.is_none()
-        {
-            if let Poll::Ready(written) = writing.written.as_mut().poll(context) {
-                writing.done = Some(written);
-                moved = true;
-            }
-        } else if let Some(settled) = self
-            .answers
-            .front_mut()
-            .and_then(|first| first.settled.as_mut())
+        let identifiers = self.identifiers.as_mut();
+        moved |= identifiers.is_some_and(|own| own.poll(context));
+        let waits = self.writing().is_some();
+        let first = self.answers.front_mut();
+        // One that is settled and still there waits for what is being written.
+        if let Some(settled) = first.and_then(|first| first.settled.as_mut())
+            && !(waits && settled.is_settled())
         {
             moved |= Pin::new(settled).poll(context).is_ready();
         }
@@ -159,11 +144,6 @@ impl Owed {
                 unsettled.0.push((answer.id, answer.reason, settled));
             }
         }
-    }
-
-    fn has(&self, id: PacketId) -> bool {
-        let mut answers = self.answers.iter();
-        answers.any(|answer| answer.id == id && answer.qos == Qos::ExactlyOnce)
     }
 }
 
@@ -240,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether the device may have one more message under way.
     fn admit(&self, qos: Qos) -> Result<(), Ended> {
-        let unreleased = self.session.received.len();
+        let unreleased = self.session.received.len() + self.owed.releasing();
         let over = match self.wire.version() {
             Version::V5 => self.owed.unknown() + unreleased >= self.receive_max.into(),
             Version::V311 => qos == Qos::ExactlyOnce && unreleased >= UNRELEASED_MAX,
@@ -320,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             answer.reason = Reason::IMPLEMENTATION_SPECIFIC;
         }
-        if answer.qos == Qos::ExactlyOnce && !answer.reason.is_failure() {
+        if answer.is_taken_in() {
             self.session.received.insert(answer.id);
         }
         self.send(&answer.packet())
@@ -334,25 +314,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.published(done, answer)?;
             }
         }
-        if let Some(writing) = self.owed.writing.take_if(|writing| writing.done.is_some()) {
-            self.identifiers_written(*writing)?;
-        }
-        while self.owed.writing.is_none()
-            && let Some(first) = self.owed.answers.front()
+        self.identifiers_written()?;
+        while let Some(first) = self.owed.answers.front()
             && first.is_settled()
+            && !(self.session.lasting.is_some() && first.is_taken_in())
         {
-            if self.session.lasting.is_some()
-                && first.qos == Qos::ExactlyOnce
-                && !first.reason.is_failure()
-                && !first.is_refused()
-            {
-                self.write_identifiers();
-            } else if let Some(first) = self.owed.answers.pop_front() {
+            if let Some(first) = self.owed.answers.pop_front() {
                 self.answer(first)?;
             }
         }
+        self.write_identifiers();
         if !self.unfinished {
             self.owed.answers.shrink();
+            self.owed.identifiers.take_if(|own| own.is_empty());
         }
         Ok(())
     }

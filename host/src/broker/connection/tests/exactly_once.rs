@@ -99,6 +99,40 @@ async fn what_was_taken_in_is_known_after_a_crash() {
 }
 
 #[tokio::test]
+async fn what_was_released_is_not_known_after_a_crash() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let (mut one, _) = broker.connect("one", lasting("one", Version::V5)).await;
+    for packet in 1..=20 {
+        one.publish(publish("a/x", "old", Qos::ExactlyOnce, packet))
+            .await;
+    }
+    for packet in 1..=20 {
+        assert_eq!(pub_rec(&mut one).await.0, packet);
+        one.answer(Packet::PubRel, id(packet)).await;
+    }
+    for packet in 1..=20 {
+        assert_eq!(pub_comp(&mut one).await, (packet, Reason::SUCCESS));
+    }
+    broker.kill().await;
+
+    let broker = Broker::start(directory.path());
+    let mut two = broker.client("two", Version::V5).await;
+    two.subscribe(vec![subscription("a/#", Qos::AtMostOnce)])
+        .await;
+    let (mut one, present) = broker.connect("one", lasting("one", Version::V5)).await;
+    assert!(present);
+    // Another message, which the crash kept from being answered.
+    for packet in [1, 20] {
+        let next = publish("a/x", "new", Qos::ExactlyOnce, packet);
+        one.publish(again(next)).await;
+        assert_eq!(pub_rec(&mut one).await, (packet, Reason::SUCCESS));
+        assert_eq!(two.message_acked().await, "new");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_that_is_not_handled_yet_is_not_published_again_for_a_device_that_came_back() {
     let directory = directory();
     let broker = Broker::start(directory.path());

@@ -94,3 +94,32 @@ fn a_message_that_is_being_written_counts_once() {
         broker.stop().await;
     });
 }
+
+#[test]
+fn an_identifier_is_free_only_when_the_disk_knows() {
+    with_one_disk(async || {
+        let directory = directory();
+        let broker = Broker::start(directory.path());
+        let (mut one, _) = broker.connect("one", lasting("one", Version::V5)).await;
+        for packet in 1..=2 {
+            send(&mut one, packet, false).await;
+            is_received(&mut one, packet).await;
+        }
+        let stalled = stall_disk();
+        for packet in [1, 2, 1] {
+            one.answer(Packet::PubRel, id(packet)).await;
+        }
+        // Others are answered meanwhile.
+        assert!(!one.publish_acked("a/x", "1").await.is_failure());
+        one.hears_nothing().await;
+        drop(stalled);
+        for packet in 1..=2 {
+            let Packet::PubComp(ack) = one.packet().await else {
+                panic!("a release was to be answered");
+            };
+            assert_eq!((ack.packet_id, ack.reason), (id(packet), Reason::SUCCESS));
+        }
+        one.hears_nothing().await;
+        broker.stop().await;
+    });
+}
