@@ -18,7 +18,7 @@ use super::inflight::{Inflight, Received};
 use super::metrics::Counters;
 use super::rare_queue::RareQueue;
 use super::sessions::{KeptPlace, Seat};
-use super::store::{Ended, Record, Store};
+use super::store::{Ended, Record, Store, StoreError};
 use super::subscriptions::{Served, Subscribed, Subscriptions};
 use super::will::Will;
 use crate::bus::{Inbox, InboxLimits, Kept, Message, Origin, Party, Settled, SubscribeError};
@@ -195,6 +195,23 @@ impl Session {
                 self.subscriptions.remove(&filter);
             }
         }
+    }
+
+    /// Its device is back, and once it goes again it is kept for `expiry_s`. If the
+    /// disk does not take that, nothing has changed.
+    pub(super) async fn come_back(&mut self, expiry_s: u32) -> Result<(), StoreError> {
+        let Some(lasting) = &mut self.lasting else {
+            return Ok(());
+        };
+        let before = (lasting.expiry_s, lasting.ended);
+        lasting.expiry_s = expiry_s;
+        let written = self.write(None).await;
+        match (&written, &mut self.lasting) {
+            (Ok(()), _) => self.will = None,
+            (Err(_), Some(lasting)) => (lasting.expiry_s, lasting.ended) = before,
+            (Err(_), None) => {}
+        }
+        written
     }
 
     /// How a message goes out; None if it does not.

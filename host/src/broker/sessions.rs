@@ -151,7 +151,11 @@ impl Sessions {
     }
 
     /// Keeps a session whose device is away, until somebody comes for it.
-    pub(super) fn keep(&self, session: Box<Session>, owner: Owner, left: Left) {
+    pub(super) fn keep(&self, mut session: Box<Session>, owner: Owner, mut left: Left) {
+        if let Some(will) = session.will.take() {
+            // Whoever came for it was not let in: its device is still lost.
+            left.will.get_or_insert(*will);
+        }
         let sessions = self.clone();
         let told = owner.line().set_connected(false);
         let task = async move { sessions.look_after((session, owner, left), told).await };
@@ -241,6 +245,11 @@ impl Sessions {
     #[cfg(test)]
     pub(super) fn stored_messages(&self) -> u64 {
         self.0.store.messages()
+    }
+
+    #[cfg(test)]
+    pub(super) fn recorded(&self) -> Vec<store::Record> {
+        self.0.store.recorded()
     }
 
     #[cfg(test)]

@@ -149,6 +149,11 @@ impl Store {
     }
 
     #[cfg(test)]
+    pub(super) fn recorded(&self) -> Vec<Record> {
+        self.0.records().unwrap()
+    }
+
+    #[cfg(test)]
     pub(super) fn messages(&self) -> u64 {
         self.0.messages.len()
     }

@@ -19,10 +19,11 @@ use super::{Connection, ending};
 use crate::broker::admission::{self, Admitted, Credentials};
 use crate::broker::inflight::Stage;
 use crate::broker::quota::Place;
-use crate::broker::sessions::{Claim, Claimed};
+use crate::broker::sessions::{Claim, ClaimError, Claimed};
 use crate::broker::shared::{Peer, Shared};
 use crate::broker::will::Will;
 use crate::bus::Grant;
+use crate::devices::Device;
 use crate::mqtt;
 use crate::mqtt::{ConnAck, Connect, DecodeError, Packet, PacketLimits, Reason, Version};
 
@@ -57,6 +58,14 @@ struct Accepted {
     claimed: Claimed,
     expiry_s: u32,
     will: Option<Box<Will>>,
+}
+
+impl Accepted {
+    /// Messages that it may have under way.
+    fn receive_max(&self) -> u16 {
+        let quota = &self.admitted.device.quota;
+        u16::try_from(quota.inflight_max.get()).unwrap_or(u16::MAX)
+    }
 }
 
 /// Takes one client in. None: it was not, and its connection is closed.
@@ -100,9 +109,14 @@ where
         mqtt::Peer::new(connect.version, connect.packet_bytes_max),
         limits,
     );
-    let accepted = check(&connect, &peer, &shared).await;
+    let checked = check(&connect, &peer, &shared).await;
+    let accepted = match checked {
+        Ok(accepted) => welcome(&mut wire, &connect, accepted, (&peer, &shared)).await,
+        Err(refused) => Err(refused),
+    };
     match accepted {
-        Ok(accepted) => welcome(wire, *connect, accepted, peer, shared).await,
+        Ok(Some(accepted)) => Some(begin(wire, &connect, accepted, (peer, shared))),
+        Ok(None) => None,
         Err(Refused { reason, code }) => {
             if let Some(code) = code {
                 shared.counters.refused_total.add(1);
@@ -167,18 +181,12 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
         by: peer.connect_by,
     };
     let claimed = shared.sessions.claim(claim).await;
-    let mut claimed = claimed.map_err(|error| {
-        shared.counters.refused_total.add(1);
-        let who = (&admitted.device.name, peer.address);
-        shared.refusals.not_served(&error, who);
-        let reason = error.reason();
-        Refused { reason, code: None }
-    })?;
+    let claimed = claimed.map_err(|error| not_served(&error, (&admitted.device, peer), shared))?;
     let origin = claimed.session.origin;
     let will = connect.will.as_ref();
     let will = will.map(|will| Will::new((**will).clone(), origin));
     let checked = match &will {
-        Some(will) => will.check(&claimed.session.party),
+        Some(will) => will.check(&claimed.party),
         None => Ok(()),
     };
     let placed = checked
@@ -191,7 +199,6 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
             return Err(refused);
         }
     };
-    claimed.session.shrink();
     Ok(Accepted {
         admitted,
         place,
@@ -201,14 +208,23 @@ async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<A
     })
 }
 
-/// Tells the client that it is in; None: it does not take so much as that.
+fn not_served(error: &ClaimError, (device, peer): (&Device, &Peer), shared: &Shared) -> Refused {
+    shared.counters.refused_total.add(1);
+    shared
+        .refusals
+        .not_served(error, (&device.name, peer.address));
+    let reason = error.reason();
+    Refused { reason, code: None }
+}
+
+/// Tells the client that it is in, and lets it in: from now on its session is
+/// another. None: it does not take so much as that.
 async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
-    mut wire: Wire<S>,
-    connect: Connect,
-    accepted: Accepted,
-    peer: Peer,
-    shared: Arc<Shared>,
-) -> Option<Connection<S>> {
+    wire: &mut Wire<S>,
+    connect: &Connect,
+    mut accepted: Accepted,
+    (peer, shared): (&Peer, &Shared),
+) -> Result<Option<Accepted>, Refused> {
     let quota = &accepted.admitted.device.quota;
     let limits = PacketLimits {
         packet_bytes_max: quota.packet_bytes_max.get(),
@@ -216,22 +232,17 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let speaks = mqtt::Peer::new(connect.version, connect.packet_bytes_max);
     wire.agree(speaks, limits);
-    let inflight = u16::try_from(quota.inflight_max.get()).unwrap_or(u16::MAX);
-    let window = match connect.version {
-        Version::V5 => inflight.min(connect.receive_max.get()),
-        Version::V311 => inflight,
-    };
-    let keep_alive_s = keep_alive_s(&connect, shared.config.limits.keep_alive_s_max);
+    let keep_alive_s = keep_alive_s(connect, shared.config.limits.keep_alive_s_max);
     let ack = ConnAck {
         session_present: accepted.claimed.present,
         session_expiry_s: (accepted.expiry_s != connect.session_expiry_s)
             .then_some(accepted.expiry_s),
-        receive_max: NonZeroU16::new(inflight),
+        receive_max: NonZeroU16::new(accepted.receive_max()),
         packet_bytes_max: NonZeroU32::new(limits.packet_bytes_max),
         assigned_client_id: accepted
             .admitted
             .is_assigned
-            .then_some(accepted.admitted.client_id),
+            .then(|| Arc::clone(&accepted.admitted.client_id)),
         topic_alias_max: ALIASES_MAX,
         keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
         ..answer(Reason::SUCCESS)
@@ -239,8 +250,31 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     if wire.write(&Packet::ConnAck(Box::new(ack))).is_err() {
         // Its session stays for a client that takes packets so large.
         shared.sessions.put_back(accepted.claimed).await;
-        return None;
+        return Ok(None);
     }
+    if let Err(error) = shared.sessions.admit(&mut accepted.claimed).await {
+        wire.take_back();
+        shared.sessions.put_back(accepted.claimed).await;
+        let device = &accepted.admitted.device;
+        return Err(not_served(&error, (device, peer), shared));
+    }
+    accepted.claimed.session.shrink();
+    Ok(Some(accepted))
+}
+
+/// The client is in.
+fn begin<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: Wire<S>,
+    connect: &Connect,
+    accepted: Accepted,
+    (peer, shared): (Peer, Arc<Shared>),
+) -> Connection<S> {
+    let receive_max = accepted.receive_max();
+    let window = match connect.version {
+        Version::V5 => receive_max.min(connect.receive_max.get()),
+        Version::V311 => receive_max,
+    };
+    let keep_alive_s = keep_alive_s(connect, shared.config.limits.keep_alive_s_max);
     let Claimed { session, owner, .. } = accepted.claimed;
     owner.line().set_connected(true);
     if let Some(left_out) = shared.refusals.visit() {
@@ -257,7 +291,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         place: accepted.place,
         will: accepted.will,
         window,
-        receive_max: inflight,
+        receive_max,
         keep_alive_s,
         heard: Instant::now(),
         read_from: None,
@@ -274,7 +308,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
         shared,
     };
     connection.release_again();
-    Some(connection)
+    connection
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {

@@ -100,6 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         encode(packet, self.peer, output)
     }
 
+    /// What has been written and did not go out yet never will.
+    pub(super) fn take_back(&mut self) {
+        self.output = None;
+    }
+
     pub(super) fn publish(
         &mut self,
         head: &PublishHead<'_>,

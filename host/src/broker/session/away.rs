@@ -108,14 +108,14 @@ fn heard(
     owner: Owner,
     will: Option<(Instant, Will)>,
 ) -> Kept {
+    let will = will.map(|(at, mut will)| {
+        will.delay = at.saturating_duration_since(Instant::now());
+        will
+    });
     if told != Reason::SESSION_TAKEN_OVER {
-        let will = will.map(|(at, mut will)| {
-            will.delay = at.saturating_duration_since(Instant::now());
-            will
-        });
         return Kept::Told(session, owner, Box::new(Left { will, shelf: None }));
     }
-    session.will = will.map(|(_, will)| Box::new(will));
+    session.will = will.map(Box::new);
     debug!(device = %session.device.name, "session handed over");
     owner.release(Some(session));
     Kept::Passed

@@ -9,7 +9,7 @@ use super::line::Left;
 use super::{Key, Line, Owner, Sessions, lasting_error};
 use crate::broker::session::{Lasting, Origins, Session};
 use crate::broker::store::StoreError;
-use crate::bus::{AttachError, Grant};
+use crate::bus::{AttachError, Grant, Party};
 use crate::devices::Device;
 use crate::mqtt::Reason;
 
@@ -35,6 +35,10 @@ pub(in crate::broker) struct Claimed {
     pub(in crate::broker) owner: Owner,
     /// Whether it was there before.
     pub(in crate::broker) present: bool,
+    /// As whom and for how long it goes on, once its device is let in.
+    pub(in crate::broker) party: Party,
+    device: Arc<Device>,
+    expiry_s: u32,
 }
 
 /// Why a connection gets no session.
@@ -79,7 +83,8 @@ impl ClaimError {
 }
 
 impl Sessions {
-    /// Gets the session for a connection, from whoever has it.
+    /// Gets the session for a connection, from whoever has it. Until the connection
+    /// is [admitted](Self::admit) the session is as it was.
     pub(in crate::broker) async fn claim(&self, claim: Claim) -> Result<Claimed, ClaimError> {
         let (owner, before) = self.line_up(&claim);
         let known = match before {
@@ -103,27 +108,40 @@ impl Sessions {
             known => known,
         };
         let (session, present) = match known {
-            Some(known) => (self.go_on(known, &claim).await, true),
-            None => (Ok(self.begin(&claim)?), false),
+            Some(known) => (known, true),
+            None => (self.begin(&claim)?, false),
         };
-        match session {
-            Ok(session) => Ok(Claimed {
-                session,
-                owner,
-                present,
-            }),
-            Err((session, error)) => {
-                // It stays as it was, for a better moment.
-                self.keep(session, owner, Default::default());
-                Err(error)
-            }
-        }
+        let party = match present {
+            true => self.0.seats.party(&claim.device.name, &claim.grant),
+            false => None,
+        };
+        Ok(Claimed {
+            party: party.unwrap_or_else(|| session.party.clone()),
+            session,
+            owner,
+            present,
+            device: claim.device,
+            expiry_s: claim.expiry_s,
+        })
     }
 
-    /// Gives back what a connection got that comes to nothing.
+    /// The device is let in and goes on with what was there: nothing more can keep
+    /// it out, if this does not.
+    pub(in crate::broker) async fn admit(&self, claimed: &mut Claimed) -> Result<(), ClaimError> {
+        let session = &mut claimed.session;
+        if claimed.present {
+            session.suspend().await;
+            session.go_on_as(Arc::clone(&claimed.device), claimed.party.clone());
+            session.come_back(claimed.expiry_s).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what a connection got that comes to nothing: what was there stays
+    /// as it was, for a better moment.
     pub(in crate::broker) async fn put_back(&self, claimed: Claimed) {
         let Claimed { session, owner, .. } = claimed;
-        if session.outlasts() {
+        if claimed.present {
             self.keep(session, owner, Default::default());
         } else {
             self.forget(session).await;
@@ -176,25 +194,6 @@ impl Sessions {
             self.0.store.clone(),
             place,
         )))
-    }
-
-    async fn go_on(
-        &self,
-        mut known: Box<Session>,
-        claim: &Claim,
-    ) -> Result<Box<Session>, (Box<Session>, ClaimError)> {
-        known.will = None;
-        known.suspend().await;
-        let party = self.0.seats.party(&claim.device.name, &claim.grant);
-        let party = party.unwrap_or_else(|| known.party.clone());
-        known.go_on_as(Arc::clone(&claim.device), party);
-        if let Some(lasting) = &mut known.lasting {
-            lasting.expiry_s = claim.expiry_s;
-        }
-        match known.write(None).await {
-            Ok(()) => Ok(known),
-            Err(error) => Err((known, error.into())),
-        }
     }
 }
 

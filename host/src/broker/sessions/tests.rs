@@ -14,10 +14,12 @@ use super::{Key, Line, Opening, Session, Sessions};
 use crate::broker::config::BrokerConfig;
 use crate::broker::session::tests::{claim, sessions};
 use crate::broker::subscriptions::Subscribed;
-use crate::bus::{Bus, BusLimits, Grant, Kept, Message, Receipt};
+use crate::broker::will::Will;
+use crate::bus::{Bus, BusLimits, Grant, InboxLimits, Kept, Message, Receipt};
 use crate::devices::{Device, Devices, Quota, Rules};
-use crate::mqtt::Reason;
+use crate::mqtt::{self, PublishProperties, Reason};
 use crate::names::Qos;
+use crate::spec::Overflow;
 use crate::storage::Storage;
 use crate::supervisor::TaskGroup;
 
@@ -199,8 +201,9 @@ async fn a_session_of_a_device_that_only_the_authorizer_knows_outlasts_a_restart
     }
     assert_eq!(sessions.stored_messages(), 1);
     // The authorizer has the last word about what it may subscribe.
-    let claimed = sessions.claim(guest("a/x")).await.unwrap();
+    let mut claimed = sessions.claim(guest("a/x")).await.unwrap();
     assert!(claimed.present);
+    sessions.admit(&mut claimed).await.unwrap();
     assert_eq!(claimed.session.lasting.as_ref().unwrap().number, number);
     assert_eq!(filters(&claimed.session), ["a/x"]);
     stop.cancel();
@@ -226,4 +229,42 @@ async fn what_was_left_alone_is_there_when_its_device_comes_after_all() {
         }
         sessions.kill().await;
     }
+}
+
+#[tokio::test]
+async fn what_a_lost_device_wants_said_is_said_though_nobody_waits_for_its_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let (bus, devices, sessions) = sessions(directory.path());
+    let grant = Grant {
+        publish: Vec::new(),
+        subscribe: vec!["a/#".parse().unwrap()],
+    };
+    let listener = bus.attach("listener".parse().unwrap(), grant).unwrap();
+    let limits = InboxLimits {
+        messages_max: 1,
+        bytes_max: 1 << 10,
+        overflow: Overflow::DropOldest,
+        answers: false,
+    };
+    let filters = ["a/#".parse().unwrap()];
+    let mut inbox = listener.subscribe(&filters, limits).unwrap();
+    let mut first = sessions.claim(claim(&devices, WHILE)).await.unwrap();
+    let will = mqtt::Will {
+        topic: "a/lost".parse().unwrap(),
+        payload: "lost".into(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        delay_s: 0,
+        properties: PublishProperties::default(),
+    };
+    first.session.will = Some(Box::new(Will::new(will, first.session.origin)));
+    let late = sessions.claim(claim(&devices, Duration::ZERO)).await;
+    assert!(matches!(late, Err(ClaimError::Stuck)), "{late:?}");
+    first.owner.release(Some(first.session));
+    let mut heard = Vec::new();
+    while heard.is_empty() {
+        let receive = inbox.receive(1, &mut heard);
+        timeout(WHILE, receive).await.expect("nothing was said");
+    }
+    assert_eq!(&*heard[0].payload, b"lost");
 }
