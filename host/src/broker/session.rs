@@ -7,6 +7,7 @@
 pub(super) mod away;
 mod backlog;
 mod spill;
+mod unsettled;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use self::backlog::Backlog;
 pub(super) use self::backlog::Stored;
 pub(super) use self::spill::Spill;
+use self::unsettled::Unsettled;
 use super::inflight::{Inflight, Received};
 use super::metrics::Counters;
 use super::rare_queue::RareQueue;
@@ -21,9 +23,9 @@ use super::sessions::{KeptPlace, Seat};
 use super::store::{Ended, Record, Store, StoreError};
 use super::subscriptions::{Served, Subscribed, Subscriptions};
 use super::will::Will;
-use crate::bus::{Inbox, InboxLimits, Kept, Message, Origin, Party, Settled, SubscribeError};
+use crate::bus::{Inbox, InboxLimits, Kept, Message, Origin, Party, SubscribeError};
 use crate::devices::Device;
-use crate::mqtt::{PacketId, Reason};
+use crate::mqtt::PacketId;
 use crate::names::TopicFilter;
 use crate::spec::Overflow;
 
@@ -39,7 +41,7 @@ pub(super) struct Session {
     pub(super) received: Received,
     /// QoS 2 messages of the device that others have not done with, though the
     /// connection they came by is over.
-    pub(super) unsettled: Option<Box<Unsettled>>,
+    unsettled: Option<Box<Unsettled>>,
     /// Taken out of the inbox, and not yet sent.
     pub(super) taken: RareQueue<Arc<Message>>,
     /// What was not said yet when the session changed hands.
@@ -55,10 +57,6 @@ pub(super) struct Session {
     /// Last: the device is on the bus until everything above is gone.
     _seat: Seat,
 }
-
-/// Messages that others have not done with, by their identifiers.
-#[derive(Debug, Default)]
-pub(super) struct Unsettled(pub(super) Vec<(PacketId, Reason, Settled)>);
 
 /// What makes a session outlast its connection and the host.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ pub(super) async fn end<S>(connection: Connection<S>, ended: Ended)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let unreleased_max = connection.unreleased_max();
     let Connection {
         mut wire,
         mut session,
@@ -57,7 +58,7 @@ where
     // Whoever comes for the session needs the place, and must not wait for a slow
     // device.
     drop(place);
-    owed.leave(&mut session);
+    owed.leave(&mut session, unreleased_max);
     let will = match will {
         Some(will) if ended == Ended::Told(Reason::SERVER_SHUTTING_DOWN) => {
             will.publish_now(&session.party);

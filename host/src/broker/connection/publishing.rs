@@ -129,9 +129,9 @@ impl Owed {
         moved
     }
 
-    /// What is left of it when the connection ends: the device will send these
-    /// again, and they must not come twice.
-    pub(super) fn leave(mut self, session: &mut Session) {
+    /// What is left of it when the connection ends: the device, of which so many
+    /// messages may be known, will send these again, and they must not come twice.
+    pub(super) fn leave(mut self, session: &mut Session, unreleased_max: usize) {
         if session.lasting.is_none() {
             return;
         }
@@ -140,10 +140,10 @@ impl Owed {
                 && !answer.reason.is_failure()
                 && session.received.look(answer.id, true) == Arrival::New
             {
-                let unsettled = session.unsettled.get_or_insert_default();
-                unsettled.0.push((answer.id, answer.reason, settled));
+                session.leave_unsettled(answer.id, answer.reason, settled);
             }
         }
+        session.bound_unsettled(unreleased_max);
     }
 }
 
@@ -215,6 +215,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn spend(&mut self, bytes: u64) {
         if let Some(wait) = self.place.spend(bytes) {
             self.read_from = Some(Instant::now() + wait);
+        }
+    }
+
+    /// QoS 2 messages of the device that may be known and not released.
+    pub(super) fn unreleased_max(&self) -> usize {
+        let receive_max = self.receive_max.into();
+        match self.wire.version() {
+            Version::V5 => receive_max,
+            Version::V311 => UNRELEASED_MAX.max(receive_max),
         }
     }
 

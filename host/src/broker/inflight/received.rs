@@ -18,8 +18,9 @@ pub(in crate::broker) struct Received(Option<Box<Known>>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
     ids: Vec<PacketId>,
-    /// How many of the first are from before the host was started again. Of those
-    /// a release may have been lost with it.
+    /// How many of the first are from before the host was started again, or were
+    /// never answered. Of those a release may have been lost with the host, or the
+    /// device has not heard that they are taken in.
     restored: usize,
 }
 
@@ -31,8 +32,9 @@ impl Received {
     }
 
     /// Whether a PUBLISH with `id` was taken in already. One that the host knows
-    /// from before it was started again, and that is not marked as sent again, is
-    /// another message: losing it would be worse than having it twice.
+    /// from before it was started again, or has never answered, and that is not
+    /// marked as sent again, is another message: losing it would be worse than having
+    /// it twice.
     pub(in crate::broker) fn look(&mut self, id: PacketId, dup: bool) -> Arrival {
         let Some((known, place)) = self.find(id) else {
             return Arrival::New;
@@ -47,6 +49,15 @@ impl Received {
     pub(in crate::broker) fn insert(&mut self, id: PacketId) {
         if self.find(id).is_none() {
             self.0.get_or_insert_default().ids.push(id);
+        }
+    }
+
+    /// It is taken in, and the device has not heard so.
+    pub(in crate::broker) fn insert_unheard(&mut self, id: PacketId) {
+        if self.find(id).is_none() {
+            let known = self.0.get_or_insert_default();
+            known.ids.insert(known.restored, id);
+            known.restored += 1;
         }
     }
 
@@ -113,5 +124,10 @@ mod tests {
         assert_eq!(received.ids(), [id(1), id(3)]);
         assert_eq!(received.look(id(3), false), Arrival::Again);
         assert_eq!(received.look(id(1), false), Arrival::New);
+        received.insert_unheard(id(4));
+        assert_eq!(received.ids(), [id(4), id(3)]);
+        assert_eq!(received.look(id(4), true), Arrival::Again);
+        assert_eq!(received.look(id(4), false), Arrival::New);
+        assert_eq!(received.look(id(3), false), Arrival::Again);
     }
 }

@@ -74,7 +74,7 @@ pub(in crate::broker) async fn keep(
                 return heard(told, session, owner, will);
             }
             () = stop.cancelled() => {
-                session.store_all().await;
+                session.put_away().await;
                 owner.release(None);
                 return Kept::Passed;
             }
@@ -87,11 +87,11 @@ pub(in crate::broker) async fn keep(
                     return Kept::Over(session, owner);
                 }
             }
-            () = ready(&session), if reads => {
-                retry = session.store_all().await.then(retry_at);
+            () = ready(&mut session), if reads => {
+                retry = session.put_away().await.then(retry_at);
             }
             () = sleep_until(retry.unwrap_or(ends)), if !reads => {
-                retry = session.store_all().await.then(retry_at);
+                retry = session.put_away().await.then(retry_at);
             }
         }
     }
@@ -121,11 +121,16 @@ fn heard(
     Kept::Passed
 }
 
-async fn ready(session: &Session) {
-    match &session.inbox {
-        Some(inbox) => poll_fn(|context| inbox.poll_ready(context)).await,
-        None => std::future::pending().await,
-    }
+/// There is something to write.
+async fn ready(session: &mut Session) {
+    poll_fn(|context| {
+        let settled = session.poll_settled(context);
+        match &session.inbox {
+            Some(inbox) if settled.is_pending() => inbox.poll_ready(context),
+            _ => settled,
+        }
+    })
+    .await;
 }
 
 impl Session {
@@ -178,6 +183,13 @@ impl Session {
         }
     }
 
+    /// Writes what has come, and what the device's own messages have come to. True:
+    /// the disk did not take it.
+    async fn put_away(&mut self) -> bool {
+        let kept = self.store_all().await;
+        self.write_settled().await || kept
+    }
+
     /// Writes everything that waits only in memory. True: the disk did not take it,
     /// and it is still there.
     async fn store_all(&mut self) -> bool {
@@ -214,6 +226,7 @@ impl Session {
         &mut self,
         ended: Option<Ended>,
     ) -> Result<(), StoreError> {
+        self.note_settled();
         let Some(record) = self.record(ended) else {
             return Ok(());
         };
@@ -224,6 +237,7 @@ impl Session {
         let value = record.encode();
         lasting.store.set(vec![(record.key(), Some(value))]).await?;
         lasting.recorded = true;
+        self.settled_written();
         Ok(())
     }
 }

@@ -154,24 +154,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Its answer comes by itself.
             return Ok(true);
         }
-        if let Some(unsettled) = &mut self.session.unsettled
-            && let Some(place) = unsettled.0.iter().position(|(own, ..)| *own == id)
+        if let Some((reason, settled)) = self.session.take_unsettled(id)
+            && dup
         {
-            let (id, reason, settled) = unsettled.0.swap_remove(place);
-            if unsettled.0.is_empty() {
-                self.session.unsettled = None;
-            }
-            if dup {
-                self.owe(Answer {
-                    id,
-                    qos: Qos::ExactlyOnce,
-                    reason,
-                    settled: Some(settled),
-                    topic: None,
-                    since: Instant::now(),
-                })?;
-                return Ok(true);
-            }
+            self.owe(Answer {
+                id,
+                qos: Qos::ExactlyOnce,
+                reason,
+                settled: Some(settled),
+                topic: None,
+                since: Instant::now(),
+            })?;
+            return Ok(true);
         }
         if self.session.received.look(id, dup) == Arrival::New {
             return Ok(false);

@@ -1,6 +1,6 @@
 //! QoS 2: each message once, whatever is sent twice.
 
-use super::broker::{Broker, directory};
+use super::broker::{Broker, Setup, directory};
 use super::client::{Client, id, lasting, publish, subscription};
 use crate::mqtt::{Packet, Publish, Reason, Version};
 use crate::names::Qos;
@@ -151,6 +151,79 @@ async fn a_message_that_is_not_handled_yet_is_not_published_again_for_a_device_t
     assert!(inbox.is_empty());
     held.clear();
     assert_eq!(pub_rec(&mut one).await, (7, Reason::SUCCESS));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_handled_while_its_device_is_away_is_known_after_a_restart() {
+    for is_killed in [true, false] {
+        let directory = directory();
+        let broker = Broker::start(directory.path());
+        let plugin = broker.party("plugin");
+        let mut inbox = Broker::answering(&plugin, 10);
+        let message = publish("a/x", "once", Qos::ExactlyOnce, 7);
+        let (mut one, _) = broker.connect("one", lasting("one", Version::V5)).await;
+        one.publish(message.clone()).await;
+        let mut held = Vec::new();
+        inbox.receive(1, &mut held).await;
+        drop(one);
+        broker
+            .until(|broker| broker.shared.sessions.is_away("one"))
+            .await;
+        held.clear();
+        if is_killed {
+            let known = |broker: &Broker| {
+                let recorded = broker.shared.sessions.recorded();
+                recorded.iter().any(|own| own.received == [id(7)])
+            };
+            broker.until(known).await;
+            broker.kill().await;
+        } else {
+            broker.stop().await;
+        }
+
+        let broker = Broker::start(directory.path());
+        let mut two = broker.client("two", Version::V5).await;
+        two.subscribe(vec![subscription("a/#", Qos::AtMostOnce)])
+            .await;
+        let (mut one, present) = broker.connect("one", lasting("one", Version::V5)).await;
+        assert!(present);
+        one.publish(again(message)).await;
+        assert_eq!(pub_rec(&mut one).await, (7, Reason::SUCCESS));
+        two.hears_nothing().await;
+        broker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_device_never_sends_again_is_forgotten_in_the_end() {
+    let directory = directory();
+    let mut setup = Setup::default();
+    setup.quota.inflight_max = 2.try_into().unwrap();
+    let broker = Broker::start_with(directory.path(), setup);
+    let plugin = broker.party("plugin");
+    let mut inbox = Broker::answering(&plugin, 10);
+    let message = |packet| publish("a/x", "once", Qos::ExactlyOnce, packet);
+    let mut held = Vec::new();
+    for first in [1, 3, 5] {
+        let (mut one, _) = broker.connect("one", lasting("one", Version::V5)).await;
+        for packet in [first, first + 1] {
+            one.publish(message(packet)).await;
+            inbox.receive(1, &mut held).await;
+        }
+        drop(one);
+    }
+    let (mut one, _) = broker.connect("one", lasting("one", Version::V5)).await;
+    one.publish(again(message(6))).await;
+    one.hears_nothing().await;
+    assert!(inbox.is_empty());
+    one.publish(again(message(1))).await;
+    inbox.receive(1, &mut held).await;
+    assert_eq!(held.len(), 7);
+    held.clear();
+    for packet in [6, 1] {
+        assert_eq!(pub_rec(&mut one).await, (packet, Reason::SUCCESS));
+    }
     broker.stop().await;
 }
 
