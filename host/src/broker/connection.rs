@@ -107,8 +107,8 @@ impl From<DecodeError> for Ended {
 
 /// For a client to be told why its connection ends.
 pub(super) const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// Longer than any connection takes to end once it was told: its will is given a
-/// second, and its last words half of one. For what nobody thought of.
+/// Longer than any connection that serves takes to end once it was told: its will is
+/// given a second, and its last words half of one. For what nobody thought of.
 const CUT_AFTER: Duration = Duration::from_secs(3);
 
 /// What a connection does until its next stage: coming in, serving, ending. Each is
@@ -134,16 +134,13 @@ impl Future for Stage {
 
 /// Lets one client in, and returns what serves it until it, its connection or the
 /// host ends: then it is told why, which takes no longer than [`FAREWELL_MAX`].
-/// None: it did not get in, and was told so.
+/// None: it did not get in, and was told so. Who is coming in is not cut off: it may
+/// be the only one who knows of a session.
 pub(super) async fn accept<S>(stream: S, peer: Peer, shared: Arc<Shared>) -> Option<Stage>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let client = Arc::clone(peer.ticket.client());
-    let connected = tokio::select! {
-        connected = connect::accept(stream, peer, shared) => connected?,
-        () = cut(&client) => return None,
-    };
+    let connected = connect::accept(stream, peer, shared).await?;
     Some(Stage::new(Serving(Some(connected))))
 }
 

@@ -146,7 +146,8 @@ async fn first<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Only the question who it is may be cut off by its end: whoever waits for a
-/// session, or has it, must put it back. That takes no longer than `connect_by`.
+/// session, or has it, must put it back. It waits no longer than `connect_by`, and
+/// after that for the disk alone.
 async fn check(connect: &Connect, peer: &Peer, shared: &Arc<Shared>) -> Result<Accepted, Refused> {
     if connect.authentication_method.is_some() {
         let reason = Reason::BAD_AUTHENTICATION_METHOD;

@@ -224,6 +224,11 @@ impl Broker {
         party.subscribe(&filters(&["a/#"]), limits).unwrap()
     }
 
+    /// Tells all who are connected that they are to end.
+    pub(super) fn tell_to_end(&self) {
+        self.entrance.close();
+    }
+
     /// Waits until `seen` holds.
     pub(super) async fn until(&self, seen: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,7 +1,11 @@
 //! Two connections that want the same session.
 
+use std::time::Duration;
+
 use super::broker::{Broker, directory};
 use super::client::{connect, lasting, publish, subscription};
+use crate::broker::connection::CUT_AFTER;
+use crate::broker::session::tests::claim;
 use crate::mqtt::{Packet, Reason, Version};
 use crate::names::Qos;
 
@@ -51,6 +55,42 @@ async fn a_client_that_flaps_has_one_session_in_the_end() {
     assert_eq!(broker.shared.sessions.len(), 1);
     drop(last);
     let (_, present) = broker.connect("two", lasting("two", Version::V5)).await;
+    assert!(present);
+    broker.stop().await;
+}
+
+/// Lets all others do what they can do now.
+async fn let_others_work() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_session_gets_it_however_long_ago_it_was_told_to_end() {
+    let directory = directory();
+    let broker = Broker::start(directory.path());
+    let hour = Duration::from_secs(3_600);
+    let stuck = claim(&broker.shared.devices, hour);
+    let stuck = broker.shared.sessions.claim(stuck).await.unwrap();
+    let mut one = broker.dial("one", Version::V5);
+    let begin = lasting("one", Version::V5);
+    one.send(Packet::Connect(Box::new(begin))).await;
+    let told = &stuck.owner.line().told;
+    broker.until(|_| told.reason().is_some()).await;
+    broker.tell_to_end();
+    tokio::time::pause();
+    let_others_work().await;
+    tokio::time::advance(CUT_AFTER + Duration::from_secs(1)).await;
+    let_others_work().await;
+    tokio::time::resume();
+    stuck.owner.release(Some(stuck.session));
+    let Some(Packet::ConnAck(ack)) = one.next().await else {
+        panic!("it was to be let in");
+    };
+    assert!(ack.session_present);
+    assert_eq!(one.ended().await, Some(Reason::SERVER_SHUTTING_DOWN));
+    let (_one, present) = broker.connect("one", lasting("one", Version::V5)).await;
     assert!(present);
     broker.stop().await;
 }
