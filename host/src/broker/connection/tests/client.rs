@@ -16,7 +16,7 @@ use crate::mqtt::{
 };
 use crate::names::Qos;
 
-const WAIT: Duration = Duration::from_secs(10);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Client {
     stream: DuplexStream,

@@ -1,7 +1,9 @@
 //! QoS 2: each message once, whatever is sent twice.
 
+use tokio::time::timeout;
+
 use super::broker::{Broker, Setup, directory};
-use super::client::{Client, id, lasting, publish, subscription};
+use super::client::{Client, WAIT, id, lasting, publish, subscription};
 use crate::mqtt::{Packet, Publish, Reason, Version};
 use crate::names::Qos;
 
@@ -218,7 +220,8 @@ async fn what_a_device_never_sends_again_is_forgotten_in_the_end() {
     one.hears_nothing().await;
     assert!(inbox.is_empty());
     one.publish(again(message(1))).await;
-    inbox.receive(1, &mut held).await;
+    let receive = inbox.receive(1, &mut held);
+    timeout(WAIT, receive).await.expect("it was still known");
     assert_eq!(held.len(), 7);
     held.clear();
     for packet in [6, 1] {
