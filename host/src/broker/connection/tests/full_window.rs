@@ -63,8 +63,8 @@ fn with_one_disk(test: impl AsyncFnOnce()) {
 }
 
 /// Nothing is written until what is returned is dropped.
-fn stall_disk() -> mpsc::Sender<()> {
-    let (go_on, stalled) = mpsc::channel::<()>();
+fn stall_disk() -> mpsc::SyncSender<()> {
+    let (go_on, stalled) = mpsc::sync_channel::<()>(0);
     drop(tokio::task::spawn_blocking(move || stalled.recv()));
     go_on
 }
