@@ -30,10 +30,8 @@ async fn jobs_deploy_roll_back_and_restart_and_say_how_it_went() {
     let told = cloud.hears("job up SUCCEEDED").await;
     assert!(told.contains("\"phase\":\"committed\""), "{told}");
     let active = host.deployments().active().unwrap();
-    assert_eq!(
-        (&*active.version, &*active.requested_by),
-        ("2.0.0", "cloud job up/1")
-    );
+    assert_eq!(active.version, "2.0.0");
+    assert!(active.requested_by.starts_with("cloud job up/1/"));
 
     let back = json!({"operation": "rollback"});
     cloud
@@ -48,10 +46,22 @@ async fn jobs_deploy_roll_back_and_restart_and_say_how_it_went() {
         .await;
     cloud.hears("job again SUCCEEDED").await;
 
+    // The first one is deleted, and its name and number given again.
+    cloud
+        .orders("job", json!({"id": "up", "document": document}))
+        .await;
+    cloud.hears("job up SUCCEEDED").await;
+    assert_eq!(host.deployments().active().unwrap().version, "2.0.0");
+
     for (id, document, code) in [
         (
             "unknown",
             json!({"operation": "format-disk"}),
+            "unknown-operation",
+        ),
+        (
+            "hidden",
+            json!({"operation": "de\u{200b}ploy"}),
             "unknown-operation",
         ),
         (
@@ -76,7 +86,7 @@ async fn jobs_deploy_roll_back_and_restart_and_say_how_it_went() {
         let told = cloud.hears(&format!("job {id} REJECTED")).await;
         assert!(told.contains(code), "{told}");
     }
-    assert_eq!(host.deployments().history(None, 9).len(), 3);
+    assert_eq!(host.deployments().history(None, 9).len(), 4);
     host.stop().await;
     cloud.end().await;
 }

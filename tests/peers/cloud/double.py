@@ -17,6 +17,7 @@ import ssl
 import sys
 import threading
 import time
+import unicodedata
 
 import paho.mqtt.client as mqtt
 from awsiot import iotidentity, iotjobs, iotshadow
@@ -90,6 +91,7 @@ class Cloud:
         self.silent = {}
         self.tokens = {}
         self.conflicts = 0
+        self.queued = 0
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="double")
         self.client.tls_set(options.ca, options.cert, options.key, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         self.client.on_connect = self.connected
@@ -281,7 +283,9 @@ class Cloud:
         check(status in ("IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED"), "a status that devices do not set")
         for key, value in details.items():
             check(re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", key), f"the detail {key}")
-            check(isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,1024}", value), f"the detail {key}")
+            check(isinstance(value, str) and 1 <= len(value) <= 1024, f"the detail {key}")
+            # `[^\p{C}]+`
+            check(not any(unicodedata.category(char).startswith("C") for char in value), f"the detail {key}")
         minutes = body.get("stepTimeoutInMinutes", 1)
         check(minutes == -1 or 1 <= minutes <= 10080, "stepTimeoutInMinutes")
         state = {"status": job["status"], "statusDetails": job["details"], "versionNumber": job["version"]}
@@ -308,7 +312,7 @@ class Cloud:
     def execution(self, job, with_document):
         now = int(time.time())
         execution = {
-            "jobId": job["id"], "thingName": self.options.thing, "status": job["status"], "queuedAt": now,
+            "jobId": job["id"], "thingName": self.options.thing, "status": job["status"], "queuedAt": job["queued"],
             "lastUpdatedAt": now, "versionNumber": job["version"], "executionNumber": job["number"],
         }
         if job["details"]:
@@ -388,8 +392,11 @@ class Cloud:
         if what == "desire":
             self.desire(thing, order.get("name", "/name/selvedge"), order["value"])
         elif what == "job":
+            # One that is deleted leaves its name and number to others.
+            self.jobs = [job for job in self.jobs if job["id"] != order["id"]]
+            self.queued = max(self.queued + 1, int(time.time()))
             self.jobs.append({"id": order["id"], "number": order.get("number", 1), "status": "QUEUED",
-                              "version": 1, "details": {}, "document": order["document"]})
+                              "version": 1, "details": {}, "document": order["document"], "queued": self.queued})
             self.notify(thing)
         elif what == "cancel":
             job = next(job for job in self.jobs if job["id"] == order["id"])

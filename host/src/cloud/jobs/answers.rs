@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::current::{Current, Doing, ending, working};
-use super::record::{ExecutionId, Outcome, Stage, told};
+use super::record::{CODE, ExecutionId, Outcome, Stage, told};
 use super::wire::{Answer, Execution, Kind, Rejected, State, Status, Updated};
 use super::{About, Effect, Jobs};
 use crate::cloud::asking::read;
@@ -45,7 +45,7 @@ impl Jobs {
             && matches!(current.doing, Doing::Work { .. })
         {
             // The one under way is always the next one, while it is in progress.
-            current.check |= next.is_none_or(|next| id(&next) != current.id);
+            current.check |= next.is_none_or(|next| !current.id.is_same(&id(&next)));
         }
     }
 
@@ -93,8 +93,8 @@ impl Jobs {
         }
         let id = id(&execution);
         let version = Some(execution.version_number);
-        let done = self.told.iter().find(|(told, _)| *told == id);
-        if let Some((_, outcome)) = done.cloned() {
+        let done = self.told.iter().find(|(told, _)| told.is_same(&id));
+        if let Some((id, outcome)) = done.cloned() {
             // It was done, and the cloud has not heard of it.
             let (doing, check) = (ending(outcome, false), false);
             self.current = Some(Current {
@@ -154,7 +154,7 @@ impl Jobs {
                 if self
                     .current
                     .as_ref()
-                    .is_some_and(|it| it.id == id(&execution)) =>
+                    .is_some_and(|it| it.id.is_same(&id(&execution))) =>
             {
                 let (status, version_number) = (execution.status, execution.version_number);
                 self.stands(&State {
@@ -211,8 +211,7 @@ impl Jobs {
             ("VersionMismatch" | "InvalidStateTransition" | TERMINAL, Some(state)) => {
                 self.stands(&state);
                 if of_end && !state.status.is_final() {
-                    // It is told again, each time by way of the disk: not at once.
-                    self.pause.fail(now);
+                    self.tell_again(now);
                 }
             }
             (TERMINAL, None) if of_describe => self.is_over(),
@@ -224,7 +223,8 @@ impl Jobs {
             ("RequestThrottled" | "InternalError", _) => self.pause.fail(now),
             _ if of_end => {
                 warn!(error, "how a job ended was refused");
-                self.settle_end();
+                self.shorten();
+                self.tell_again(now);
             }
             _ => {
                 warn!(error, "what was said of a job was refused");
@@ -280,6 +280,32 @@ impl Jobs {
         }
     }
 
+    /// The cloud has it in progress still, and gives it out before any other: so it is
+    /// told until it is taken. Each time by way of the disk: not at once.
+    fn tell_again(&mut self, now: Instant) {
+        if let Some(current) = &mut self.current
+            && let Doing::End {
+                queued,
+                confirm,
+                refusals,
+                ..
+            } = &mut current.doing
+        {
+            *queued = false;
+            *confirm = None;
+            refusals.fail(now);
+        }
+    }
+
+    /// Something in what was told may be what the cloud does not take. The code is ours.
+    fn shorten(&mut self) {
+        if let Some(current) = &mut self.current
+            && let Doing::End { outcome, .. } = &mut current.doing
+        {
+            outcome.details.retain(|key, _| key == CODE);
+        }
+    }
+
     fn check(&mut self) {
         if let Some(current) = &mut self.current {
             current.check = true;
@@ -325,5 +351,6 @@ fn id(execution: &Execution) -> ExecutionId {
     ExecutionId {
         job: execution.job_id.clone(),
         number: execution.execution_number,
+        queued_at: execution.queued_at,
     }
 }

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::record::{ExecutionId, Outcome};
 use super::wire::Details;
+use crate::cloud::asking::Pause;
 
 /// The execution that is worked on.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) enum Doing {
         tokens: Vec<String>,
         /// When to ask what the cloud knows.
         confirm: Option<Instant>,
+        /// It was refused: each time it is told later, whatever else succeeds.
+        refusals: Pause,
     },
 }
 
@@ -49,5 +52,6 @@ pub(super) fn ending(outcome: Outcome, queued: bool) -> Doing {
         queued,
         tokens: Vec::new(),
         confirm: None,
+        refusals: Pause::default(),
     }
 }

@@ -58,7 +58,12 @@ mod tests {
 
     fn record(serial: u64, stage: Stage) -> Record {
         let job = format!("job-{serial}").parse().unwrap();
-        let id = ExecutionId { job, number: 1 };
+        let (number, queued_at) = (1, Some(serial));
+        let id = ExecutionId {
+            job,
+            number,
+            queued_at,
+        };
         Record { id, serial, stage }
     }
 
@@ -82,5 +87,21 @@ mod tests {
         assert!(records.iter().any(|record| record.serial == 199));
         store.0.set("job/damaged/1", b"{").unwrap();
         assert_eq!(store.load().unwrap().len(), RECORDS_MAX);
+    }
+
+    #[test]
+    fn a_record_without_the_time_of_its_execution_is_read_and_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&Storage::open(directory.path()).unwrap()).unwrap();
+        let text = r#"{"id":{"job":"j-1","number":1},"serial":1,"stage":"begun",
+            "order":{"operation":"rollback"}}"#;
+        store.0.set("job/j-1/1", text.as_bytes()).unwrap();
+        let mut records = store.load().unwrap();
+        let mut record = records.pop().unwrap();
+        assert_eq!(record.id.by(), "cloud job j-1/1");
+        let outcome = Outcome::failed("x", "because");
+        record.stage = Stage::Told { outcome };
+        store.save(&record).unwrap();
+        assert_eq!(store.load().unwrap(), [record]);
     }
 }

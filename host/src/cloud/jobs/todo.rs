@@ -31,8 +31,14 @@ impl Jobs {
         let rested = self.pause.until(now).unwrap_or(now);
         let doing = self.current.as_ref().map(|current| &current.doing);
         // To be told also while the cloud is away.
-        if let Some(Doing::End { queued: false, .. }) = doing {
-            return Some((rested, Todo::End));
+        if let Some(Doing::End {
+            queued: false,
+            refusals,
+            ..
+        }) = doing
+        {
+            let due = refusals.until(now).unwrap_or(now);
+            return Some((due.max(rested), Todo::End));
         }
         if !self.connected {
             return None;

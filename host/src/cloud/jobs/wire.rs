@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::cloud::name::{JobId, ThingName};
@@ -122,6 +122,7 @@ pub struct Describe<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Update<'a> {
     pub status: Status,
+    #[serde(skip_serializing_if = "is_nothing")]
     pub status_details: &'a Details,
     /// Refused if the execution has another.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,12 +164,27 @@ pub struct Execution {
     pub version_number: u64,
     #[serde(default = "first")]
     pub execution_number: u64,
+    /// In seconds since 1970; none if it is not said as a number.
+    #[serde(default, deserialize_with = "seconds")]
+    pub queued_at: Option<u64>,
     #[serde(default)]
     pub job_document: Option<Value>,
 }
 
+fn is_nothing(details: &&Details) -> bool {
+    details.is_empty()
+}
+
 fn first() -> u64 {
     1
+}
+
+/// Whole seconds: parts of them are not in every answer.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(from)?;
+    let text = value.as_number().map(ToString::to_string);
+    let whole = text.as_deref().and_then(|text| text.split('.').next());
+    Ok(whole.and_then(|whole| whole.parse().ok()))
 }
 
 #[derive(Debug, Deserialize)]
