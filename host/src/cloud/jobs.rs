@@ -166,10 +166,11 @@ impl Jobs {
         {
             *queued = true;
             *confirm = Some(now + CONFIRM_MAX);
-            let (id, outcome) = (current.id.clone(), outcome.clone());
+            let (id, version) = (current.id.clone(), current.version);
+            let outcome = outcome.clone();
             self.pause.succeed();
             let queued = true;
-            self.save(id, Stage::Ended { outcome, queued });
+            self.save(id, version, Stage::Ended { outcome, queued });
         }
     }
 
@@ -201,15 +202,17 @@ impl Jobs {
 
     /// The current execution ended, which is on the disk before it is told.
     fn end(&mut self, outcome: Outcome) {
-        self.question = None;
+        // An answer to progress says what the end is to be told to.
+        let progress = |it: &Question<About>| matches!(it.about, About::Progress(_));
+        self.question = self.question.take().filter(progress);
         let Some(current) = &mut self.current else {
             return;
         };
         current.check = false;
         current.doing = ending(outcome.clone(), false);
-        let id = current.id.clone();
+        let (id, version) = (current.id.clone(), current.version);
         let queued = false;
-        self.save(id, Stage::Ended { outcome, queued });
+        self.save(id, version, Stage::Ended { outcome, queued });
     }
 
     /// The cloud knows of the end, or wants to hear no more.
@@ -219,7 +222,7 @@ impl Jobs {
         if let Some(current) = self.current.take() {
             self.told.retain(|(id, _)| *id != current.id);
             self.told.push_back((current.id.clone(), outcome.clone()));
-            self.save(current.id, Stage::Told { outcome });
+            self.save(current.id, None, Stage::Told { outcome });
         }
         while self.told.len() > store::RECORDS_MAX {
             self.told.pop_front();
@@ -228,11 +231,14 @@ impl Jobs {
         self.take_unfinished();
     }
 
-    fn save(&mut self, id: ExecutionId, stage: Stage) {
+    fn save(&mut self, id: ExecutionId, version: Option<u64>, stage: Stage) {
         self.serial += 1;
-        let serial = self.serial;
-        self.effects
-            .push_back(Effect::Save(Record { id, serial, stage }));
+        self.effects.push_back(Effect::Save(Record {
+            id,
+            serial: self.serial,
+            version,
+            stage,
+        }));
     }
 
     /// Goes on with what a crash cut short.
@@ -252,7 +258,7 @@ impl Jobs {
         };
         self.current = Some(Current {
             id,
-            version: None,
+            version: record.version,
             check: matches!(doing, Doing::Work { .. }),
             doing,
         });

@@ -20,6 +20,8 @@ use crate::error_chain::ErrorChain;
 /// What a question about an execution that has ended is answered with; it does
 /// not say how.
 const TERMINAL: &str = "TerminalStateReached";
+/// What is answered if it counts an execution as another than was expected.
+const MISMATCH: &str = "VersionMismatch";
 
 impl Jobs {
     /// Something arrived on one of its topics.
@@ -119,7 +121,7 @@ impl Jobs {
                 let stage = Stage::Begun {
                     order: order.clone(),
                 };
-                self.save(id.clone(), stage);
+                self.save(id.clone(), version, stage);
                 let again = false;
                 self.effects.push_back(Effect::Begin { id, order, again });
             }
@@ -208,14 +210,19 @@ impl Jobs {
                 status: Status::Removed,
                 version_number: 0,
             }),
-            ("VersionMismatch" | "InvalidStateTransition" | TERMINAL, Some(state)) => {
+            // It may be another one by this name, which the answer does not say.
+            (MISMATCH, Some(state)) if of_end && !state.status.is_final() => {
+                self.check();
+                self.pause_end(now);
+            }
+            (MISMATCH | "InvalidStateTransition" | TERMINAL, Some(state)) => {
                 self.stands(&state);
                 if of_end && !state.status.is_final() {
                     self.tell_again(now);
                 }
             }
             (TERMINAL, None) if of_describe => self.is_over(),
-            ("VersionMismatch", None) => self.check(),
+            (MISMATCH, None) => self.check(),
             ("InvalidStateTransition" | TERMINAL, None) => self.stands(&State {
                 status: Status::TimedOut,
                 version_number: 0,
@@ -283,16 +290,22 @@ impl Jobs {
     /// The cloud has it in progress still, and gives it out before any other: so it is
     /// told until it is taken. Each time by way of the disk: not at once.
     fn tell_again(&mut self, now: Instant) {
+        self.pause_end(now);
         if let Some(current) = &mut self.current
             && let Doing::End {
-                queued,
-                confirm,
-                refusals,
-                ..
+                queued, confirm, ..
             } = &mut current.doing
         {
             *queued = false;
             *confirm = None;
+        }
+    }
+
+    /// If it is told again, then not at once.
+    fn pause_end(&mut self, now: Instant) {
+        if let Some(current) = &mut self.current
+            && let Doing::End { refusals, .. } = &mut current.doing
+        {
             refusals.fail(now);
         }
     }

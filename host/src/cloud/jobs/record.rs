@@ -125,6 +125,9 @@ pub struct Record {
     pub id: ExecutionId,
     /// Grows from record to record, so that the oldest can be forgotten.
     pub serial: u64,
+    /// What the cloud last counted it as, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     #[serde(flatten)]
     pub stage: Stage,
 }

@@ -64,7 +64,13 @@ mod tests {
             number,
             queued_at,
         };
-        Record { id, serial, stage }
+        let version = Some(2);
+        Record {
+            id,
+            serial,
+            version,
+            stage,
+        }
     }
 
     #[test]

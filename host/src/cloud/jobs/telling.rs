@@ -90,8 +90,8 @@ impl Jobs {
         let update = Update {
             status: outcome.status,
             status_details: &outcome.details,
-            // It may arrive weeks from now, and is true whatever was counted then.
-            expected_version: None,
+            // It may arrive weeks from now, when another has this name and number.
+            expected_version: current.version,
             execution_number: current.id.number,
             include_job_execution_state: true,
             step_timeout_in_minutes: None,

@@ -1,5 +1,8 @@
 //! The machine, against the answers that AWS IoT documents and others.
 
+mod refused;
+mod reused;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -32,6 +35,15 @@ fn id(number: u64) -> ExecutionId {
         job: "j-1".parse().unwrap(),
         number,
         queued_at: Some(1),
+    }
+}
+
+fn record(stage: Stage) -> Record {
+    Record {
+        id: id(1),
+        serial: 1,
+        version: Some(2),
+        stage,
     }
 }
 
@@ -83,6 +95,14 @@ fn not_updated() -> Kind {
     Kind::NotUpdated("j-1".parse().unwrap())
 }
 
+/// Answers a question about an execution.
+fn describe(jobs: &mut Jobs, asked: &Sent, execution: Value, now: Instant) {
+    let token = body(asked)["clientToken"].clone();
+    let said = json!({"execution": execution, "clientToken": token});
+    let described = Kind::Described("j-1".parse().unwrap());
+    say(jobs, &described, &said, now);
+}
+
 #[test]
 fn a_job_is_remembered_before_it_is_begun_and_told_through_the_queue() {
     let now = Instant::now();
@@ -92,12 +112,8 @@ fn a_job_is_remembered_before_it_is_begun_and_told_through_the_queue() {
     let stage = Stage::Begun {
         order: order.clone(),
     };
-    let (serial, again) = (1, false);
-    let save = Effect::Save(Record {
-        id: id(1),
-        serial,
-        stage,
-    });
+    let again = false;
+    let save = Effect::Save(record(stage));
     let begin = Effect::Begin {
         id: id(1),
         order,
@@ -133,7 +149,7 @@ fn a_job_is_remembered_before_it_is_begun_and_told_through_the_queue() {
     let sent = jobs.poll(now).unwrap();
     assert!(sent.durable, "also while the cloud is away");
     assert_eq!(body(&sent)["status"], "SUCCEEDED");
-    assert!(body(&sent).get("expectedVersion").is_none());
+    assert_eq!(body(&sent)["expectedVersion"], 3);
     jobs.queued(now);
     assert_eq!(jobs.due(now), None);
     jobs.connected(true, now);
@@ -162,12 +178,8 @@ fn a_job_begun_before_a_crash_is_gone_on_with_and_one_that_ended_is_only_told() 
     let stage = Stage::Begun {
         order: order.clone(),
     };
-    let (serial, again) = (1, true);
-    let mut jobs = jobs_with(vec![Record {
-        id: id(1),
-        serial,
-        stage,
-    }]);
+    let again = true;
+    let mut jobs = jobs_with(vec![record(stage)]);
     let begin = Effect::Begin {
         id: id(1),
         order,
@@ -178,25 +190,17 @@ fn a_job_begun_before_a_crash_is_gone_on_with_and_one_that_ended_is_only_told() 
     assert_eq!(end_of(&jobs.poll(now).unwrap()), "j-1/get");
 
     let outcome = Outcome::failed("x", "because");
-    let (queued, serial) = (false, 2);
+    let queued = false;
     let stage = Stage::Ended {
         outcome: outcome.clone(),
         queued,
     };
-    let mut jobs = jobs_with(vec![Record {
-        id: id(1),
-        serial,
-        stage,
-    }]);
+    let mut jobs = jobs_with(vec![record(stage)]);
     assert_eq!(effects(&mut jobs), []);
     assert_eq!(body(&jobs.poll(now).unwrap())["status"], "FAILED");
 
     let stage = Stage::Told { outcome };
-    let mut jobs = jobs_with(vec![Record {
-        id: id(1),
-        serial,
-        stage,
-    }]);
+    let mut jobs = jobs_with(vec![record(stage)]);
     jobs.connected(true, now);
     start(&mut jobs, now, &rollback());
     assert_eq!(effects(&mut jobs), [], "it is not done twice");
@@ -243,6 +247,9 @@ fn an_end_that_the_cloud_refuses_again_and_again_is_not_told_as_fast_as_it_refus
     let state = json!({"status": "IN_PROGRESS", "versionNumber": 9});
     let said = json!({"code": "VersionMismatch", "clientToken": token, "executionState": state});
     say(&mut jobs, &not_updated(), &said, now);
+    let sent = jobs.poll(now).unwrap();
+    assert_eq!(end_of(&sent), "j-1/get", "it may be another by this name");
+    describe(&mut jobs, &sent, execution(&rollback()), now);
     assert_eq!(jobs.poll(now), None);
     let later = jobs.due(now).unwrap();
     assert!(later >= now + Duration::from_secs(1));
@@ -442,9 +449,7 @@ fn topics_are_those_of_jobs() {
 fn how_a_job_ended_that_may_not_be_asked_about_is_learnt_from_an_update() {
     let now = Instant::now();
     let order = Order::Rollback { to: None };
-    let (serial, stage) = (1, Stage::Begun { order });
-    let id = id(1);
-    let mut jobs = jobs_with(vec![Record { id, serial, stage }]);
+    let mut jobs = jobs_with(vec![record(Stage::Begun { order })]);
     jobs.connected(true, now);
     effects(&mut jobs);
     let sent = jobs.poll(now).unwrap();
@@ -468,108 +473,4 @@ fn how_a_job_ended_that_may_not_be_asked_about_is_learnt_from_an_update() {
         effects(&mut jobs)[..],
         [Effect::Undo(_), Effect::Save(_)]
     ));
-}
-
-#[test]
-fn a_job_that_has_the_name_and_number_of_a_deleted_one_is_done() {
-    let now = Instant::now();
-    let outcome = Outcome::succeeded(Details::new());
-    let (serial, stage) = (1, Stage::Told { outcome });
-    let told = Record {
-        id: id(1),
-        serial,
-        stage,
-    };
-    let mut jobs = jobs_with(vec![told]);
-    jobs.connected(true, now);
-    let mut execution = execution(&rollback());
-    execution["queuedAt"] = 7.25.into();
-    let sent = jobs.poll(now).unwrap();
-    let token = body(&sent)["clientToken"].clone();
-    let said = json!({"execution": execution, "clientToken": token});
-    say(&mut jobs, &Kind::Started, &said, now);
-    let effects = effects(&mut jobs);
-    let [Effect::Save(record), Effect::Begin { id: begun, .. }] = &effects[..] else {
-        panic!("{effects:?}");
-    };
-    assert_eq!(begun.queued_at, Some(7));
-    // What was made for the other one is not found by this one's name.
-    assert_ne!(begun.by(), id(1).by());
-    assert_ne!(record.id.key(), id(1).key());
-}
-
-#[test]
-fn what_is_under_way_is_gone_if_the_cloud_has_another_by_its_name() {
-    let now = Instant::now();
-    let mut jobs = jobs(now);
-    start(&mut jobs, now, &rollback());
-    effects(&mut jobs);
-    let mut other = execution(&rollback());
-    other["queuedAt"] = 7.into();
-    let notified = json!({"execution": other});
-    say(&mut jobs, &Kind::NotifyNext, &notified, now);
-    let sent = jobs.poll(now).unwrap();
-    assert_eq!(end_of(&sent), "j-1/get");
-    let said = json!({"execution": other, "clientToken": body(&sent)["clientToken"]});
-    let described = Kind::Described("j-1".parse().unwrap());
-    say(&mut jobs, &described, &said, now);
-    assert!(effects(&mut jobs).contains(&Effect::Undo(id(1))));
-    assert_eq!(end_of(&jobs.poll(now).unwrap()), "start-next");
-}
-
-#[test]
-fn a_job_that_was_told_before_times_were_kept_is_not_done_again() {
-    let now = Instant::now();
-    let outcome = Outcome::failed("x", "because");
-    let (serial, stage) = (1, Stage::Told { outcome });
-    let mut id = id(1);
-    id.queued_at = None;
-    let mut jobs = jobs_with(vec![Record { id, serial, stage }]);
-    jobs.connected(true, now);
-    start(&mut jobs, now, &rollback());
-    assert_eq!(effects(&mut jobs), []);
-    assert_eq!(body(&jobs.poll(now).unwrap())["status"], "FAILED");
-}
-
-#[test]
-fn an_end_that_the_cloud_never_takes_is_told_in_few_words_and_more_and_more_seldom() {
-    let start_at = Instant::now();
-    let mut jobs = jobs(start_at);
-    start(&mut jobs, start_at, &json!({"operation": "x"}));
-    let (mut now, mut told) = (start_at, 0);
-    while now < start_at + Duration::from_secs(3_600) {
-        while let Some(sent) = jobs.poll(now) {
-            assert_eq!(end_of(&sent), "j-1/update", "nothing else is asked for");
-            assert_eq!(body(&sent)["status"], "REJECTED");
-            let details = &body(&sent)["statusDetails"];
-            assert_eq!(details["code"], "unknown-operation");
-            assert_eq!(details.get("reason").is_some(), told == 0);
-            told += 1;
-            jobs.queued(now);
-            let token = body(&sent)["clientToken"].clone();
-            let said = json!({"code": "InvalidRequest", "message": "no", "clientToken": token});
-            say(&mut jobs, &not_updated(), &said, now);
-        }
-        effects(&mut jobs);
-        now += Duration::from_secs(1);
-    }
-    assert!((8..30).contains(&told), "{told}");
-
-    // What the cloud takes in the end makes way for the next one.
-    now += Duration::from_secs(600);
-    let sent = jobs.poll(now).unwrap();
-    let said = json!({"clientToken": body(&sent)["clientToken"]});
-    jobs.queued(now);
-    say(&mut jobs, &updated(), &said, now);
-    assert_eq!(end_of(&jobs.poll(now).unwrap()), "start-next");
-}
-
-#[test]
-fn a_name_that_hides_something_is_rejected_in_words_that_the_cloud_takes() {
-    let now = Instant::now();
-    let mut jobs = jobs(now);
-    start(&mut jobs, now, &json!({"operation": "de\u{200b}ploy"}));
-    let sent = jobs.poll(now).unwrap();
-    let reason = &body(&sent)["statusDetails"]["reason"];
-    assert_eq!(reason, "there is no operation `deploy`");
 }

@@ -1,7 +1,7 @@
 //! What the machine does next, and when. It changes nothing.
 //!
-//! An end comes first, since it goes through the durable queue, connected or not; then
-//! the question under way, and only then anything new.
+//! An end comes first, since it goes through the durable queue, connected or not, but
+//! for what is asked already; then that question, and only then anything new.
 
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ impl Jobs {
             ..
         }) = doing
         {
+            if let Some(question) = &self.question {
+                return Some((question.due, Todo::Expire));
+            }
             let due = refusals.until(now).unwrap_or(now);
             return Some((due.max(rested), Todo::End));
         }
