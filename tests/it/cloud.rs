@@ -3,6 +3,7 @@
 
 mod jobs;
 mod logs;
+mod operator;
 mod provisioning;
 mod shadow;
 mod site;

@@ -2,31 +2,42 @@
 //!
 //! Whatever is asked for has a name (`by`) that no other order has. A deployment
 //! is made in that name, so one that a crash cut off from its order is found again
-//! and not made twice. What may run is decided by `deployment`; nothing here can
+//! and not made twice. What changes something goes on to its end whether anybody
+//! waits for it or not. What may run is decided by `deployment`; nothing here can
 //! do more than an operator.
 
-use std::path::PathBuf;
+mod changes;
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::{Mutex, oneshot, watch};
+
+use self::changes::Changes;
 use super::jobs::record::{Outcome, detail};
 use super::jobs::wire::Details;
-use super::order::{Deploy, Document, Order, OrderError};
-use crate::deployment::deployments::{Deployments, REPORTS_MAX};
-use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Phase, Reason};
-use crate::deployment::submission::{Submission, SubmitError};
+use super::order::{Order, OrderError};
+use crate::deployment::deployments::Deployments;
+use crate::deployment::report::{DeploymentId, DeploymentReport, FaultReport, Phase};
+use crate::deployment::submission::SubmitError;
 use crate::error_chain::ErrorChain;
 use crate::names::{Digest, PluginName};
+use crate::supervisor::{GroupFull, TaskGroup};
 
-/// What the document is called in faults.
-const FILE: &str = "cloud.toml";
 /// Faults of one deployment that are told.
 const FAULTS_MAX: usize = 3;
+/// Changes that go on at once, of which somebody waits for one.
+const CHANGES_MAX: u32 = 8;
 
 /// Who does it. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Operator {
     deployments: Deployments,
+    changes: Changes,
+    /// Where changes go on: half of one is worse than either.
+    under_way: TaskGroup,
+    /// Held while a deployment is taken in: whoever undoes it waits until it is there.
+    taking_in: Arc<Mutex<()>>,
 }
 
 /// Why an order was not carried out.
@@ -40,6 +51,10 @@ pub enum OperateError {
     NoDocument(Digest),
     #[error("the plugin was not started afresh")]
     Plugin(#[from] crate::deployment::line::LineError),
+    #[error("too much is being changed")]
+    Full(#[from] GroupFull),
+    #[error("the change broke off")]
+    Broken,
 }
 
 /// What a document came to.
@@ -52,7 +67,12 @@ enum Made {
 
 impl Operator {
     pub fn new(deployments: Deployments) -> Self {
-        Self { deployments }
+        Self {
+            changes: Changes::new(deployments.clone()),
+            deployments,
+            under_way: TaskGroup::new(CHANGES_MAX),
+            taking_in: Arc::default(),
+        }
     }
 
     pub fn deployments(&self) -> &Deployments {
@@ -61,7 +81,7 @@ impl Operator {
 
     /// Carries out an order, and tells how it goes on. `again`: it may have been
     /// carried out in part, before the host ended. None if the host stops
-    /// meanwhile: then it is to be gone on with.
+    /// meanwhile: then it is to be gone on with. Dropped, it goes on unheard.
     pub async fn carry_out(
         &self,
         order: &Order,
@@ -69,10 +89,19 @@ impl Operator {
         again: bool,
         progress: &watch::Sender<Details>,
     ) -> Option<Outcome> {
-        let made = match order {
-            Order::Deploy(deploy) => self.deploy(deploy, by).await,
-            Order::Rollback { to } => self.roll_back(*to, by).await,
-            Order::RestartPlugin { plugin } => return Some(self.restart(plugin, again).await),
+        let (changes, named) = (self.changes.clone(), by.to_owned());
+        let made = match order.clone() {
+            Order::Deploy(deploy) => {
+                let made = async move { changes.deploy(&deploy, &named).await };
+                self.in_turn(made).await
+            }
+            Order::Rollback { to } => {
+                let made = async move { changes.roll_back(to, &named).await };
+                self.in_turn(made).await
+            }
+            Order::RestartPlugin { plugin } => {
+                return Some(self.restart(plugin, named, again).await);
+            }
         };
         match made {
             Ok(Made::Active) => Some(Outcome::succeeded(active())),
@@ -85,78 +114,51 @@ impl Operator {
     /// Ends what was begun in the name of `by`, unless it is kept already. What only
     /// waits in line goes on: nothing ends it alone.
     pub async fn undo(&self, by: &str) -> Result<(), OperateError> {
-        let under_way = self.deployments.under_way();
-        if under_way
-            .first()
-            .is_some_and(|first| first.requested_by == by)
-        {
-            let by = format!("{by} (cancelled)");
-            self.deployments.roll_back(None, by).await?;
-        }
-        Ok(())
+        let (changes, by) = (self.changes.clone(), by.to_owned());
+        self.in_turn(async move { changes.undo(&by).await }).await
     }
 
-    async fn deploy(&self, deploy: &Deploy, by: &str) -> Result<Made, OperateError> {
-        if let Some(id) = self.made(by) {
-            return Ok(Made::Deployment(id));
-        }
-        let text = match deploy.document()? {
-            Document::Text(text) => text,
-            Document::Had(digest) => {
-                let had = self.had(&digest).ok_or(OperateError::NoDocument(digest))?;
-                let made = self.deployments.roll_back(Some(had), by.to_owned()).await?;
-                return Ok(Made::Deployment(made));
-            }
-        };
-        let submission = Submission {
-            text,
-            file: PathBuf::from(FILE),
-            files: deploy.files.clone(),
-            requested_by: by.to_owned(),
-            reason: Reason::Submitted,
-            when_busy: deploy.when_busy,
-        };
-        if self.deployments.is_active(&submission) {
-            return Ok(Made::Active);
-        }
-        let made = self.deployments.submit(submission).await?;
-        Ok(Made::Deployment(made))
+    /// Breaks off what still goes on, since the host stops: the next start goes on
+    /// with it.
+    pub async fn end(&self) {
+        self.under_way.end(Duration::ZERO).await;
     }
 
-    async fn roll_back(&self, to: Option<DeploymentId>, by: &str) -> Result<Made, OperateError> {
-        if let Some(id) = self.made(by) {
-            return Ok(Made::Deployment(id));
-        }
-        let made = self.deployments.roll_back(to, by.to_owned()).await?;
-        Ok(Made::Deployment(made))
-    }
-
-    async fn restart(&self, plugin: &PluginName, again: bool) -> Outcome {
+    async fn restart(&self, plugin: PluginName, by: String, again: bool) -> Outcome {
         let mut details = Details::new();
         details.insert("plugin".to_owned(), detail(plugin.as_str()));
-        if again {
-            // The host started afresh, and the plugin with it.
-            return Outcome::succeeded(details);
-        }
-        match self.deployments.restart_plugin(plugin).await {
+        let changes = self.changes.clone();
+        let restarted = async move { changes.restart(&plugin, &by, again).await };
+        match self.apart(restarted).await {
             Ok(()) => Outcome::succeeded(details),
-            Err(error) => refused(&OperateError::Plugin(error)),
+            Err(error) => refused(&error),
         }
     }
 
-    /// The deployment that was made in the name of `by`.
-    fn made(&self, by: &str) -> Option<DeploymentId> {
-        let history = self.deployments.history(None, REPORTS_MAX);
-        let made = history.into_iter().find(|report| report.requested_by == by);
-        made.map(|report| report.id)
+    /// The same as [`apart`](Self::apart), after what others take in.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, OperateError>> + Send + 'static,
+    ) -> Result<T, OperateError> {
+        let turn = Arc::clone(&self.taking_in).lock_owned().await;
+        self.apart(async move {
+            let changed = change.await;
+            drop(turn);
+            changed
+        })
+        .await
     }
 
-    /// The newest deployment of a document that is kept.
-    fn had(&self, digest: &Digest) -> Option<DeploymentId> {
-        let history = self.deployments.history(None, REPORTS_MAX).into_iter();
-        let mut had = history.filter(|report| report.document == *digest);
-        let kept = had.find(|report| self.deployments.document_of(report.id).is_some());
-        kept.map(|report| report.id)
+    /// Waits for a change that goes on without whoever waits.
+    async fn apart<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, OperateError>> + Send + 'static,
+    ) -> Result<T, OperateError> {
+        let (done, ended) = oneshot::channel();
+        // Nobody may be there to hear of it.
+        let change = async move { drop(done.send(change.await)) };
+        self.under_way.start(change)?;
+        ended.await.map_err(|_| OperateError::Broken)?
     }
 
     /// Waits for the end of a deployment, and tells where it is.
@@ -222,6 +224,8 @@ fn refused(error: &OperateError) -> Outcome {
         OperateError::Order(error) => (error.code(), ErrorChain(error).to_string()),
         OperateError::NoDocument(_) => ("document-unknown", error.to_string()),
         OperateError::Plugin(error) => (error.code(), ErrorChain(error).to_string()),
+        OperateError::Full(_) => ("too-many-changes", ErrorChain(error).to_string()),
+        OperateError::Broken => ("change-broken", error.to_string()),
     };
     Outcome::rejected(code, &reason)
 }

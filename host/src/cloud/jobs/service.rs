@@ -48,7 +48,7 @@ impl Pace {
     }
 }
 
-/// The work on one execution.
+/// The work on one execution. What it has begun to change goes on without it.
 struct Work {
     id: ExecutionId,
     progress: watch::Receiver<Details>,
@@ -77,7 +77,10 @@ impl Service {
             }
             let due = jobs.due(now).unwrap_or(now + IDLE);
             tokio::select! {
-                () = context.stop.cancelled() => return Ok(()),
+                () = context.stop.cancelled() => {
+                    self.operator.end().await;
+                    return Ok(());
+                }
                 changed = connected.changed() => {
                     changed?;
                     let is_connected = *connected.borrow_and_update();

@@ -78,7 +78,10 @@ impl Service {
             }
             let due = shadow.due(now).unwrap_or(now + IDLE);
             tokio::select! {
-                () = context.stop.cancelled() => return Ok(()),
+                () = context.stop.cancelled() => {
+                    self.operator.end().await;
+                    return Ok(());
+                }
                 changed = connected.changed() => {
                     changed?;
                     let is_connected = *connected.borrow_and_update();
