@@ -2,7 +2,8 @@
 //! how far it is.
 //!
 //! Each file is written aside, to the disk, and renamed, readable by its owner
-//! only. The certificate comes last: where it is, all is.
+//! only. What is put into its places is kept until all of it is there: others may
+//! have lain in some of them before.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -81,15 +82,22 @@ impl std::fmt::Debug for Created {
 impl Files {
     /// Whether there is nothing to be provisioned any more. Blocks, as all here.
     pub fn is_there(&self) -> bool {
-        self.certificate.exists() && self.key.exists()
+        self.are_there().unwrap_or(false)
     }
 
     /// Which thing this is, if it has been provisioned.
     pub fn thing(&self) -> io::Result<Option<Thing>> {
-        if !self.certificate.try_exists()? || !self.key.try_exists()? {
+        if !self.are_there()? {
             return Ok(None);
         }
         read(&self.beside("thing"))
+    }
+
+    /// Whether certificate and key are there, and are those of one another.
+    fn are_there(&self) -> io::Result<bool> {
+        let both = self.certificate.try_exists()? && self.key.try_exists()?;
+        // One that was got and not put into its places altogether is put there again.
+        Ok(both && self.pending()?.thing.is_none())
     }
 
     /// How far it is. What cannot be read is begun anew.

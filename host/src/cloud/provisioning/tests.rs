@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rcgen::{CertificateParams, CertificateSigningRequestParams, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use super::files::{Files, Thing};
+use super::files::{Files, Pending, Thing};
 use super::{Claim, ProvisionError, provision};
 use crate::cloud::channel::Channel;
 use crate::cloud::config::KeyMaker;
@@ -238,4 +239,62 @@ fn whatever_configuration_the_cloud_gives_a_thing_it_is_the_thing_at_the_next_st
     };
     files.install("key", "certificate", &thing).unwrap();
     assert_eq!(files.thing().unwrap(), Some(thing));
+}
+
+#[tokio::test]
+async fn one_that_was_killed_among_its_files_puts_them_there_again() {
+    let silent = FarEnd::new(|_, _| Vec::new());
+    silent.connect(false);
+    // The key is the new one, and the certificate an old one or the new one.
+    for old in [Some("an old one"), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        fs_err::create_dir_all(files.certificate.parent().unwrap()).unwrap();
+        fs_err::write(&files.certificate, "an old one").unwrap();
+        let kept = Arc::new(Mutex::new(None));
+        let (own, seen) = (files.clone(), Arc::clone(&kept));
+        let watched = FarEnd::new(move |topic, request| {
+            let answers = match topic {
+                CREATE => created(request),
+                _ => registered(request),
+            };
+            *seen.lock() = Some(own.pending().unwrap());
+            answers
+        });
+        let thing = run(&watched, KeyMaker::Here, folder.path()).await.unwrap();
+        let mut pending = kept.lock().take().unwrap();
+        pending.thing = Some(thing.clone());
+        files.save(&pending).unwrap();
+        let new = fs_err::read_to_string(&files.certificate).unwrap();
+        if let Some(old) = old {
+            fs_err::write(&files.certificate, old).unwrap();
+        }
+
+        assert!(!files.is_there());
+        assert_eq!(files.thing().unwrap(), None);
+        // It asks nobody.
+        let again = run(&silent, KeyMaker::Here, folder.path()).await.unwrap();
+        assert_eq!(again, thing);
+        assert_eq!(fs_err::read_to_string(&files.certificate).unwrap(), new);
+        assert!(files.is_there());
+        let left = fs_err::read_dir(folder.path().join("own")).unwrap().count();
+        assert_eq!(left, 3, "certificate, key and thing");
+    }
+}
+
+#[test]
+fn what_an_operator_put_there_is_not_replaced_for_a_claim_that_came_to_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    let key = Some("key".to_owned());
+    files
+        .save(&Pending {
+            key,
+            ..Pending::default()
+        })
+        .unwrap();
+    for path in [&files.certificate, &files.key] {
+        fs_err::write(path, "an operator's").unwrap();
+    }
+    assert!(files.is_there());
 }
