@@ -70,6 +70,8 @@ pub struct Shadow {
     told: Option<Instant>,
     /// What is desired, until it is taken.
     desired: Option<Option<Value>>,
+    /// The newest version that others made while a question was under way; 0 if none.
+    seen: u64,
     deltas_total: u64,
 }
 
@@ -102,6 +104,7 @@ impl Shadow {
             asked: None,
             told: None,
             desired: None,
+            seen: 0,
             deltas_total: 0,
         }
     }
@@ -203,7 +206,7 @@ impl Shadow {
         let mut reported = accepted.state.reported.unwrap_or_default();
         reported.retain(|key, _| OWN.contains(&key.as_str()));
         let version = accepted.version;
-        self.known = Some(Known { version, reported });
+        self.know(Known { version, reported }, version);
         let mut desired = accepted.state.desired.unwrap_or_default();
         self.desired = Some(desired.remove(DESIRED).filter(|desired| !desired.is_null()));
     }
@@ -219,12 +222,15 @@ impl Shadow {
             self.pause.succeed();
             let version = accepted.version;
             if let About::Update(reported) = question.about {
-                // What was sent is what it now has.
-                self.known = Some(Known { version, reported });
+                // What was sent is what it now has. Sent to no version, it may have come
+                // after what others sent.
+                let had = self.known.as_ref().map_or(0, |known| known.version);
+                let latest = if had == 0 { 0 } else { version };
+                self.know(Known { version, reported }, latest);
             }
-        } else if self.is_news(accepted.version) && self.question.is_none() {
+        } else {
             // Somebody else changed it.
-            self.known = None;
+            self.changed(accepted.version);
         }
     }
 
@@ -233,10 +239,22 @@ impl Shadow {
             return;
         };
         self.deltas_total = self.deltas_total.saturating_add(1);
-        if delta.state.contains_key(DESIRED)
-            && self.is_news(delta.version)
-            && self.question.is_none()
-        {
+        if delta.state.contains_key(DESIRED) {
+            self.changed(delta.version);
+        }
+    }
+
+    /// The cloud has this, unless others made a version after `latest` meanwhile.
+    fn know(&mut self, known: Known, latest: u64) {
+        self.known = (self.seen <= latest).then_some(known);
+    }
+
+    /// Others made this version: it is asked for, once the answer that is waited for
+    /// is there.
+    fn changed(&mut self, version: u64) {
+        if self.question.is_some() {
+            self.seen = self.seen.max(version);
+        } else if self.is_news(version) {
             self.known = None;
         }
     }
@@ -258,13 +276,14 @@ impl Shadow {
                 self.pause.succeed();
                 let reported = Map::new();
                 let version = 0;
-                self.known = Some(Known { version, reported });
+                self.know(Known { version, reported }, version);
                 self.desired = Some(None);
             }
             // It has another version: the difference is to be made anew.
             (false, 409) => self.known = None,
             (false, 413) if self.cut < Cut::All => {
                 self.cut = self.cut.further();
+                self.changed(self.seen);
                 self.pause.fail(now);
             }
             (_, code) => {
@@ -322,6 +341,7 @@ impl Shadow {
                 (self.topics.update(), payload, About::Update(state))
             }
         };
+        self.seen = 0;
         let due = now + ANSWER_MAX;
         self.question = Some(Question { token, about, due });
         Sent {

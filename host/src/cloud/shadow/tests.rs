@@ -194,6 +194,68 @@ fn a_late_delta_and_one_about_other_things_are_ignored() {
     assert_eq!(shadow.due(now), None);
 }
 
+/// Sends the first report to a shadow that is not there yet.
+fn first_report(shadow: &mut Shadow, now: Instant) -> Sent {
+    shadow.report(report("1"), now);
+    let sent = shadow.poll(now).unwrap();
+    let said = json!({"code": 404, "message": "No shadow exists", "clientToken": token(&sent)});
+    say(shadow, Kind::GetRejected, &said, now);
+    assert_eq!(shadow.take_desired(), Some(None));
+    shadow.poll(now + PACE.debounce).unwrap()
+}
+
+#[test]
+fn what_is_desired_while_an_answer_is_waited_for_is_asked_for_after_it() {
+    let delta = |version| json!({"version": version, "state": {"deployment": {"document": "d"}}});
+    let foreign = |version| json!({"version": version, "state": {}});
+    let check = |kind, said: &Value, overlooked| {
+        let (mut shadow, now) = (shadow(), Instant::now());
+        let sent = first_report(&mut shadow, now);
+        // The operator made the shadow first, and ours came after it.
+        say(&mut shadow, kind, said, now);
+        let said = json!({"version": 2, "state": {}, "clientToken": token(&sent)});
+        say(&mut shadow, Kind::UpdateAccepted, &said, now);
+        let asked = shadow.poll(now + PACE.interval);
+        assert_eq!(asked.is_none(), overlooked);
+        assert!(asked.is_none_or(|sent| sent.topic.as_str().ends_with("/get")));
+    };
+    check(Kind::Delta, &delta(1), false);
+    check(Kind::UpdateAccepted, &foreign(1), false);
+    check(
+        Kind::Delta,
+        &json!({"version": 1, "state": {"colour": "red"}}),
+        true,
+    );
+
+    // To a version that was known, only a later one is news.
+    for (version, asked) in [(7, false), (8, false), (9, true)] {
+        let (mut shadow, now) = (shadow(), Instant::now());
+        shadow.report(report("1"), now);
+        get(&mut shadow, now, 7, &json!({}));
+        let now = now + PACE.debounce;
+        let sent = shadow.poll(now).unwrap();
+        say(&mut shadow, Kind::Delta, &delta(version), now);
+        let said = json!({"version": 8, "state": {}, "clientToken": token(&sent)});
+        say(&mut shadow, Kind::UpdateAccepted, &said, now);
+        let next = shadow.poll(now + PACE.interval);
+        assert_eq!(next.is_some(), asked, "{version}");
+    }
+}
+
+#[test]
+fn what_is_desired_while_it_asks_is_asked_for_again() {
+    let (mut shadow, now) = (shadow(), Instant::now());
+    let sent = shadow.poll(now).unwrap();
+    let delta = json!({"version": 9, "state": {"deployment": {"document": "d"}}});
+    say(&mut shadow, Kind::Delta, &delta, now);
+    let said = json!({"version": 8, "state": {}, "clientToken": token(&sent)});
+    say(&mut shadow, Kind::GetAccepted, &said, now);
+    assert_eq!(shadow.poll(now), None, "not faster than else");
+    let now = now + PACE.interval;
+    get(&mut shadow, now, 9, &json!({}));
+    assert_eq!(shadow.due(now), None);
+}
+
 #[test]
 fn no_answer_ever_means_fewer_and_fewer_questions() {
     let (mut shadow, start) = (shadow(), Instant::now());
