@@ -163,7 +163,13 @@ impl Session {
         self.store_all().await;
         for sent in self.inflight.iter_mut() {
             if sent.stage == Stage::Answered {
-                sent.stage = Stage::Released;
+                // That PUBREC came is not on the disk, and so PUBREL did not go out: a
+                // PUBREL from memory alone would be forgotten by a crash, and the
+                // message come again as a new one.
+                sent.stage = match sent.stored {
+                    Some(_) => Stage::Sent,
+                    None => Stage::Released,
+                };
             }
         }
         let unanswered = self.inflight.take_unanswered();

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Session, Spill};
 use crate::broker::config::BrokerConfig;
+use crate::broker::inflight::{Answer, Sent, Stage};
 use crate::broker::sessions::{Claim, Claimed, Opening, Sessions};
 use crate::broker::store::StoreError;
 use crate::broker::subscriptions::Subscribed;
@@ -111,4 +112,34 @@ async fn what_is_on_the_disk_is_owed_to_nobody() {
     session.spilled(written, numbers);
     assert!(settled.is_settled() && !settled.is_refused());
     assert_eq!(session.stored().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_answered_and_not_noted_is_sent_again_and_not_released() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_bus, devices, sessions) = sessions(directory.path());
+    let mut claimed = session(&devices, &sessions).await;
+    let session = &mut claimed.session;
+    let id = session.next_id().unwrap();
+    // On its way from the disk, and PUBREC came while the disk was busy.
+    session.inflight.push(Sent {
+        id,
+        qos: Qos::ExactlyOnce,
+        retain: false,
+        stage: Stage::Sent,
+        stored: Some(7),
+        stored_bytes: 100,
+        message: None,
+        at: Instant::now(),
+    });
+    let answer = session.inflight.received(id, true);
+    assert!(matches!(answer, Answer::Note(Some(7))));
+    session.suspend().await;
+    assert_eq!(session.inflight.len(), 0);
+    let backlog = &session.lasting.as_ref().unwrap().backlog;
+    let waiting: Vec<_> = backlog
+        .iter()
+        .map(|stored| (stored.id, stored.number, stored.sent))
+        .collect();
+    assert_eq!(waiting, [(id, 7, true)]);
 }
