@@ -6,6 +6,7 @@
 
 pub(super) mod away;
 mod backlog;
+mod held;
 mod spill;
 mod unsettled;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use self::backlog::Backlog;
 pub(super) use self::backlog::Stored;
+pub(super) use self::held::Held;
 pub(super) use self::spill::Spill;
 use self::unsettled::Unsettled;
 use super::inflight::{Inflight, Received};

@@ -3,8 +3,9 @@
 //! A session that lasts hands messages over from memory while its device keeps up;
 //! then their publishers wait for the device's answers. What the device does not
 //! answer in time goes to the disk, and so does everything after it until all of
-//! that has been sent. QoS 2 messages of such a session go there first in any case:
-//! their identifiers must be the same after a crash.
+//! that has been sent; likewise what waits for a device that does not read what it
+//! was given, so that nobody waits for that. QoS 2 messages of such a session go there
+//! first in any case: their identifiers must be the same after a crash.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -43,13 +44,12 @@ struct Going {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether what arrives is of interest now.
     pub(super) fn may_deliver(&self) -> bool {
-        !self.wire.is_full()
-            && if self.is_shelving() {
-                let shelf = self.shelf.as_ref();
-                shelf.is_none_or(|shelf| shelf.is_free(Instant::now()))
-            } else {
-                self.room() > 0 && !self.is_shelf_busy()
-            }
+        if self.is_shelving() {
+            // The disk takes what the stream does not.
+            let shelf = self.shelf.as_ref();
+            return shelf.is_none_or(|shelf| shelf.is_free(Instant::now()));
+        }
+        !self.wire.is_full() && self.room() > 0 && !self.is_shelf_busy()
     }
 
     /// QoS 1 and 2 messages that may be sent before the device has answered.
@@ -79,10 +79,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             !lasting.backlog.is_empty()
                 || self.loaded_count() > 0
                 || self.room() == 0 && inflight.oldest().is_none()
+                || self.behind_at().is_some_and(|at| at <= Instant::now())
         })
     }
 
-    /// When what the device has not answered goes to the disk.
+    /// When the device will have taken too long to read what it was given.
+    fn behind_at(&self) -> Option<Instant> {
+        Some(self.wire.full_since()? + self.spill_after())
+    }
+
+    /// How long others wait for the device.
+    fn spill_after(&self) -> Duration {
+        Duration::from_millis(self.shared.config.sessions.spill_ms.get().into())
+    }
+
+    /// When what the device has not answered, or what waits until it reads, goes to
+    /// the disk.
     pub(super) fn spill_at(&self) -> Option<Instant> {
         let shelf = self.shelf.as_ref()?;
         if let Some(retry) = shelf.retry_at() {
@@ -91,9 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if shelf.is_busy() {
             return None;
         }
-        let spill = Duration::from_millis(self.shared.config.sessions.spill_ms.get().into());
-        let oldest = self.session.inflight.oldest()?;
-        Some(Instant::from_std(oldest) + spill)
+        let oldest = self.session.inflight.oldest();
+        let late_at = oldest.map(|oldest| Instant::from_std(oldest) + self.spill_after());
+        // Later, whatever comes goes there at once.
+        let behind_at = self.behind_at().filter(|at| *at > Instant::now());
+        late_at.into_iter().chain(behind_at).min()
     }
 
     /// Sends what there is, as far as the device and the stream take it.
@@ -101,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.shelf.is_some() {
             self.unshelve()?;
             self.send_loaded();
+            self.send_held();
         }
         if !self.is_shelving() && !self.is_shelf_busy() {
             self.send_taken();
@@ -184,6 +199,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             });
         }
         None
+    }
+
+    /// Sends what need not arrive and found no room before.
+    fn send_held(&mut self) {
+        while !self.wire.is_full()
+            && let Some(message) = self.shelf.as_mut().and_then(|own| own.next_held())
+        {
+            if message.is_expired(std::time::Instant::now()) {
+                self.shared.counters.unsent_total.add(1);
+                continue;
+            }
+            buffers::with_ids(|ids| {
+                if let Some(served) = self.session.serve(&message, ids) {
+                    let going = Going {
+                        // As it was held, whatever was subscribed since.
+                        qos: Qos::AtMostOnce,
+                        retain: served.retain,
+                        dup: false,
+                        id: None,
+                    };
+                    self.write(&message, going, ids);
+                }
+            });
+        }
     }
 
     /// Sends what was read from the disk.

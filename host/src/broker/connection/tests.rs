@@ -10,6 +10,7 @@ mod idle;
 mod lasting;
 mod leftovers;
 mod settling;
+mod slow;
 mod subscriptions;
 mod taking_over;
 mod wills;

@@ -8,7 +8,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -19,7 +18,7 @@ use crate::mqtt::{
 };
 
 /// Bytes waiting to be written above which no more deliveries are added.
-const OUTPUT_BYTES_MAX: usize = 64 << 10;
+pub(super) const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Bytes that answers may add to that before nothing more is read.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 
@@ -97,7 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     pub(super) fn write(&mut self, packet: &Packet) -> Result<(), EncodeError> {
         let output = self.output.get_or_insert_with(buffers::take);
-        encode(packet, self.peer, output)
+        encode(packet, self.peer, output)?;
+        output.watch(OUTPUT_BYTES_MAX);
+        Ok(())
     }
 
     /// What has been written and did not go out yet never will.
@@ -111,7 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         payload: &[u8],
     ) -> Result<(), EncodeError> {
         let output = self.output.get_or_insert_with(buffers::take);
-        encode_publish(head, payload, self.peer, output)
+        encode_publish(head, payload, self.peer, output)?;
+        output.watch(OUTPUT_BYTES_MAX);
+        Ok(())
     }
 
     /// Bytes that are to go out.
@@ -127,6 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether so much is to go out that not even answers are to be added.
     pub(super) fn is_clogged(&self) -> bool {
         self.pending() >= OUTPUT_BYTES_MAX + ANSWER_BYTES_MAX
+    }
+
+    /// Since when the stream has not taken what made it full. Not by taking a little
+    /// of it, whereupon there is room and it is filled again, does it get younger.
+    pub(super) fn full_since(&self) -> Option<Instant> {
+        self.output.as_ref()?.full_since()
     }
 
     pub(super) fn stalled_since(&self) -> Option<Instant> {
@@ -162,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            output.advance(count);
+            output.went(count, OUTPUT_BYTES_MAX);
             self.unflushed = true;
             self.stalled_since = None;
         }

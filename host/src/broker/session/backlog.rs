@@ -23,6 +23,9 @@ pub(in crate::broker) struct Stored {
 pub(in crate::broker) struct Backlog {
     waiting: VecDeque<Stored>,
     bytes: u64,
+    /// Identifiers of those that were last taken to be sent: nobody else may have
+    /// them meanwhile.
+    lent: Vec<PacketId>,
 }
 
 impl Backlog {
@@ -39,7 +42,7 @@ impl Backlog {
     }
 
     pub(in crate::broker) fn contains(&self, id: PacketId) -> bool {
-        self.waiting.iter().any(|stored| stored.id == id)
+        self.lent.contains(&id) || self.waiting.iter().any(|stored| stored.id == id)
     }
 
     pub(in crate::broker) fn iter(&self) -> std::collections::vec_deque::Iter<'_, Stored> {
@@ -59,7 +62,22 @@ impl Backlog {
         }
     }
 
-    pub(in crate::broker) fn pop(&mut self) -> Option<Stored> {
+    /// Takes out the oldest, to be sent: as many, and until they have `bytes`. Those
+    /// taken before are under way, or were put back.
+    pub(in crate::broker) fn lend(&mut self, count: usize, bytes: u64) -> Vec<Stored> {
+        let (mut lent, mut lent_bytes) = (Vec::new(), 0);
+        while lent.len() < count
+            && lent_bytes < bytes
+            && let Some(stored) = self.pop()
+        {
+            lent_bytes += u64::from(stored.bytes);
+            lent.push(stored);
+        }
+        self.lent = lent.iter().map(|stored| stored.id).collect();
+        lent
+    }
+
+    fn pop(&mut self) -> Option<Stored> {
         let stored = self.waiting.pop_front()?;
         self.bytes -= u64::from(stored.bytes);
         if self.waiting.is_empty() {
@@ -99,6 +117,22 @@ mod tests {
             sent,
             bytes: 10,
         }
+    }
+
+    #[test]
+    fn what_is_taken_to_be_sent_is_bounded_and_keeps_its_identifiers() {
+        let mut backlog = Backlog::default();
+        for number in 1..=5 {
+            backlog.push(stored(number, false));
+        }
+        let numbers = |lent: Vec<Stored>| lent.iter().map(|one| one.number).collect::<Vec<_>>();
+        let has = |backlog: &Backlog, id| backlog.contains(PacketId::new(id).unwrap());
+        // At least one, and none after enough.
+        assert_eq!(numbers(backlog.lend(9, 11)), [1, 2]);
+        assert!(has(&backlog, 1) && has(&backlog, 2) && has(&backlog, 3));
+        assert_eq!(numbers(backlog.lend(1, 99)), [3]);
+        assert!(!has(&backlog, 1) && has(&backlog, 3) && has(&backlog, 4));
+        assert_eq!((backlog.len(), backlog.bytes()), (2, 20));
     }
 
     #[test]

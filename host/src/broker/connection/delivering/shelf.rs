@@ -1,5 +1,7 @@
 //! What a connection has on its way to and from the disk, one thing at a time.
 
+mod beginning;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
@@ -11,14 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Connection, Ended, SHELVED_MAX, TAKEN_MAX};
+use super::{Connection, Ended};
 use crate::broker::connection::publishing::ack;
 use crate::broker::inflight::Number;
-use crate::broker::session::{Session, Spill, Stored};
+use crate::broker::session::{Held, Session, Spill, Stored};
 use crate::broker::store::{Entry, Kind, StoreError};
 use crate::bus::Message;
 use crate::mqtt::{Packet, PacketId, Reason};
-use crate::names::Qos;
 
 /// How long to wait before the disk is asked again that did not take something.
 const RETRY_MS: u64 = 1_000;
@@ -39,6 +40,7 @@ pub(in crate::broker) struct Shelf {
     acks: VecDeque<(Packet, Doing<()>)>,
     acked: Option<Result<(), StoreError>>,
     loaded: VecDeque<(Stored, Arc<Message>)>,
+    held: Held,
     /// Something in memory has to be on the disk before it is sent.
     wanted: bool,
     /// The last thing done was reading: writing comes first now.
@@ -108,6 +110,10 @@ impl Shelf {
         self.loaded.pop_front()
     }
 
+    pub(super) fn next_held(&mut self) -> Option<Arc<Message>> {
+        self.held.pop()
+    }
+
     /// What is in memory has to be on the disk first.
     pub(super) fn want(&mut self) {
         self.wanted = true;
@@ -172,7 +178,7 @@ impl Shelf {
                 session.not_spilled(spill, &error);
             }
             Some(Done::Noted(notes, Ok(numbers))) => noted(session, &notes, numbers),
-            // Released again when the device is back.
+            // Sent again when the device is back.
             Some(Done::Noted(_, Err(_))) | None => {}
             Some(Done::Loaded(stored, _)) => {
                 if let Some(lasting) = &mut session.lasting {
@@ -293,93 +299,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         self.send_loaded();
-    }
-
-    /// Begins the next thing to do with the disk, if nothing is under way.
-    pub(super) fn shelve(&mut self) {
-        let Some(shelf) = &mut self.shelf else {
-            return;
-        };
-        let now = Instant::now();
-        if shelf.retry_at.is_some_and(|at| at <= now) {
-            shelf.retry_at = None;
-        }
-        if shelf.busy.is_some() || shelf.done.is_some() || shelf.retry_at.is_some() {
-            return;
-        }
-        let begun = if !shelf.notes.is_empty() {
-            self.begin_noting()
-        } else if std::mem::take(&mut shelf.has_loaded) {
-            self.begin_spilling(now).or_else(|| self.begin_loading())
-        } else {
-            self.begin_loading().or_else(|| self.begin_spilling(now))
-        };
-        if let Some(shelf) = &mut self.shelf {
-            shelf.has_loaded |= matches!(begun, Some(Busy::Loading(..)));
-            shelf.busy = begun;
-        }
-    }
-
-    fn begin_noting(&mut self) -> Option<Busy> {
-        let notes = std::mem::take(&mut self.shelf.as_mut()?.notes);
-        let lasting = self.session.lasting.as_ref()?;
-        let entry = |id| Entry {
-            session: lasting.number,
-            id,
-            kind: Kind::Released,
-            bytes: 0,
-        };
-        let entries = notes.iter().map(|(id, _)| entry(*id).encode()).collect();
-        let doing = lasting.store.append(entries);
-        Some(Busy::Noting(notes, Box::pin(doing)))
-    }
-
-    /// Reads messages, if there are any for which there is room.
-    fn begin_loading(&mut self) -> Option<Busy> {
-        let room = self.room().min(TAKEN_MAX);
-        if room == 0 || self.wire.is_full() || !self.shelf.as_ref()?.loaded.is_empty() {
-            return None;
-        }
-        let lasting = self.session.lasting.as_mut()?;
-        let stored: Vec<_> = std::iter::from_fn(|| lasting.backlog.pop())
-            .take(room)
-            .collect();
-        if stored.is_empty() {
-            return None;
-        }
-        let numbers = stored.iter().map(|stored| stored.number).collect();
-        let store = lasting.store.clone();
-        let doing = async move { store.read(numbers).await };
-        Some(Busy::Loading(stored, Box::pin(doing)))
-    }
-
-    /// Writes messages, if any have to be.
-    fn begin_spilling(&mut self, now: Instant) -> Option<Busy> {
-        let wanted = std::mem::take(&mut self.shelf.as_mut()?.wanted);
-        let late = self.spill_at().is_some_and(|at| at <= now);
-        if !wanted && !late && !self.is_shelving() {
-            return None;
-        }
-        self.take_more(SHELVED_MAX);
-        let mut shelved = Vec::new();
-        let mut ids = Vec::new();
-        for message in std::mem::take(&mut self.session.taken).drain() {
-            match self.session.serve(&message, &mut ids) {
-                // It need not arrive, and does not wait for those that must.
-                Some(served) if served.qos == Qos::AtMostOnce => {
-                    self.send_one(message);
-                }
-                Some(_) => shelved.push(message),
-                None => {}
-            }
-        }
-        let mut spill = self.session.spill(shelved);
-        let lasting = self
-            .session
-            .lasting
-            .as_ref()
-            .filter(|_| !spill.is_empty())?;
-        let doing = lasting.store.append(spill.entries());
-        Some(Busy::Spilling(spill, Box::pin(doing)))
     }
 }

@@ -118,6 +118,16 @@ impl Client {
         }
     }
 
+    /// Reads for ever, as slowly as to be next to nothing.
+    pub(super) async fn trickle(&mut self) {
+        loop {
+            let mut some = [0; 64];
+            let count = self.stream.read(&mut some).await.unwrap();
+            self.input.extend_from_slice(&some[..count]);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(super) async fn packet(&mut self) -> Packet {
         self.next().await.expect("the connection was closed")
     }
