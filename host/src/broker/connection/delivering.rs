@@ -107,7 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let late_at = oldest.map(|oldest| Instant::from_std(oldest) + self.spill_after());
         // Later, whatever comes goes there at once.
         let behind_at = self.behind_at().filter(|at| *at > Instant::now());
-        late_at.into_iter().chain(behind_at).min()
+        let times = [late_at, behind_at, shelf.note_at()];
+        times.into_iter().flatten().min()
     }
 
     /// Sends what there is, as far as the device and the stream take it.

@@ -46,6 +46,8 @@ pub(in crate::broker) struct Shelf {
     /// The last thing done was reading: writing comes first now.
     has_loaded: bool,
     retry_at: Option<Instant>,
+    /// Until then notes wait, and all else goes on: there was no room for them.
+    note_at: Option<Instant>,
 }
 
 enum Busy {
@@ -91,6 +93,11 @@ impl Shelf {
 
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
+    }
+
+    /// When notes that found no room are to be tried again.
+    pub(super) fn note_at(&self) -> Option<Instant> {
+        self.note_at
     }
 
     /// Messages that have come from the disk and are not sent yet, or are coming.
@@ -264,7 +271,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if let Some(shelf) = &mut self.shelf {
                     shelf.notes.splice(0..0, notes);
                 }
-                self.retry_later();
+                if error.is_full() {
+                    self.note_later();
+                } else {
+                    self.retry_later();
+                }
                 Ok(())
             }
         }
@@ -278,6 +289,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn retry_later(&mut self) {
         if let Some(shelf) = &mut self.shelf {
             shelf.retry_at = Some(Instant::now() + Duration::from_millis(RETRY_MS));
+        }
+    }
+
+    /// Others fill the store: whoever publishes must not wait until they make room.
+    fn note_later(&mut self) {
+        if let Some(shelf) = &mut self.shelf {
+            shelf.note_at = Some(Instant::now() + Duration::from_millis(RETRY_MS));
         }
     }
 

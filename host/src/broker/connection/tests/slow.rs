@@ -179,3 +179,59 @@ async fn a_lasting_device_that_pauses_misses_nothing_for_which_there_is_room() {
     assert_eq!(broker.shared.counters.dropped_total.get(), 0);
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_full_store_keeps_nobody_waiting_for_a_device_half_way_through_a_message() {
+    let directory = directory();
+    let mut setup = patient();
+    setup.limits.kept_bytes_max = (16 << 10).try_into().unwrap();
+    let broker = Broker::start_with(directory.path(), setup);
+    let (mut two, _) = broker.connect("two", lasting("two", Version::V5)).await;
+    two.subscribe(vec![subscription("a/#", Qos::ExactlyOnce)])
+        .await;
+    let mut one = broker.client("one", Version::V5).await;
+    publish_once(&mut one, "once").await;
+    let first = two.message().await.packet_id.unwrap();
+    fill(&broker).await;
+
+    // There is no room to note this.
+    two.answer(Packet::PubRec, first).await;
+    two.hears_nothing().await;
+    // Nor for this, which it does not answer: who published it is told all the same.
+    assert_eq!(one.publish_acked("a/x", "1").await, Reason::SUCCESS);
+    assert_eq!(two.message().await.payload, "1");
+    let emptied = Connect {
+        clean_start: true,
+        ..lasting("three", Version::V5)
+    };
+    let (_three, _) = broker.connect("three", emptied).await;
+    let released = two.packet().await;
+    assert!(matches!(released, Packet::PubRel(ack) if ack.packet_id == first));
+    broker.stop().await;
+}
+
+/// Leaves a session with so much that the store takes nothing more.
+async fn fill(broker: &Broker) {
+    let (mut three, _) = broker.connect("three", lasting("three", Version::V5)).await;
+    three
+        .subscribe(vec![subscription("only/three/#", Qos::AtLeastOnce)])
+        .await;
+    three.disconnect().await;
+    let plugin = broker.party("plugin");
+    let counters = &broker.shared.counters;
+    let done = || counters.stored_total.get() + counters.dropped_total.get();
+    let mut bytes = 200;
+    loop {
+        let (before, dropped) = (done(), counters.dropped_total.get());
+        let message = Message::new("only/three/x".parse().unwrap(), vec![0; bytes]);
+        plugin.publish(message).unwrap();
+        broker.until(|_| done() > before).await;
+        // The largest that fits, until not even an empty one does.
+        if counters.dropped_total.get() > dropped {
+            if bytes == 0 {
+                return;
+            }
+            bytes -= 1;
+        }
+    }
+}

@@ -27,10 +27,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if shelf.retry_at.is_some_and(|at| at <= now) {
             shelf.retry_at = None;
         }
+        if shelf.note_at.is_some_and(|at| at <= now) {
+            shelf.note_at = None;
+        }
         if shelf.busy.is_some() || shelf.done.is_some() || shelf.retry_at.is_some() {
             return;
         }
-        let begun = if !shelf.notes.is_empty() {
+        let begun = if !shelf.notes.is_empty() && shelf.note_at.is_none() {
             self.begin_noting()
         } else if std::mem::take(&mut shelf.has_loaded) {
             self.begin_spilling(now).or_else(|| self.begin_loading())
