@@ -94,7 +94,7 @@ mod tests {
             rest,
             left.iter().map(|text| text.as_bytes()).collect::<Vec<_>>()
         );
-        assert_eq!(dropped as usize + rest.len(), 6);
+        assert_eq!(dropped + rest.len() as u64, 6);
         assert_eq!((held.bytes, held.is_empty()), (0, true));
     }
 
