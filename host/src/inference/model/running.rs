@@ -51,12 +51,8 @@ impl Model {
     ) -> Result<Vec<(Arc<str>, Tensor)>, RunError> {
         let latest = Instant::now() + self.run_time_max;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        let arranged = match self.withdrawn() {
-            Some(reason) => Err(RunError::Withdrawn {
-                reason: reason.to_owned(),
-            }),
-            None => arrange(self.inputs(), inputs),
-        };
+        let arranged = self.unless_withdrawn();
+        let arranged = arranged.and_then(|()| arrange(self.inputs(), inputs));
         let result = match arranged {
             Ok(inputs) => self.run_arranged(inputs, deadline, stake).await,
             Err(error) => Err(error),
@@ -95,7 +91,16 @@ impl Model {
         }
     }
 
-    fn unless_overdue(&self) -> Result<(), RunError> {
+    fn unless_withdrawn(&self) -> Result<(), RunError> {
+        match self.withdrawn() {
+            None => Ok(()),
+            Some(reason) => Err(RunError::Withdrawn {
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+
+    pub(in crate::inference) fn unless_overdue(&self) -> Result<(), RunError> {
         match self.under_way.overdue(self.run_time_max) {
             0 => Ok(()),
             overdue => Err(RunError::Overdue { overdue }),
@@ -195,7 +200,8 @@ impl Model {
         self.stats.failed(error);
     }
 
-    /// A panic is an error like any other. Fails if it is too late to begin.
+    /// A panic is an error like any other. Fails if it is too late to begin, or if
+    /// the model was withdrawn while this run waited.
     fn compute(
         &self,
         inputs: &[Tensor],
@@ -203,6 +209,7 @@ impl Model {
     ) -> Result<(Result<Vec<Tensor>, RunError>, Duration), RunError> {
         let started = Instant::now();
         control.check()?;
+        self.unless_withdrawn()?;
         let run = AssertUnwindSafe(|| self.graph.run(inputs, control));
         let result = catch_unwind(run).unwrap_or_else(|payload| {
             Err(RunError::Panicked {
@@ -210,7 +217,9 @@ impl Model {
             })
         });
         let took = started.elapsed();
-        if !matches!(&result, Err(error) if error.is_callers_fault()) {
+        // What fails or is stopped may end long before its time: that tells nothing
+        // of those that go well, unless it was longer than they.
+        if result.is_ok() || took > self.expected(inputs) {
             self.learn(inputs, took);
         }
         Ok((result, took))

@@ -25,6 +25,7 @@ struct Outside {
 pub(super) const WORKS: u8 = 0;
 const PANICS: u8 = 1;
 pub(super) const HANGS: u8 = 2;
+const FAILS: u8 = 3;
 
 impl Backend for Outside {
     fn kind(&self) -> BackendKind {
@@ -86,7 +87,8 @@ impl Graph for OutsideGraph {
     fn run(&self, inputs: &[Tensor], _: &Control) -> Result<Vec<Tensor>, RunError> {
         match inputs[0].data()[0] {
             PANICS => panic!("index out of bounds"),
-            HANGS => self.go_on.lock().recv().unwrap(),
+            HANGS => self.go_on.lock().recv_timeout(LONG * 2).unwrap(),
+            FAILS => return Err(RunError::Deadline),
             _ => std::thread::sleep(Duration::from_millis(1)),
         }
         Ok(inputs.to_vec())
@@ -163,7 +165,7 @@ pub(super) async fn until_none_goes_on(model: &Model) {
     .await;
 }
 
-async fn until(holds: impl Fn() -> bool, otherwise: &str) {
+pub(super) async fn until(holds: impl Fn() -> bool, otherwise: &str) {
     let waited = Instant::now();
     while !holds() {
         assert!(waited.elapsed() < LONG, "{otherwise}");
@@ -298,6 +300,43 @@ async fn a_panic_in_a_backend_is_an_error() {
 
     let error = store.prepare(&source("panic".into())).unwrap_err();
     assert!(matches!(error, LoadError::Panicked { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn runs_that_fail_at_once_do_not_make_long_ones_look_short() {
+    let (store, go) = outside(1, 1);
+    let model = model(&store, "model");
+    for what in [FAILS, PANICS] {
+        for _ in 0..100 {
+            ask(&model, what, LONG).await.unwrap_err();
+        }
+    }
+    let mut long = Box::pin(ask(&model, HANGS, LONG));
+    // In place it would have held this thread until it had ended.
+    assert!(futures::poll!(&mut long).is_pending());
+    go.send(()).unwrap();
+    long.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_is_withdrawn_runs_nothing_for_those_who_waited() {
+    let (store, go) = outside(1, 4);
+    let alone = RunOptions {
+        concurrency: Some(1.try_into().unwrap()),
+        ..RunOptions::default()
+    };
+    let model = model_with(&store, "model", alone);
+    let withdrawn = async {
+        // Polled after the others, of which one runs and one waits for its turn.
+        assert!(model.withdraw("it is revoked".to_owned()));
+        go.send(()).unwrap();
+    };
+    let (running, waiting) = (ask(&model, HANGS, LONG), ask(&model, WORKS, LONG));
+    let (running, waiting, ()) = tokio::join!(biased; running, waiting, withdrawn);
+    // Its thread may have begun after that.
+    drop(running);
+    let error = waiting.unwrap_err();
+    assert!(matches!(error, RunError::Withdrawn { .. }), "{error:?}");
 }
 
 #[test]
