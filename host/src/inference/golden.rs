@@ -107,8 +107,7 @@ impl Golden {
                 });
             }
             let mut pairs = expected.values().zip(found.values()).enumerate();
-            // Written so that a NaN, which is near nothing, does not pass.
-            let near = |a: f64, b: f64| (a - b).abs() <= self.tolerance * a.abs().max(1.0);
+            let near = |a, b| is_near(a, b, self.tolerance);
             let off = pairs.find(|(_, (expected, found))| !near(*expected, *found));
             if let Some((index, (expected, found))) = off {
                 return Err(GoldenError::Value {
@@ -123,6 +122,14 @@ impl Golden {
     }
 }
 
+/// Whether `found` is as good as `expected`: the same, or off by no more than
+/// `tolerance`, absolutely and relatively to values beyond 1. A NaN is near nothing,
+/// and what is infinite only to itself.
+pub(super) fn is_near(expected: f64, found: f64, tolerance: f64) -> bool {
+    let off = (expected - found).abs();
+    expected == found || (off.is_finite() && off <= tolerance * expected.abs().max(1.0))
+}
+
 impl GoldenTensor {
     fn tensor(&self) -> Result<Tensor, GoldenError> {
         Tensor::of_values(self.dimensions.clone(), self.kind, &self.values).map_err(|source| {
@@ -131,5 +138,33 @@ impl GoldenTensor {
                 source,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_near;
+
+    #[test]
+    fn nothing_is_near_to_what_is_no_number_and_only_itself_to_what_is_infinite() {
+        let infinite = f64::INFINITY;
+        let cases = [
+            (0.0, 0.01, true),
+            (0.0, 0.02, false),
+            (100.0, 101.0, true),
+            (100.0, 102.0, false),
+            (infinite, infinite, true),
+            (infinite, 5.0, false),
+            (infinite, -infinite, false),
+            (5.0, infinite, false),
+            (f64::MAX, -f64::MAX, false),
+            (f64::NAN, f64::NAN, false),
+            (f64::NAN, 0.0, false),
+            (0.0, f64::NAN, false),
+        ];
+        for (expected, found, near) in cases {
+            assert_eq!(is_near(expected, found, 0.01), near, "{expected} {found}");
+        }
+        assert!(is_near(1.0, 1.0, 0.0));
     }
 }

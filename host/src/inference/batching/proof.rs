@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::rows::{are_alike, join, rows_of, split};
 use crate::inference::errors::LoadError;
-use crate::inference::golden::Golden;
+use crate::inference::golden::{Golden, is_near};
 use crate::inference::inputs::{arrange, smallest};
 use crate::inference::interface::{Dim, Port};
 use crate::inference::model::Model;
@@ -45,7 +45,7 @@ impl Model {
         for (alone, together) in alone.iter().zip(&together) {
             let pairs = self.outputs().iter().zip(alone.iter().zip(together));
             for (port, (alone, together)) in pairs {
-                if !is_near(alone, together) {
+                if !are_near(alone, together) {
                     let why = format!("{port} depends on the rows it is computed with");
                     return refuse(why);
                 }
@@ -106,13 +106,11 @@ fn pattern(zeros: &Tensor, phase: u32) -> Option<Tensor> {
     Tensor::of_values(zeros.dimensions().to_vec(), zeros.kind(), &values).ok()
 }
 
-fn is_near(alone: &Tensor, together: &Tensor) -> bool {
+fn are_near(alone: &Tensor, together: &Tensor) -> bool {
     let tolerance = match alone.kind() {
         TensorKind::Fp16 | TensorKind::Bf16 => TOLERANCE_HALF,
         _ => TOLERANCE,
     };
-    let near = |(a, b): (f64, f64)| {
-        (a - b).abs() <= tolerance * a.abs().max(1.0) || a == b || (a.is_nan() && b.is_nan())
-    };
+    let near = |(a, b): (f64, f64)| is_near(a, b, tolerance) || (a.is_nan() && b.is_nan());
     alone.dimensions() == together.dimensions() && alone.values().zip(together.values()).all(near)
 }
