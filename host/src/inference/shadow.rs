@@ -4,6 +4,7 @@
 //! One at a time and only where a turn and a slot are free at once; what does not
 //! fit is dropped and counted. Nobody is ever given what a candidate computes.
 
+use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::golden::is_near;
 use super::inputs::arrange;
 use super::interface::Port;
 use super::served::{Outputs, Served};
@@ -114,8 +116,10 @@ impl Shadow {
     /// A run of the model that serves went well.
     pub(super) fn follow(self: &Arc<Self>, inputs: Vec<(String, Tensor)>, outputs: &Outputs) {
         let candidate = self.candidate.upgrade().map(|served| served.current());
-        // What is revoked computes nothing, for nobody.
+        // What is revoked computes nothing, for nobody; nor is more asked of one whose
+        // runs do not end.
         let candidate = candidate.filter(|model| model.withdrawn().is_none());
+        let candidate = candidate.filter(|model| model.unless_overdue().is_ok());
         let Some(candidate) = candidate else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -127,12 +131,16 @@ impl Shadow {
             return;
         };
         let served = outputs.clone();
+        let deadline = Instant::now() + candidate.run_time_max();
+        let (control, runner, waiter) = candidate.begin(deadline, Vec::new());
         drop(tokio::task::spawn_blocking(move || {
-            let deadline = Instant::now() + candidate.run_time_max();
-            let control = candidate.slots().control(deadline);
             let found = arrange(candidate.inputs(), inputs);
             let found = found.and_then(|inputs| candidate.run_here(&inputs, &control));
+            // In this order: whoever has its turn next does not find it overdue.
+            drop(runner);
             drop(held);
+            // What it is compared with waits for it, so that it is not abandoned.
+            drop(waiter);
             if let Err(error) = &found {
                 candidate.count_failed(error);
             }
@@ -205,41 +213,50 @@ impl Compared {
     }
 
     fn tensor(&mut self, served: &Tensor, found: &Tensor, tolerance: f64) {
-        let (served_values, found_values): (Vec<_>, Vec<_>) =
-            (served.values().collect(), found.values().collect());
-        for (a, b) in served_values.iter().zip(&found_values) {
-            self.values += 1;
-            if a == b || (a.is_nan() && b.is_nan()) {
+        let last = served.dimensions().last().copied().unwrap_or(1);
+        let row = usize::try_from(last).unwrap_or(usize::MAX);
+        let (mut largest_served, mut largest_found) = (Largest::default(), Largest::default());
+        for (index, (a, b)) in served.values().zip(found.values()).enumerate() {
+            self.value(a, b, tolerance);
+            if row < 2 {
                 continue;
             }
-            let difference = (a - b).abs();
-            // A NaN is near nothing.
-            if difference.is_nan() || difference > tolerance * a.abs().max(1.0) {
-                self.beyond += 1;
+            let place = index % row;
+            largest_served.see(place, a);
+            largest_found.see(place, b);
+            if place + 1 == row {
+                self.rows += 1;
+                let (a, b) = (take(&mut largest_served), take(&mut largest_found));
+                self.argmax_differs += u64::from(a.place() != b.place());
             }
-            self.difference_max = self.difference_max.max(difference);
-            let relative = difference / a.abs().max(f64::MIN_POSITIVE);
-            self.relative_max = self.relative_max.max(relative.min(f64::MAX));
         }
-        let last = served.dimensions().last().copied().unwrap_or(1);
-        let Ok(last @ 2..) = usize::try_from(last) else {
+    }
+
+    fn value(&mut self, served: f64, found: f64, tolerance: f64) {
+        self.values += 1;
+        if served == found || (served.is_nan() && found.is_nan()) {
             return;
-        };
-        let rows = served_values.chunks_exact(last);
-        for (a, b) in rows.zip(found_values.chunks_exact(last)) {
-            self.rows += 1;
-            self.argmax_differs += u64::from(argmax(a) != argmax(b));
         }
+        let difference = (served - found).abs();
+        self.beyond += u64::from(!is_near(served, found, tolerance));
+        self.difference_max = self.difference_max.max(difference);
+        let relative = difference / served.abs().max(f64::MIN_POSITIVE);
+        self.relative_max = self.relative_max.max(relative.min(f64::MAX));
     }
 }
 
-/// The first place of the largest value.
-fn argmax(values: &[f64]) -> Option<usize> {
-    let mut largest: Option<(usize, f64)> = None;
-    for (place, &value) in values.iter().enumerate() {
-        if largest.is_none_or(|(_, before)| value > before) {
-            largest = Some((place, value));
+/// The first place of the largest value of a row.
+#[derive(Default)]
+struct Largest(Option<(usize, f64)>);
+
+impl Largest {
+    fn see(&mut self, place: usize, value: f64) {
+        if self.0.is_none_or(|(_, before)| value > before) {
+            self.0 = Some((place, value));
         }
     }
-    largest.map(|(place, _)| place)
+
+    fn place(&self) -> Option<usize> {
+        self.0.map(|(place, _)| place)
+    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::slots::{self, HANGS, LONG, WORKS, ask, outside_with};
 use super::{FLOAT, LoadError, ModelSource, ModelStore, Onnx, source, store, tensor};
-use crate::inference::{ModelSet, NextModels, Served, ShadowStatus, TensorKind};
+use crate::inference::{ModelSet, NextModels, RunError, Served, ShadowStatus, TensorKind};
 use crate::names::ModelName;
-use crate::spec::{Models, ShadowOptions};
+use crate::spec::{Models, RunOptions, ShadowOptions};
 
 /// `y = x * [scale..]` of rows of two.
 fn scales(scale: [f32; 2]) -> ModelSource {
@@ -179,6 +180,79 @@ async fn a_candidate_that_is_withdrawn_computes_nothing() {
     let status = until(served, |status| status.dropped_total == 5).await;
     assert_eq!((status.compared_total, status.failures_total), (1, 0));
     assert_eq!(candidate.run_status().runs_total, before);
+}
+
+/// Two that take a byte and do what it says, the second after the first.
+fn outside_pair(store: &ModelStore) -> Arc<ModelSet> {
+    let twice = RunOptions {
+        concurrency: Some(2.try_into().unwrap()),
+        ..RunOptions::default()
+    };
+    let model = |file: &'static str| ModelSource {
+        options: twice,
+        ..source(file.into())
+    };
+    let models = [("serving", model("serving")), ("next", model("next"))];
+    let next = next(store, &ModelSet::default(), &models, &follows(1.0)).unwrap();
+    drop(next.exchanges.make());
+    next.set
+}
+
+async fn feed_byte(served: &Served, what: u8) {
+    let x = tensor(&[1], TensorKind::U8, &[what.into()]);
+    served.run(vec![("x".to_owned(), x)], None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_candidate_whose_run_does_not_end_is_overdue() {
+    let (store, go) = outside_with(4, 8, Duration::from_millis(500));
+    let set = outside_pair(&store);
+    let (serving, candidate) = (&name("serving"), &name("next"));
+    let candidate = set.get(candidate).unwrap().current();
+    // The one that serves is let go, and its candidate is not.
+    go.send(()).unwrap();
+    feed_byte(set.get(serving).unwrap(), HANGS).await;
+    let overdue = || candidate.run_status().overdue == 1;
+    slots::until(overdue, "it is not overdue").await;
+    let error = ask(&candidate, WORKS, LONG).await.unwrap_err();
+    assert!(
+        matches!(error, RunError::Overdue { overdue: 1 }),
+        "{error:?}"
+    );
+    go.send(()).unwrap();
+    slots::until_none_goes_on(&candidate).await;
+    slots::until(|| !overdue(), "it is overdue for ever").await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_is_overdue_is_given_no_further_sample() {
+    let (store, go) = outside_with(4, 8, Duration::from_millis(500));
+    let set = outside_pair(&store);
+    let serving = set.get(&name("serving")).unwrap();
+    let candidate = set.get(&name("next")).unwrap().current();
+    let error = ask(&candidate, HANGS, LONG).await.unwrap_err();
+    assert!(matches!(error, RunError::Deadline), "{error:?}");
+    let overdue = || candidate.run_status().overdue == 1;
+    slots::until(overdue, "it is not overdue").await;
+    feed_byte(serving, WORKS).await;
+    let status = until(serving, |it| it.compared_total + it.dropped_total == 1).await;
+    assert_eq!((status.compared_total, status.dropped_total), (0, 1));
+    go.send(()).unwrap();
+    slots::until_none_goes_on(&candidate).await;
+    feed_byte(serving, WORKS).await;
+    until(serving, |it| it.compared_total == 1).await;
+}
+
+#[tokio::test]
+async fn rows_are_compared_by_their_first_largest_value_and_no_number_is_never_it() {
+    let store = store();
+    let set = pair(&store, [f32::NAN, 1.0], 1.0);
+    let serving = set.get(&name("serving")).unwrap();
+    feed(serving, &[4.0, 3.0, 3.0, 4.0, 4.0, 4.0]).await;
+    let status = until(serving, |it| it.compared_total == 1).await;
+    // What is no number stays first where it is first, as nothing is above it.
+    assert_eq!((status.rows_total, status.argmax_differs_total), (3, 1));
+    assert_eq!((status.values_total, status.beyond_total), (6, 3));
 }
 
 #[test]
