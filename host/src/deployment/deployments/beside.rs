@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use selvedge_signing::Origin;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Deployments;
 use crate::artifacts::ArtifactError;
@@ -82,7 +83,25 @@ pub enum Cause {
 pub(super) struct Beside {
     models: Mutex<BTreeMap<ModelName, Loaded>>,
     /// One at a time: each computes for a while.
-    loading: tokio::sync::Mutex<()>,
+    loading: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What loading a model holds, until that has really ended: a client may go away.
+#[derive(Debug)]
+struct Loading {
+    _one: OwnedMutexGuard<()>,
+    place: Place,
+}
+
+impl Loading {
+    /// What `prepare` makes, on a thread of its own.
+    async fn apart<T: Send + 'static>(
+        self,
+        prepare: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Self), BesideFault> {
+        let prepared = tokio::task::spawn_blocking(move || (prepare(), self)).await;
+        prepared.map_err(|_| BesideFault::Interrupted)
+    }
 }
 
 #[derive(Debug)]
@@ -122,15 +141,16 @@ impl Deployments {
         reference: Reference,
     ) -> Result<Arc<Served>, BesideFault> {
         let inner = &self.0;
-        let _one = inner.beside.loading.lock().await;
+        let one = Arc::clone(&inner.beside.loading).lock_owned().await;
         if self.served(&name).is_some() {
             return Err(BesideFault::Exists(name));
         }
         let deployer = inner.deployer.clone();
         let place = deployer.models.place_beside(&self.models())?;
+        let loading = Loading { _one: one, place };
         let prepare = move || load::prepared_alone(&deployer, &reference);
-        let prepared = tokio::task::spawn_blocking(prepare).await;
-        let (model, origin) = prepared.map_err(|_| BesideFault::Interrupted)??;
+        let (prepared, loading) = loading.apart(prepare).await?;
+        let (model, origin) = prepared?;
         // What is accepted is said anew as a whole, and not by two at once.
         let _changing = inner.changing.lock().await;
         let origins = self.origins();
@@ -144,7 +164,7 @@ impl Deployments {
         let loaded = Loaded {
             served: Arc::clone(&served),
             origin: Arc::new(origin),
-            _place: place,
+            _place: loading.place,
         };
         inner.beside.models.lock().insert(name, loaded);
         Ok(served)
@@ -173,5 +193,38 @@ impl Deployments {
         let deployed = deployed.names().filter_map(|name| deployed.get(name));
         let all = beside.map(|(served, _)| served).chain(deployed.cloned());
         all.map(|served| (served.name().clone(), served)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use tokio::sync::Mutex;
+
+    use super::Loading;
+    use crate::inference::{InferenceLimits, LoadError, ModelSet, ModelStore};
+
+    #[tokio::test]
+    async fn a_load_whose_client_is_gone_keeps_its_turn_and_its_place_until_it_ends() {
+        let models = ModelStore::new(InferenceLimits {
+            models_max: 1.try_into().unwrap(),
+            ..InferenceLimits::default()
+        });
+        let one = Arc::new(Mutex::new(()));
+        let loading = Loading {
+            _one: Arc::clone(&one).lock_owned().await,
+            place: models.place_beside(&ModelSet::default()).unwrap(),
+        };
+        let (go, go_on) = channel();
+        let mut asked = Box::pin(loading.apart(move || go_on.recv().is_ok()));
+        assert!(futures::poll!(&mut asked).is_pending());
+        drop(asked);
+        assert!(one.try_lock().is_err());
+        let error = models.place_beside(&ModelSet::default()).unwrap_err();
+        assert!(matches!(error, LoadError::TooMany { max: 1 }), "{error}");
+        go.send(()).unwrap();
+        drop(one.lock().await);
     }
 }
