@@ -56,6 +56,11 @@ pub enum LoadError {
     UnsupportedShape { port: String },
     #[error("the size of what `{operator}` makes depends on the data, so that it has no bound")]
     Unbounded { operator: String },
+    #[error(
+        "what the model is fed decides where `{operator}` reads or writes in memory, \
+         which is not known to be checked"
+    )]
+    Addressing { operator: String },
     #[error("the model cannot be read")]
     Malformed { source: Source },
     #[error("the backend panicked over the model: {message}")]
@@ -108,6 +113,7 @@ impl LoadError {
                 | Self::UnsupportedKind { .. }
                 | Self::UnsupportedShape { .. }
                 | Self::Unbounded { .. }
+                | Self::Addressing { .. }
                 | Self::NoDevice { .. }
                 | Self::BackendUnavailable { .. }
         )
@@ -140,6 +146,7 @@ impl LoadError {
             Self::UnsupportedKind { .. } => "model-unsupported-kind",
             Self::UnsupportedShape { .. } => "model-unsupported-shape",
             Self::Unbounded { .. } => "model-unbounded",
+            Self::Addressing { .. } => "model-addressing",
             Self::Malformed { .. } => "model-malformed",
             Self::Panicked { .. } => "model-panicked",
             Self::Golden { .. } => "model-golden-invalid",

@@ -109,10 +109,7 @@ impl Walk<'_> {
         if self.operators > max {
             return Err(LoadError::TooManyOperators { max });
         }
-        let domain = match node.domain.as_str() {
-            "ai.onnx" => "",
-            domain => domain,
-        };
+        let domain = plain_domain(&node.domain);
         if !(self.rules.allowed)(domain, &node.op_type) {
             if domain.is_empty() {
                 return Err(LoadError::UnsupportedOperator {
@@ -141,6 +138,14 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// ONNX's own domain has two names.
+fn plain_domain(domain: &str) -> &str {
+    match domain {
+        "ai.onnx" => "",
+        domain => domain,
     }
 }
 

@@ -1,17 +1,19 @@
-//! Whether the *values* that a model is fed decide how large its tensors get.
+//! Whether the *values* that a model is fed decide how large its tensors get, or
+//! where in them something is read or written.
 //!
 //! A native library cannot be told how much memory it may take. If the shapes of
 //! the inputs decide all sizes, then bounding the inputs bounds the run; if a
-//! number in an input does, one caller can take all memory there is. Whatever is
-//! not known to depend on shapes and constants alone counts as fed.
+//! number in an input does, one caller can take all memory there is. Nor is it
+//! known to look whether a number lies within a tensor before it goes there.
+//! Whatever is not known to depend on shapes and constants alone counts as fed.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::malformed;
 use super::tensors::{elements, within};
+use super::{malformed, plain_domain};
 use crate::inference::shown::shown;
 use crate::inference::{InferenceLimits, LoadError};
 
@@ -96,6 +98,7 @@ impl<'a> Sizes<'a> {
                 within(elements, self.limits)?;
             }
         }
+        self.nowhere_by_value(node)?;
         let mut fixed = node
             .input
             .iter()
@@ -115,6 +118,21 @@ impl<'a> Sizes<'a> {
         };
         if let Some(scope) = self.scopes.last_mut() {
             scope.extend(node.output.iter().map(|name| (name.as_str(), known)));
+        }
+        Ok(())
+    }
+
+    /// What is fed may decide no place in memory.
+    fn nowhere_by_value(&self, node: &pb::NodeProto) -> Result<(), LoadError> {
+        let operator = node.op_type.as_str();
+        let domain = plain_domain(&node.domain);
+        let inputs = addressing(domain, operator).iter();
+        let mut inputs = inputs.filter_map(|&index| node.input.get(index));
+        let fed = |name: &String| !name.is_empty() && matches!(self.known(name), Known::Fed);
+        if inputs.any(fed) {
+            return Err(LoadError::Addressing {
+                operator: shown(operator),
+            });
         }
         Ok(())
     }
@@ -139,6 +157,29 @@ fn deciding(operator: &str) -> &'static [usize] {
         "STFT" => &[1, 3],
         "Range" => &[0, 1, 2],
         "Resize" => &[1, 2, 3],
+        _ => &[],
+    }
+}
+
+/// The inputs of an operator whose values are taken for places in tensors, or for
+/// lengths of parts of them, without a look at how large those are: in ONNX Runtime
+/// of before the spring of 2026 at least (its pull requests 27432, 27543, 27573,
+/// 27597, 27789, 28031 and issue 27265). What else takes indices checks them.
+fn addressing(domain: &str, operator: &str) -> &'static [usize] {
+    match (domain, operator) {
+        // Lengths without padding; positions; where a cache is written.
+        ("", "Attention") => &[6],
+        ("", "RotaryEmbedding") => &[3],
+        ("", "TensorScatter") => &[2],
+        ("", "MaxUnpool") | ("ai.onnx.ml", "ArrayFeatureExtractor") => &[1],
+        // Regions, of which no coordinate may be infinite, and their batches.
+        ("", "RoiAlign") => &[1, 2],
+        // Masks, which may be lengths; lengths of what came before.
+        ("com.microsoft", "Attention") => &[3, 6],
+        ("com.microsoft", "QAttention") => &[5],
+        ("com.microsoft", "MultiHeadAttention") => &[4, 8, 9],
+        ("com.microsoft", "RotaryEmbedding") => &[1],
+        ("com.microsoft", "MatMulNBits") => &[4],
         _ => &[],
     }
 }

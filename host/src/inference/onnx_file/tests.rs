@@ -13,7 +13,7 @@ fn vet(bytes: &[u8]) -> Result<OnnxFile, LoadError> {
     };
     let rules = Rules {
         backend: BackendKind::Openvino,
-        allowed: &|domain, operator| domain.is_empty() && operator != "Forbidden",
+        allowed: &|_, operator| operator != "Forbidden",
         limits: &limits,
     };
     OnnxFile::vet(bytes, rules)
@@ -214,6 +214,65 @@ fn only_shapes_and_constants_may_decide_sizes() {
     assert_eq!(fed(through).as_deref(), Some("Expand"));
     let nowhere = x().node("Expand", &["x", "nowhere"], &["y"]);
     assert_eq!(fed(nowhere).as_deref(), Some("Expand"));
+}
+
+#[test]
+fn what_is_fed_decides_no_place_in_memory() {
+    let refused = |model: Onnx| match vet(&model.build()) {
+        Ok(_) => None,
+        Err(LoadError::Addressing { operator }) => Some(operator),
+        Err(error) => panic!("{error}"),
+    };
+    let model = || {
+        let fed = Onnx::new()
+            .input("x", FLOAT, &["n"])
+            .input("fed", INT64, &["1"]);
+        fed.integers("kept", &[1], &[1])
+    };
+    let own = "com.microsoft";
+    for (domain, operator, place) in [
+        ("", "Attention", 6),
+        ("", "RotaryEmbedding", 3),
+        ("ai.onnx", "RotaryEmbedding", 3),
+        ("", "TensorScatter", 2),
+        ("", "MaxUnpool", 1),
+        ("", "RoiAlign", 1),
+        ("", "RoiAlign", 2),
+        ("ai.onnx.ml", "ArrayFeatureExtractor", 1),
+        (own, "Attention", 3),
+        (own, "Attention", 6),
+        (own, "QAttention", 5),
+        (own, "MultiHeadAttention", 4),
+        (own, "MultiHeadAttention", 8),
+        (own, "MultiHeadAttention", 9),
+        (own, "RotaryEmbedding", 1),
+        (own, "MatMulNBits", 4),
+    ] {
+        let with = |name| {
+            let mut inputs = vec![""; place];
+            inputs.push(name);
+            let cast = model().node("Cast", &["fed"], &["as_fed"]);
+            refused(cast.node_of(domain, operator, &inputs, &["y"]))
+        };
+        for name in ["fed", "as_fed", "nowhere"] {
+            let refused = with(name);
+            assert_eq!(
+                refused.as_deref(),
+                Some(operator),
+                "{domain} {place} {name}"
+            );
+        }
+        // What its author says, and what is left out.
+        for name in ["kept", ""] {
+            assert_eq!(with(name), None, "{domain} {operator} {place} {name}");
+        }
+    }
+    // Elsewhere the same place is a table, and the same name another's.
+    let table = |domain| model().node_of(domain, "RotaryEmbedding", &["x", "kept", "fed"], &["y"]);
+    assert_eq!(refused(table("")), None);
+    assert_eq!(refused(table(own)), None);
+    let table = model().node("RotaryEmbedding", &["x", "fed", "x", "kept"], &["y"]);
+    assert_eq!(refused(table), None);
 }
 
 #[test]
