@@ -32,7 +32,7 @@ use line::{Line, LineError};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::capture::Capture;
 use crate::error_chain::ErrorChain;
-use crate::inference::{LoadError, Model, ModelSet, ModelSource, ModelStore, Served};
+use crate::inference::{Exchanged, LoadError, Model, ModelSet, ModelSource, ModelStore, Served};
 use crate::names::{ModelName, PluginName, Reference};
 use crate::runtime::{CodeCache, Engine, PrepareError};
 use crate::supervisor::Supervisor;
@@ -170,27 +170,37 @@ impl Deployer {
     /// revokes. Plugins that use them go on, and are told at each run.
     pub(crate) fn withdraw_revoked(&self, document: &Document, models: &ModelSet) {
         for name in models.names() {
-            let Some(model) = models.get(name).map(|served| served.current()) else {
-                continue;
-            };
             // The version that serves may be another than the document's: one under
             // way is watched behind the same name.
-            let Some((code, reason)) = self.model_revoked(&model) else {
-                continue;
-            };
-            if model.withdraw(reason.clone()) {
-                let used_by = document.plugins.iter();
-                let used_by = used_by.filter(|(_, plugin)| plugin.grants.models.contains(name));
-                let used_by: Vec<_> = used_by.map(|(plugin, _)| plugin.as_str()).collect();
-                error!(
-                    model = name.as_str(),
-                    digest = %model.digest(),
-                    used_by = used_by.join(", "),
-                    code,
-                    error = reason,
-                    "model taken out of service: it is revoked"
-                );
+            if let Some(served) = models.get(name) {
+                self.withdraw_if_revoked(document, name, &served.current());
             }
+        }
+    }
+
+    /// The same for those that were replaced and may serve again.
+    pub(crate) fn withdraw_replaced(&self, document: &Document, exchanged: &Exchanged) {
+        for (name, model) in exchanged.previous() {
+            self.withdraw_if_revoked(document, name, model);
+        }
+    }
+
+    fn withdraw_if_revoked(&self, document: &Document, name: &ModelName, model: &Model) {
+        let Some((code, reason)) = self.model_revoked(model) else {
+            return;
+        };
+        if model.withdraw(reason.clone()) {
+            let used_by = document.plugins.iter();
+            let used_by = used_by.filter(|(_, plugin)| plugin.grants.models.contains(name));
+            let used_by: Vec<_> = used_by.map(|(plugin, _)| plugin.as_str()).collect();
+            error!(
+                model = name.as_str(),
+                digest = %model.digest(),
+                used_by = used_by.join(", "),
+                code,
+                error = reason,
+                "model taken out of service: it is revoked"
+            );
         }
     }
 

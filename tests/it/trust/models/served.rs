@@ -1,8 +1,11 @@
 //! What the site's publishers of models sign is served, wherever it lies.
 
+use std::sync::Arc;
+
 use selvedge::app::Mode;
 use selvedge::deployment::report::Phase;
 use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Lab, artifact, commit, computed, line};
 use crate::deployments::world::Host;
@@ -226,6 +229,52 @@ async fn what_is_revoked_while_a_deployment_is_watched_does_not_serve_after_it()
     let report = host.ended(id).await;
     assert_eq!(report.phase, Phase::Committed, "{report:?}");
     assert_eq!(withdrawn(&host), [false, true]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_revoked_while_another_is_watched_does_not_come_back_to_serve() {
+    let lab = Lab::new().await;
+    let plugin = lab.plugin().await;
+    let mut versions = Vec::new();
+    for version in ["1.0.0", "1.1.0"] {
+        lab.model("press", "press", version);
+        versions.push(lab.publish("press", &lab.lab).await);
+    }
+    let host = lab.host().await;
+    commit(&host, line(1, &plugin, &artifact(&versions[0]))).await;
+    let next = line(2, &plugin, &artifact(&versions[1])).replace("seconds = 0", "seconds = 3600");
+    let deployments = host.deployments();
+    let id = deployments.submit(host.submission_of(next)).await.unwrap();
+    let watched = |host: &Host| host.phase(id) == Phase::Probation;
+    host.until("it is watched", watched).await;
+    let (_, digest) = versions[0].split_once('@').unwrap();
+    let revoke = format!("policy revoke digest {digest} --site site");
+    lab.world.done(&revoke).await;
+    deployments.stop_revoked().await.unwrap();
+
+    let served = deployments.served(&"granted".parse().unwrap()).unwrap();
+    let revoked = digest.parse().ok();
+    let ended = CancellationToken::new();
+    let looking = ended.clone();
+    let looked = Arc::clone(&served);
+    // What is put back is looked at as soon as it is.
+    let look = tokio::task::spawn_blocking(move || {
+        let mut serves = false;
+        while !looking.is_cancelled() {
+            let model = looked.current();
+            serves |= model.artifact() == revoked && model.withdrawn().is_none();
+        }
+        serves
+    });
+    let ends = ended.drop_guard();
+    let back = deployments.roll_back(None, "me".to_owned()).await.unwrap();
+    host.ended(back).await;
+    assert_eq!(host.ended(id).await.phase, Phase::Superseded);
+    drop(ends);
+    assert!(!look.await.unwrap(), "it served again");
+    assert_eq!(served.current().artifact(), revoked);
+    assert_eq!(withdrawn(&host), [true]);
     host.stop().await;
 }
 

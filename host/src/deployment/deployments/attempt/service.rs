@@ -270,6 +270,11 @@ impl Attempt<'_> {
         let changing = inner.changing.lock().await;
         let stopped = inner.ledger.read(|state| state.stopped.clone());
         fault_point::before("undo");
+        // What was revoked meanwhile must not serve again, however short a time.
+        if let Some(running) = self.deployments.running() {
+            let document = &running.document;
+            inner.deployer.withdraw_replaced(document, &exchanged);
+        }
         exchanged.undo();
         inner.deployer.line.undo(swapped, &stopped).await;
         fault_point::after("undo");
