@@ -7,6 +7,7 @@
 //! with the process. Plugins do not know of it.
 
 mod answers;
+mod budget;
 mod client;
 mod codec;
 mod connection;
@@ -14,6 +15,7 @@ mod door;
 mod fault;
 mod gate;
 mod loaded;
+mod outgoing;
 pub mod proto;
 mod server;
 mod service;
@@ -22,16 +24,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::client::Budget;
+use self::budget::Budget;
 use crate::api::{InferenceCounts, ServeError};
 use crate::capture::Capture;
 use crate::deployment::deployments::Deployments;
 use crate::inference::InferenceApiConfig;
 use crate::supervisor::Supervisor;
-
-/// Runs that this API may have at once, those among them that nobody waits for any
-/// more: plugins find slots too.
-const RUNS_MAX: usize = 16;
 
 /// The host, as the API sees it.
 pub struct Surroundings {
@@ -53,7 +51,6 @@ struct Shared {
     capture: Capture,
     counts: Arc<InferenceCounts>,
     budget: Arc<Budget>,
-    runs: Arc<tokio::sync::Semaphore>,
     message_bytes_max: usize,
 }
 
@@ -72,8 +69,10 @@ pub fn serve(
         deployments: host.deployments,
         capture: host.capture,
         counts: host.counts,
-        budget: Arc::new(Budget::new(config.received_bytes_max.get().into())),
-        runs: Arc::new(tokio::sync::Semaphore::new(RUNS_MAX)),
+        budget: Budget::new(
+            config.received_bytes_max.get(),
+            config.message_bytes_max.get(),
+        ),
         message_bytes_max: usize::try_from(config.message_bytes_max.get()).unwrap_or(usize::MAX),
     });
     let unit = server::build(shared, config, grace)?;

@@ -4,4 +4,5 @@ mod calls;
 mod capture;
 mod hostile;
 mod peers;
+mod reluctant;
 mod world;

@@ -56,7 +56,8 @@ pub struct InferenceApiConfig {
     #[serde(default = "message_bytes_max")]
     pub message_bytes_max: NonZeroU32,
     /// Bytes of all requests that are being received and of all answers that are
-    /// being made, over all connections.
+    /// being made, over all connections; one user has at most half of them, or one
+    /// message.
     #[serde(default = "received_bytes_max")]
     pub received_bytes_max: NonZeroU32,
 }

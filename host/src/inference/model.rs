@@ -167,7 +167,8 @@ impl Model {
         self.batcher.as_ref()
     }
 
-    pub(super) fn run_time_max(&self) -> Duration {
+    /// How long a run may take.
+    pub fn run_time_max(&self) -> Duration {
         self.run_time_max
     }
 

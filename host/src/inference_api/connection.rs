@@ -22,7 +22,7 @@ use super::door::Place;
 const BEGIN_MAX: Duration = Duration::from_secs(10);
 /// Bytes that it has begun with: the preface of HTTP/2 and an empty SETTINGS.
 const BEGIN_BYTES: u64 = 24 + 9;
-/// How long something may stand still; longer than any run takes.
+/// How long something may stand still that is the client's to move.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -122,9 +122,6 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         this.poll_end(context)?;
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            this.client.answers.give(count);
-        }
         this.waited(written)
     }
 

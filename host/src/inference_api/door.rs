@@ -141,7 +141,7 @@ impl Door {
                 debug!(client = caller.who, "connection refused: there is no place");
                 return None;
             };
-            let client = Client::new(caller, stopping, &shared.budget);
+            let client = Client::new(caller, stopping, shared.budget.share(uid));
             Some(Connection::new(stream, client, cut, place))
         })
     }

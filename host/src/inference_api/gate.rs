@@ -14,8 +14,9 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
 use super::Shared;
-use super::client::{Client, Room};
+use super::client::{Client, Room, Rooms};
 use super::fault::{Fault, full};
+use super::outgoing::Outgoing;
 use crate::api::access::Role;
 
 /// Stands before `inner`.
@@ -56,10 +57,19 @@ where
             let fault = Fault::not_allowed(needed);
             return Box::pin(async move { Ok(fault.status().into_http()) });
         };
-        let room = client.request(&self.shared.budget);
-        request.extensions_mut().insert(Arc::clone(&room));
-        let call = self.inner.call(request.map(|body| metered(body, room)));
-        Box::pin(call)
+        let Rooms {
+            request: incoming,
+            answer: outgoing,
+        } = client.call();
+        request.extensions_mut().insert(Rooms {
+            request: Arc::clone(&incoming),
+            answer: Arc::clone(&outgoing),
+        });
+        let call = self.inner.call(request.map(|body| metered(body, incoming)));
+        Box::pin(async move {
+            let response = call.await?;
+            Ok(response.map(|body| Body::new(Outgoing::new(body, outgoing))))
+        })
     }
 }
 

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
-use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::Shared;
 use super::answers::{digest, model, model_name, output, stats, tensors};
-use super::client::{Client, Room};
+use super::client::{Client, Rooms};
 use super::fault::{Fault, full};
 use super::proto::inference_server::Inference;
 use super::proto::{
@@ -24,7 +23,7 @@ use super::proto::{
     UnloadModelRequest, UnloadModelResponse, stream_predict_response,
 };
 use crate::capture::{Auxiliary, Captured, Outcome};
-use crate::inference::{RunError, Served, Stake};
+use crate::inference::Served;
 
 /// Requests of one stream that run at once.
 const IN_FLIGHT_MAX: usize = 8;
@@ -40,7 +39,7 @@ pub(super) struct Calls(pub(super) Arc<Shared>);
 struct Call {
     shared: Arc<Shared>,
     client: Client,
-    room: Arc<Room>,
+    rooms: Rooms,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -52,7 +51,7 @@ impl Calls {
         Ok(Call {
             shared: Arc::clone(&self.0),
             client: extensions.get::<Client>().cloned().ok_or_else(lost)?,
-            room: extensions.get::<Arc<Room>>().cloned().ok_or_else(lost)?,
+            rooms: extensions.get::<Rooms>().cloned().ok_or_else(lost)?,
         })
     }
 
@@ -96,8 +95,10 @@ impl Call {
     ) -> Result<PredictResponse, Fault> {
         let begun = Instant::now();
         let received = request.encoded_len();
+        // Until it has an answer there is nothing for its client to do.
+        let _with_host = self.rooms.with_host();
         let answer = self.run(request, deadline, begun).await;
-        self.room.give(received);
+        self.rooms.request.give(received);
         let answer = answer?;
         let bytes = answer.encoded_len();
         let max = self.shared.message_bytes_max;
@@ -106,7 +107,7 @@ impl Call {
             let code = "answer-too-large";
             return Err(Fault::new(Code::ResourceExhausted, code, message));
         }
-        if self.client.answers.take(bytes) {
+        if self.rooms.answer.take(bytes + HEAD_BYTES) {
             Ok(answer)
         } else {
             Err(full())
@@ -125,7 +126,8 @@ impl Call {
         let own = Duration::from_millis(request.timeout_ms.into());
         let own = (!own.is_zero()).then(|| begun + own);
         let deadline = [deadline, own].into_iter().flatten().min();
-        let stake = self.turn(deadline).await?;
+        let wait_max = served.current().run_time_max();
+        let stake = self.client.share.turn(deadline, wait_max).await?;
         let version = served.current().digest();
         if let Some(wanted) = wanted.filter(|wanted| *wanted != version) {
             let message = format!("the version {wanted} does not serve, but {version}");
@@ -141,25 +143,6 @@ impl Call {
             digest: version.to_string(),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
-    }
-
-    /// This caller's turn, then this API's: those who run much wait for themselves.
-    /// Whoever goes away has none back before its run has ended.
-    async fn turn(&self, deadline: Option<Instant>) -> Result<Stake, Fault> {
-        let turns = async {
-            let own = Arc::clone(&self.client.runs).acquire_owned().await;
-            let all = Arc::clone(&self.shared.runs).acquire_owned().await;
-            Some((own.ok()?, all.ok()?))
-        };
-        let turns = match deadline {
-            Some(deadline) => timeout_at(deadline.into(), turns).await,
-            None => Ok(turns.await),
-        };
-        match turns {
-            Ok(Some(turns)) => Ok(Arc::new(turns)),
-            Ok(None) => Err(RunError::NoSlot.into()),
-            Err(_) => Err(RunError::Deadline.into()),
-        }
     }
 
     async fn streamed(self, request: StreamPredictRequest) -> StreamPredictResponse {
@@ -213,7 +196,7 @@ impl Inference for Calls {
                     .as_ref()
                     .map_or(0, prost::Message::encoded_len);
                 // The head of each message, and what is around the request in it.
-                call.room.give(HEAD_BYTES + overhead - inner);
+                call.rooms.request.give(HEAD_BYTES + overhead - inner);
                 Ok(call.streamed(request).await)
             }
         });
@@ -290,7 +273,7 @@ impl Inference for Calls {
         let bytes = request.encoded_len();
         let submitted = captured(&self.0, request);
         let submitted = submitted.and_then(|captured| Ok(self.0.capture.submit(captured)?));
-        call.room.give(bytes + HEAD_BYTES);
+        call.rooms.request.give(bytes + HEAD_BYTES);
         self.told(submitted.map(|id| CaptureDataResponse {
             capture_id: id.to_string(),
         }))
@@ -316,12 +299,12 @@ impl Inference for Calls {
 }
 
 /// Bytes before each message (gRPC over HTTP/2, length-prefixed messages).
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 
 /// A small request; nothing of it is held any longer.
 fn received<T: prost::Message>(call: &Call, request: Request<T>) -> T {
     let request = request.into_inner();
-    call.room.give(usize::MAX);
+    call.rooms.request.give(usize::MAX);
     request
 }
 
