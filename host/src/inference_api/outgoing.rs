@@ -130,7 +130,7 @@ mod tests {
         let budget = Budget::new(1 << 20, 1 << 20);
         let room = Arc::new(Room::new(&budget.share(1)));
         assert!(room.take(ANSWER * 2));
-        let answers = [vec![1; ANSWER], vec![2; ANSWER]].map(|it| Ok::<_, tonic::Status>(it));
+        let answers = [vec![1; ANSWER], vec![2; ANSWER]].map(Ok::<_, tonic::Status>);
         let body = AnyBody::from_stream(stream::iter(answers));
         (budget, Outgoing::new(Body::new(body), room))
     }

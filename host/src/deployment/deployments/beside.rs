@@ -199,7 +199,7 @@ impl Deployments {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use tokio::sync::Mutex;
 
@@ -217,7 +217,7 @@ mod tests {
             _one: Arc::clone(&one).lock_owned().await,
             place: models.place_beside(&ModelSet::default()).unwrap(),
         };
-        let (go, go_on) = channel();
+        let (go, go_on) = sync_channel(1);
         let mut asked = Box::pin(loading.apart(move || go_on.recv().is_ok()));
         assert!(futures::poll!(&mut asked).is_pending());
         drop(asked);
