@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::time::timeout;
+use tracing::warn;
+
 pub use self::bundled::{shipped, site};
 pub use self::error::{BuildError, Refused};
 
@@ -41,6 +44,12 @@ use crate::storage::Storage;
 use crate::supervisor::Supervisor;
 use crate::trust::Gate;
 use crate::uplink::Uplinks;
+
+/// How long connections outward wait for what is in force to run. They begin later
+/// than it, since what the other side has kept comes as soon as they stand, and is
+/// acknowledged if nobody here subscribes it yet; and they begin in the end, since
+/// what keeps it from running may have to be heard of over them.
+const LINKS_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// What a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +185,12 @@ impl App {
         self.mqtt.start_first(&self.supervisor);
         self.supervisor
             .start(self.deployments.deployer().capture.unit());
-        self.deployments.resume().await?;
+        let resuming = Box::pin(self.deployments.resume());
+        let late = || {
+            warn!("uplinks do not wait any longer for what is in force to run");
+            self.mqtt.start_links(&self.supervisor);
+        };
+        unless_late(resuming, LINKS_WAIT_MAX, late).await?;
         self.watch();
         self.mqtt.start_last(&self.supervisor);
         Ok(())
@@ -257,6 +271,21 @@ impl App {
     }
 }
 
+/// Waits for `work`, and does `late` if it takes longer than `most`.
+async fn unless_late<T>(
+    mut work: impl Future<Output = T> + Unpin,
+    most: Duration,
+    late: impl FnOnce(),
+) -> T {
+    match timeout(most, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            late();
+            work.await
+        }
+    }
+}
+
 /// Keeps the names of plugins and uplinks from devices, which may have come first.
 fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<(), BuildError> {
     let active = deployments.active();
@@ -269,4 +298,27 @@ fn reserve(config: &HostConfig, deployments: &Deployments, bus: &Bus) -> Result<
     }
     bus.reserve(names);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::{LINKS_WAIT_MAX, unless_late};
+
+    #[tokio::test(start_paused = true)]
+    async fn links_wait_for_what_is_in_force_and_not_for_ever() {
+        for (seconds, is_late) in [(1, false), (100_000, true)] {
+            let begun = Cell::new(false);
+            let work = Box::pin(async {
+                sleep(Duration::from_secs(seconds)).await;
+                begun.get()
+            });
+            let links = unless_late(work, LINKS_WAIT_MAX, || begun.set(true)).await;
+            assert_eq!(links, is_late);
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! What rules send is on the disk before whoever published it is told so, leaves
 //! in order of its topic, and is deleted when the other side has acknowledged it.
-//! What comes in is acknowledged when it is accepted here. The other side may be
-//! away for weeks, lie, or refuse; nothing of that stops the host.
+//! What comes in is acknowledged when those it is for have done with it. The other
+//! side may be away for weeks, lie, or refuse; nothing of that stops the host.
 //!
 //! Each message carries the user properties `selvedge-queue` and `selvedge-seq`:
 //! who has seen a pair of them has the message already. `selvedge-via` names each
@@ -64,6 +64,23 @@ pub struct Uplinks(Arc<BTreeMap<PartyName, Uplink>>);
 #[derive(Clone, Debug)]
 pub struct Uplink(Arc<Shared>);
 
+/// What works on uplinks, to be started in the order given.
+#[derive(Debug, Default)]
+pub struct Units {
+    /// What takes in from the bus: to run before anybody publishes.
+    pub queues: Vec<Unit>,
+    /// What holds the connections: to run when those are there whom messages of the
+    /// targets are for, since a message that nobody subscribes is acknowledged.
+    pub links: Vec<Unit>,
+}
+
+impl Units {
+    /// All of them, in order.
+    pub fn into_all(self) -> impl Iterator<Item = Unit> {
+        self.queues.into_iter().chain(self.links)
+    }
+}
+
 /// What its units and its handles have in common.
 #[derive(Debug)]
 struct Shared {
@@ -102,12 +119,14 @@ impl Uplinks {
         hosts: &Arc<BTreeMap<String, IpAddr>>,
         bus: &Bus,
         storage: &Storage,
-    ) -> Result<(Self, Vec<Unit>), BuildError> {
+    ) -> Result<(Self, Units), BuildError> {
         let mut uplinks = BTreeMap::new();
-        let mut units = Vec::new();
+        let mut units = Units::default();
         for (name, config) in config {
             let uplink = Uplink::build(name, config, bus, storage, hosts)?;
-            units.extend(uplink.units());
+            let [queue, link] = uplink.units();
+            units.queues.push(queue);
+            units.links.push(link);
             uplinks.insert(name.clone(), uplink);
         }
         Ok((Self(Arc::new(uplinks)), units))

@@ -9,4 +9,5 @@ mod kills;
 mod mosquitto;
 mod seen;
 mod slow;
+mod starts;
 mod world;

@@ -16,8 +16,8 @@ use crate::deployment::deployments::Deployments;
 use crate::names::PartyName;
 use crate::storage::Storage;
 use crate::supervisor::{Supervisor, Unit};
-use crate::uplink::Uplinks;
 use crate::uplink::config::{QueueConfig, UplinkConfig};
+use crate::uplink::{Units, Uplinks};
 
 /// Bytes that may wait for a claim: it only asks, and keeps nothing.
 const CLAIM_QUEUE_BYTES_MAX: NonZeroU64 = nonzero!(NonZeroU64, 64 << 10);
@@ -34,7 +34,7 @@ pub(super) struct Outward<'a> {
 impl Outward<'_> {
     /// All uplinks, the units that work on them, and those that speak with the cloud,
     /// in the order in which they are to be started.
-    pub(super) fn build(&self) -> Result<(Uplinks, Vec<Unit>, Vec<Unit>), BuildError> {
+    pub(super) fn build(&self) -> Result<(Uplinks, Units, Vec<Unit>), BuildError> {
         let (uplinks, units) = self.uplinks(&self.config.uplinks)?;
         let cloud = self.config.cloud.as_ref();
         let cloud = cloud.map(|cloud| self.cloud(cloud, &uplinks)).transpose()?;
@@ -44,7 +44,7 @@ impl Outward<'_> {
     fn uplinks(
         &self,
         config: &BTreeMap<PartyName, UplinkConfig>,
-    ) -> Result<(Uplinks, Vec<Unit>), BuildError> {
+    ) -> Result<(Uplinks, Units), BuildError> {
         let hosts = Arc::new(self.config.hosts.clone());
         Ok(Uplinks::build(config, &hosts, self.bus, self.storage)?)
     }
@@ -96,7 +96,7 @@ impl Outward<'_> {
             channel: Arc::new(channel),
             units: units_of_it.map(|kind| format!("{kind}/{claims}")).into(),
         };
-        Ok((way, units))
+        Ok((way, units.into_all().collect()))
     }
 }
 

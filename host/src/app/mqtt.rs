@@ -3,8 +3,9 @@
 //!
 //! All is opened before anything runs. Retained values are there before anybody
 //! publishes, and whoever writes them is stopped last; uplinks take in what their
-//! rules name from the first message on. Devices come in last, when those they talk
-//! to are there, and are the first to be told that the host stops.
+//! rules name from the first message on, but connect only when what they bring finds
+//! those it is for. Devices come in last, when those they talk to are there, and are
+//! the first to be told that the host stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +36,9 @@ pub(super) struct Mqtt {
     devices: Option<Devices>,
     broker: Option<Broker>,
     /// Those that were not started, in the order in which they are to be: before
-    /// anybody publishes, and when all is at work.
+    /// anybody publishes, and when all is at work, connections outward first.
     first: Mutex<Vec<Unit>>,
+    links: Mutex<Vec<Unit>>,
     last: Mutex<Vec<Unit>>,
 }
 
@@ -54,15 +56,17 @@ impl Mqtt {
             devices: None,
             broker: None,
             first: vec![unit].into(),
+            links: Mutex::default(),
             last: Mutex::default(),
         })
     }
 
-    /// The same, with the ways outward: uplinks are at work before anybody publishes,
-    /// and the cloud is listened to when all is.
+    /// The same, with the ways outward: uplinks take in before anybody publishes, and
+    /// connect when all is at work; then the cloud is listened to.
     pub(super) fn with_uplinks(mut self, outward: &Outward<'_>) -> Result<Self, BuildError> {
         let (uplinks, units, cloud) = outward.build()?;
-        self.first.lock().extend(units);
+        self.first.lock().extend(units.queues);
+        self.links.lock().extend(units.links);
         self.last.lock().extend(cloud);
         self.uplinks = uplinks;
         Ok(self)
@@ -127,8 +131,14 @@ impl Mqtt {
         start(&self.first, supervisor);
     }
 
-    /// Begins to serve devices, once.
+    /// Begins to connect outward, once.
+    pub(super) fn start_links(&self, supervisor: &Supervisor) {
+        start(&self.links, supervisor);
+    }
+
+    /// Begins to connect outward and to serve devices, once.
     pub(super) fn start_last(&self, supervisor: &Supervisor) {
+        self.start_links(supervisor);
         start(&self.last, supervisor);
     }
 

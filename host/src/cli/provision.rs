@@ -147,7 +147,7 @@ async fn claim(args: &Args, config: UplinkConfig) -> Outcome<Thing> {
     let (uplinks, units) = Uplinks::build(&config, &Arc::default(), &bus, &storage)?;
     let uplink = uplinks.get(&name).expect("it was just built");
     let supervisor = Supervisor::new(GRACE, Arc::new(|_: &str, _: &_| ()));
-    for unit in units {
+    for unit in units.into_all() {
         supervisor.start(unit);
     }
     let claim = Claim {

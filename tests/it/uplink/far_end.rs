@@ -81,6 +81,8 @@ struct State {
     unsubscribed: Vec<String>,
     acknowledged: Vec<u16>,
     streams: Vec<TcpStream>,
+    /// What it says to whoever it lets in, at once.
+    greeting: Vec<u8>,
     known: bool,
     refuses: bool,
     refuses_filters: bool,
@@ -240,6 +242,11 @@ impl FarEnd {
         put(stream, &Packet::Publish(publish), Version::V5).unwrap();
     }
 
+    /// From now on says this to whoever it lets in, at once.
+    pub(super) fn greet(&self, bytes: &[u8]) {
+        self.shared.state.lock().greeting = bytes.to_vec();
+    }
+
     /// Sends bytes to whoever is connected.
     pub(super) fn send_bytes(&self, bytes: &[u8]) {
         let state = self.shared.state.lock();
@@ -343,6 +350,8 @@ impl Shared {
         let mut ack = ConnAck::new(Reason::SUCCESS);
         ack.session_present = present && !connect.clean_start;
         put(stream, &Packet::ConnAck(Box::new(ack)), version)?;
+        let (mut stream, greeting) = (stream, self.state.lock().greeting.clone());
+        stream.write_all(&greeting)?;
         self.change(|state| state.connects.push((connect, Instant::now())));
         Ok(())
     }

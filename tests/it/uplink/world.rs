@@ -62,7 +62,7 @@ impl World {
         let hosts = Arc::new(BTreeMap::new());
         let (uplinks, units) = Uplinks::build(&config, &hosts, &bus, &storage).unwrap();
         let supervisor = Supervisor::new(Duration::from_secs(5), Arc::new(|_, _| ()));
-        for unit in units {
+        for unit in units.into_all() {
             supervisor.start(unit);
         }
         let grant = Grant {
