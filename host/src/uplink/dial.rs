@@ -3,13 +3,18 @@
 //! The files are read at each connection. What cannot be used then leaves in force
 //! what was read before: whoever replaces them does so one after the other.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -24,6 +29,12 @@ use crate::error_chain::ErrorChain;
 
 /// Bytes of one file of certificates, or of a password.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+/// How long one address is waited for before the next is tried beside it (RFC 8305
+/// section 5).
+const STAGGER: Duration = Duration::from_millis(250);
 
 /// What AWS IoT Core wants on port 443 to speak MQTT.
 const AWS_ALPN: &str = "x-amzn-mqtt-ca";
@@ -53,7 +64,7 @@ pub(super) async fn dial(shared: &Shared, files: &Files) -> Result<Box<dyn Strea
     let known = shared.hosts.get(host).copied();
     let tcp = match known {
         Some(address) => TcpStream::connect((address, port)).await,
-        None => TcpStream::connect((host, port)).await,
+        None => reach((host, port)).await,
     };
     let tcp = tcp.map_err(LinkError::Unreachable)?;
     tcp.set_nodelay(true).map_err(LinkError::Unreachable)?;
@@ -68,6 +79,46 @@ pub(super) async fn dial(shared: &Shared, files: &Files) -> Result<Box<dyn Strea
     let name = ServerName::try_from(name.to_owned()).map_err(|_| LinkError::Address)?;
     let tls = TlsConnector::from(tls).connect(name, tcp).await;
     Ok(Box::new(tls.map_err(LinkError::Tls)?))
+}
+
+/// Connects to whichever address of a name answers.
+async fn reach(name: (&str, u16)) -> io::Result<TcpStream> {
+    let found: Vec<_> = lookup_host(name).await?.collect();
+    first_of(&alternating(&found)).await
+}
+
+/// Some of the addresses, those of both families in turn: however many of one lead
+/// nowhere, the other is tried.
+fn alternating(found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let preferred = found.first().is_some_and(SocketAddr::is_ipv6);
+    let of = |preferred| found.iter().filter(move |own| own.is_ipv6() == preferred);
+    let (mut first, mut second) = (of(preferred), of(!preferred));
+    let pairs = std::iter::from_fn(|| match (first.next(), second.next()) {
+        (None, None) => None,
+        pair => Some(pair),
+    });
+    let all = pairs.flat_map(|(one, other)| one.into_iter().chain(other));
+    all.take(ADDRESSES_MAX).copied().collect()
+}
+
+/// The first connection that stands. Each address that does not answer at once costs
+/// a moment, and one that never does no more than that.
+async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut untried = addresses.iter();
+    let mut tried = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        tried.extend(untried.next().map(TcpStream::connect));
+        let more = untried.len() > 0;
+        tokio::select! {
+            done = tried.next() => match done {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => last = error,
+                None => return Err(last),
+            },
+            () = sleep(STAGGER), if more => {}
+        }
+    }
 }
 
 impl Files {
@@ -164,7 +215,13 @@ fn read(path: &Path) -> Result<Vec<u8>, std::io::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::alpn;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    use super::{ADDRESSES_MAX, alpn, alternating, first_of};
     use crate::uplink::config::UplinkConfig;
 
     #[test]
@@ -182,5 +239,54 @@ mod tests {
         assert!(alpn("endpoint = \"e:443\"").is_empty());
         let own = format!("{aws}\"e:443\"\nalpn = [\"mqtt\"]");
         assert_eq!(alpn(&own), [b"mqtt".to_vec()]);
+    }
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// A listener that lets nobody more in, and those who fill its line.
+    async fn black_hole() -> (SocketAddr, Vec<TcpStream>, tokio::net::TcpListener) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut line = Vec::new();
+        // What is not let in within this time is not let in at all.
+        let silence = Duration::from_secs(2);
+        while let Ok(stream) = timeout(silence, TcpStream::connect(address)).await {
+            line.push(stream.unwrap());
+            assert!(line.len() < 100, "the line has no end");
+        }
+        (address, line, listener)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_does_not_keep_the_next_from_being_tried() {
+        let (nowhere, _line, _listener) = black_hole().await;
+        let refused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refusing = refused.local_addr().unwrap();
+        drop(refused);
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = there.local_addr().unwrap();
+        let all = [nowhere, refusing, nowhere, address];
+        let connected = timeout(DEADLINE, first_of(&all)).await;
+        let connected = connected.expect("it is tried").unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), address);
+        let error = timeout(DEADLINE, first_of(&[refusing])).await.unwrap();
+        assert_eq!(
+            error.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionRefused
+        );
+        assert!(first_of(&[]).await.is_err());
+    }
+
+    #[test]
+    fn however_many_addresses_a_name_has_both_families_are_tried() {
+        let of = |text: &str, port| SocketAddr::new(text.parse().unwrap(), port);
+        let mut found: Vec<_> = (0..100).map(|port| of("::1", port)).collect();
+        found.push(of("127.0.0.1", 1));
+        let tried = alternating(&found);
+        assert_eq!(tried.len(), ADDRESSES_MAX);
+        assert_eq!(tried[..3], [found[0], found[100], found[1]]);
+        assert!(alternating(&[]).is_empty());
     }
 }
