@@ -53,6 +53,8 @@ pub(super) enum Refusal {
     NoRoom,
     #[error("somebody has taken the message and is not done with it yet")]
     NotSettled,
+    #[error("somebody who has taken the message cannot keep it: it may be lost")]
+    NotKept,
     #[error("the name `operator` on the bus is taken")]
     NoOperator,
     #[error(transparent)]
@@ -111,6 +113,7 @@ impl Refusal {
             | Self::NoOperator
             | Self::Busy
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotKept => StatusCode::INSUFFICIENT_STORAGE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Self::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -135,6 +138,7 @@ impl Refusal {
             Self::Publish(error) => error.code(),
             Self::NoRoom => "subscriber-busy",
             Self::NotSettled => "not-settled",
+            Self::NotKept => "message-not-kept",
             Self::NoOperator => "party-taken",
             Self::Submit(error) => error.code(),
             Self::Line(error) => error.code(),

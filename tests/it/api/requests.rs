@@ -2,6 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use selvedge::api::openapi;
+use selvedge::bus::InboxLimits;
+use selvedge::spec::Overflow;
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
@@ -311,4 +313,31 @@ async fn curl_understands_it() {
     assert!(output.status.success(), "{output:?}");
     let status: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status["ready"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_somebody_cannot_keep_is_not_told_to_be_settled() {
+    let world = World::start().await;
+    let limits = InboxLimits {
+        messages_max: 4,
+        bytes_max: 1 << 20,
+        overflow: Overflow::Block,
+        answers: true,
+    };
+    let host = world.app.bus().host_party();
+    let mut inbox = host
+        .subscribe(&["kept/#".parse().unwrap()], limits)
+        .unwrap();
+    let message = json!({"topic": "kept/a", "text": "1"});
+    let publish = world.ask(Method::POST, "/v1/publish?settled=true");
+    let refused = async {
+        let mut batch = Vec::new();
+        inbox.receive(1, &mut batch).await;
+        batch[0].receipt.as_ref().unwrap().refuse();
+    };
+    let (answer, ()) = tokio::join!(publish.json(&message).send(), refused);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let problem: Json = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "message-not-kept");
 }

@@ -135,7 +135,7 @@ pub(in crate::api) async fn publish(mut asked: Asked) -> Result<Response, Refusa
     let wire: WireMessage = asked.body.json(MESSAGE_BYTES_MAX).await?;
     let mut message = Message::try_from(wire)?;
     let settles = asked.query.switch("settled")?;
-    let (receipt, settled) = Receipt::new();
+    let (receipt, mut settled) = Receipt::new();
     message.receipt = settles.then_some(receipt);
     let Ok(operator) = &asked.api.operator else {
         return Err(Refusal::NoOperator);
@@ -144,9 +144,12 @@ pub(in crate::api) async fn publish(mut asked: Asked) -> Result<Response, Refusa
     let published = timeout(ROOM_MAX, operator.publish_waiting(message)).await;
     published.map_err(|_| Refusal::NoRoom)??;
     if settles {
-        timeout(SETTLED_MAX, settled)
+        timeout(SETTLED_MAX, &mut settled)
             .await
             .map_err(|_| Refusal::NotSettled)?;
+        if settled.is_refused() {
+            return Err(Refusal::NotKept);
+        }
     }
     let mut response = nothing();
     response.extensions_mut().insert(outcome);
