@@ -1,8 +1,9 @@
 //! What comes from the target: who waits for it, and when it is acknowledged.
 //!
 //! Each message that came with QoS 1 has one ticket, shared by all who have it.
-//! When the last of them lets go, the message may be acknowledged; until then the
-//! target has it too.
+//! When the last of them lets go, the message may be acknowledged, or refused if one
+//! of them could not answer for it; until then the target has it too. One of QoS 0
+//! has its share of the room that there is for all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 
 use crate::mqtt::UserProperties;
 use crate::names::{Topic, TopicFilter};
@@ -27,6 +28,8 @@ pub struct Remote {
     pub correlation: Option<Bytes>,
     pub user: UserProperties,
     pub(crate) ticket: Option<Arc<Ticket>>,
+    /// What it takes of the room for messages of QoS 0.
+    pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// Never the payload: it belongs in no log.
@@ -42,25 +45,57 @@ impl fmt::Debug for Remote {
 /// Held by all who have a message; dropped, the message is done with.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    done: Arc<AtomicBool>,
+    fate: Arc<Fate>,
     told: Arc<Notify>,
+}
+
+/// What became of a message that came.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    done: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl Fate {
+    /// Of one that nobody has.
+    pub(crate) fn settled() -> Arc<Self> {
+        Arc::new(Self {
+            done: true.into(),
+            refused: false.into(),
+        })
+    }
+
+    /// Whether nobody has it any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody who had it could not answer for it.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
 }
 
 impl Ticket {
     /// A ticket, and where it is seen that it is gone.
-    pub(crate) fn new(told: &Arc<Notify>) -> (Arc<Self>, Arc<AtomicBool>) {
-        let done = Arc::new(AtomicBool::new(false));
+    pub(crate) fn new(told: &Arc<Notify>) -> (Arc<Self>, Arc<Fate>) {
+        let fate = Arc::<Fate>::default();
         let ticket = Self {
-            done: Arc::clone(&done),
+            fate: Arc::clone(&fate),
             told: Arc::clone(told),
         };
-        (Arc::new(ticket), done)
+        (Arc::new(ticket), fate)
+    }
+
+    /// Whoever has it cannot answer for the message: it must not be acknowledged.
+    pub(crate) fn refuse(&self) {
+        self.fate.refused.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.done.store(true, Ordering::Release);
+        self.fate.done.store(true, Ordering::Release);
         self.told.notify_one();
     }
 }

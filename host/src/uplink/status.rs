@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -105,6 +106,8 @@ pub(crate) struct Counters {
     dropped: Mutex<BTreeMap<&'static str, u64>>,
     dead_letters: Mutex<BTreeMap<&'static str, u64>>,
     link: Mutex<Link>,
+    /// When it was last told that messages reach nobody.
+    told_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +143,16 @@ fn told(counts: &Mutex<BTreeMap<&'static str, u64>>) -> BTreeMap<String, u64> {
 impl Counters {
     pub(crate) fn dropped(&self, reason: &'static str, more: u64) {
         count(&self.dropped, reason, more);
+    }
+
+    /// Whether it was not told within `every` that messages reach nobody; it is now.
+    pub(crate) fn is_to_be_told(&self, every: Duration) -> bool {
+        let mut told_at = self.told_at.lock();
+        let due = told_at.is_none_or(|at| at.elapsed() >= every);
+        if due {
+            *told_at = Some(Instant::now());
+        }
+        due
     }
 
     pub(crate) fn dead_letter(&self, reason: &'static str) {

@@ -42,6 +42,8 @@ pub(in crate::uplink) enum LinkError {
     Encode(#[source] EncodeError),
     #[error("the queue cannot be read")]
     Store(#[from] LogError),
+    #[error("somebody here cannot keep a message of the target")]
+    NotKept,
     #[error("the host stops")]
     Stopped,
 }
@@ -67,6 +69,7 @@ impl LinkError {
             Self::NoAcknowledgement => "no-acknowledgement",
             Self::Encode(_) => "unsendable",
             Self::Store(error) => error.code(),
+            Self::NotKept => "message-not-kept",
             Self::Stopped => "stopped",
         }
     }

@@ -16,7 +16,7 @@ mod times;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -33,6 +33,7 @@ use crate::mqtt::{
 use crate::uplink::config::Protocol;
 use crate::uplink::dial::Stream;
 use crate::uplink::error::UplinkError;
+use crate::uplink::remote::Fate;
 use crate::uplink::status::{LinkState, add};
 use crate::uplink::{Ask, Shared};
 
@@ -46,6 +47,10 @@ use self::subscriptions::Subscriptions;
 const UNSETTLED_MAX: u16 = 100;
 /// The same where it cannot be told.
 pub(super) const UNSETTLED_V311_MAX: usize = 1_000;
+
+/// Bytes of messages of the target that may be unacknowledged: more than AWS IoT Core
+/// sends of its largest ones. If it has more, nothing is read until some are.
+const UNSETTLED_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes of one packet of the target.
 const PACKET_BYTES_MAX: u32 = 1 << 20;
@@ -83,13 +88,23 @@ pub(super) struct Session<'a> {
     probed_at: Option<Instant>,
     subscriptions: Subscriptions,
     asks: HashMap<PacketId, (oneshot::Sender<Result<(), UplinkError>>, Instant)>,
-    /// What came, in order, and whether it is done with.
-    unsettled: VecDeque<(PacketId, Arc<AtomicBool>, Reason)>,
+    /// What came, in order, and the bytes of it.
+    unsettled: VecDeque<Expected>,
+    unsettled_bytes: usize,
     settled: Arc<Notify>,
     /// There may be packets in `input` that there was no room for.
     unread: bool,
     loading: Option<Loading>,
     removing: Option<Removing>,
+}
+
+/// A message that came, to be acknowledged.
+struct Expected {
+    id: PacketId,
+    fate: Arc<Fate>,
+    /// What it is answered, unless it is refused.
+    reason: Reason,
+    bytes: usize,
 }
 
 /// What to do when the target has let us in.
@@ -141,6 +156,7 @@ impl<'a> Session<'a> {
             subscriptions: Subscriptions::default(),
             asks: HashMap::new(),
             unsettled: VecDeque::new(),
+            unsettled_bytes: 0,
             settled: Arc::default(),
             unread: false,
             loading: None,

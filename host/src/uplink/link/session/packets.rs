@@ -1,22 +1,26 @@
 //! What the target sends, and what is answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Session, UNSETTLED_MAX, UNSETTLED_V311_MAX};
+use super::{Expected, Session, UNSETTLED_BYTES_MAX, UNSETTLED_MAX, UNSETTLED_V311_MAX};
 use crate::mqtt::{Ack, DecodeError, Packet, PacketId, Publish, Reason, Version};
-use crate::names::Qos;
+use crate::names::{Qos, Topic};
 use crate::uplink::error::UplinkError;
 use crate::uplink::link::LinkError;
 use crate::uplink::link::flight::Acked;
-use crate::uplink::remote::{Remote, Ticket};
+use crate::uplink::remote::{Fate, Remote, Ticket};
 use crate::uplink::status::add;
 
 /// The user property that names gateways that a message came through.
 pub(super) const VIA: &str = "selvedge-via";
+
+/// What a message and a user property take beside their own bytes, about.
+const MESSAGE_BYTES: usize = 512;
+const PAIR_BYTES: usize = 64;
 
 impl Session<'_> {
     /// The next packet that has arrived, if there is room for one. One that cannot be
@@ -42,7 +46,7 @@ impl Session<'_> {
                     };
                     self.shared.counters.dropped("invalid-from-target", 1);
                     if let Some(id) = packet_id {
-                        self.unsettled.push_back((id, done(), reason));
+                        self.unsettled.push_back(Expected::answered(id, reason));
                     }
                 }
                 error => return Err(LinkError::Decode(error)),
@@ -109,7 +113,7 @@ impl Session<'_> {
         if publish.qos == Qos::ExactlyOnce {
             return Err(LinkError::Protocol("QoS 2, which nobody asked for"));
         }
-        let Some(topic) = publish.topic else {
+        let Some(topic) = publish.topic.clone() else {
             return Err(LinkError::Protocol("a topic alias, which nobody offered"));
         };
         let own = self.shared.identity.client_id.as_str();
@@ -118,14 +122,13 @@ impl Session<'_> {
         if returned {
             self.shared.counters.dropped("returned", 1);
         }
-        let ticket = match publish.packet_id {
-            Some(id) => self.expect(id, returned),
-            None => None,
-        };
         if returned {
+            let answered = |id| Expected::answered(id, Reason::SUCCESS);
+            self.unsettled.extend(publish.packet_id.map(answered));
             return Ok(());
         }
-        let sure = ticket.is_some();
+        let bytes = size(&topic, &publish);
+        let ticket = publish.packet_id.map(|id| self.expect(id, bytes));
         let remote = Remote {
             topic,
             payload: publish.payload,
@@ -134,20 +137,24 @@ impl Session<'_> {
             correlation: publish.properties.correlation,
             user: publish.properties.user,
             ticket,
+            room: None,
         };
         let more = super::super::incoming::More {
             utf8: publish.properties.utf8,
             expiry_s: publish.properties.expiry_s,
             response: publish.properties.response_topic,
         };
-        if !self.hand.over(remote, more, sure) {
+        if !self.hand.over(remote, more, bytes) {
             self.shared.counters.dropped("busy", 1);
         }
         Ok(())
     }
 
-    /// Whether the target has more messages unacknowledged than it may.
+    /// Whether the target has more unacknowledged than it may, in messages or bytes.
     pub(super) fn is_full(&self) -> bool {
+        if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
+            return true;
+        }
         match self.version {
             Version::V5 => self.unsettled.len() > usize::from(UNSETTLED_MAX),
             Version::V311 => self.unsettled.len() >= UNSETTLED_V311_MAX,
@@ -155,36 +162,66 @@ impl Session<'_> {
     }
 
     /// Notes what is to be acknowledged when it is done with.
-    fn expect(&mut self, id: PacketId, at_once: bool) -> Option<Arc<Ticket>> {
-        if at_once {
-            self.unsettled.push_back((id, done(), Reason::SUCCESS));
-            return None;
-        }
-        let (ticket, done) = Ticket::new(&self.settled);
-        self.unsettled.push_back((id, done, Reason::SUCCESS));
-        Some(ticket)
+    fn expect(&mut self, id: PacketId, bytes: usize) -> Arc<Ticket> {
+        let (ticket, fate) = Ticket::new(&self.settled);
+        self.unsettled_bytes += bytes;
+        self.unsettled.push_back(Expected {
+            id,
+            fate,
+            reason: Reason::SUCCESS,
+            bytes,
+        });
+        ticket
     }
 
     /// Acknowledges what is done with, in the order in which it came (MQTT 5.0
-    /// section 4.6).
+    /// section 4.6). What somebody here could not keep is not acknowledged: with MQTT
+    /// 5 the target is told so, and with 3.1.1 it keeps the message and sends it on
+    /// another connection.
     pub(super) fn settle(&mut self) -> Result<(), LinkError> {
-        while let Some((packet_id, done, reason)) = self.unsettled.front() {
-            if !done.load(Ordering::Acquire) {
-                break;
-            }
+        while let Some(first) = self.unsettled.pop_front_if(|first| first.fate.is_done()) {
+            self.unsettled_bytes = self.unsettled_bytes.saturating_sub(first.bytes);
+            let reason = match (first.fate.is_refused(), self.version) {
+                (false, _) => first.reason,
+                (true, Version::V5) => Reason::IMPLEMENTATION_SPECIFIC,
+                (true, Version::V311) => return Err(LinkError::NotKept),
+            };
             let ack = Packet::PubAck(Ack {
-                packet_id: *packet_id,
-                reason: *reason,
+                packet_id: first.id,
+                reason,
                 reason_text: None,
                 user: Vec::new(),
             });
             self.put(&ack)?;
-            self.unsettled.pop_front();
         }
         Ok(())
     }
 }
 
-fn done() -> Arc<AtomicBool> {
-    Arc::new(AtomicBool::new(true))
+impl Expected {
+    /// What is answered without being handed on.
+    fn answered(id: PacketId, reason: Reason) -> Self {
+        Self {
+            id,
+            fate: Fate::settled(),
+            reason,
+            bytes: 0,
+        }
+    }
+}
+
+/// What a message takes while it is here.
+fn size(topic: &Topic, publish: &Publish) -> usize {
+    let properties = &publish.properties;
+    let content_type = properties
+        .content_type
+        .as_ref()
+        .map_or(0, |text| text.len());
+    let correlation = properties.correlation.as_ref().map_or(0, Bytes::len);
+    let response = properties.response_topic.as_ref();
+    let response = response.map_or(0, |topic| topic.as_str().len());
+    let user = properties.user.iter();
+    let user = user.map(|(name, value)| PAIR_BYTES + name.len() + value.len());
+    let parts = topic.as_str().len() + publish.payload.len() + content_type;
+    MESSAGE_BYTES + parts + correlation + response + user.sum::<usize>()
 }

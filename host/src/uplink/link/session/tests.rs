@@ -1,3 +1,6 @@
+mod far;
+mod inward;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +20,18 @@ async fn ended<F>(more: &str, pipe_bytes: usize, say: impl FnOnce(DuplexStream) 
 where
     F: Future<Output = ()>,
 {
+    meet(more, pipe_bytes, |far, _, _| say(far)).await
+}
+
+/// The same, of a target that may be told by what happens here.
+async fn meet<F>(
+    more: &str,
+    pipe_bytes: usize,
+    say: impl FnOnce(DuplexStream, Bus, Uplink) -> F,
+) -> LinkError
+where
+    F: Future<Output = ()>,
+{
     let directory = tempfile::tempdir().unwrap();
     let storage = Storage::open(directory.path()).unwrap();
     let bus = Bus::new(BusLimits::default());
@@ -27,7 +42,7 @@ where
     let shared = &uplink.0;
     let (near, far) = tokio::io::duplex(pipe_bytes);
     let (hand, incoming) = Hand::new();
-    let (_asks, mut asked) = tokio::sync::mpsc::channel(1);
+    let mut asked = shared.asked.lock().await;
     let (mut flight, mut pace) = (Flight::new(), Pace::new(&shared.limits));
     let opened = Opened {
         shared,
@@ -42,7 +57,7 @@ where
             () = incoming.deliver(shared) => LinkError::Stopped,
         }
     };
-    let (error, ()) = tokio::join!(work, say(far));
+    let (error, ()) = tokio::join!(work, say(far, bus.clone(), uplink.clone()));
     error
 }
 
