@@ -154,7 +154,7 @@ impl Flight {
     }
 
     /// How many are unacknowledged on this connection, and their bytes.
-    fn on_wire(&self) -> (usize, usize) {
+    pub(super) fn on_wire(&self) -> (usize, usize) {
         let on_wire = self.sent.iter().filter(|sent| sent.on_wire);
         on_wire.fold((0, 0), |(count, bytes), sent| {
             (count + 1, bytes + sent.bytes)

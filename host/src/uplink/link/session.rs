@@ -178,6 +178,7 @@ impl<'a> Session<'a> {
                 self.take_all()?;
                 continue;
             }
+            self.ask_all(asked)?;
             let wake = self.fill()?;
             if self.output.len() > OUTPUT_BYTES_MAX {
                 return Err(LinkError::Protocol("it goes on sending and reads nothing"));
@@ -189,8 +190,7 @@ impl<'a> Session<'a> {
             let wake = wake.map_or(due, |wake| wake.min(due));
             let writes = !self.output.is_empty() || self.unflushed;
             let reads = !self.is_full();
-            let may_ask = self.asks.len() < ASKS_MAX && self.output.len() < WRITE_BYTES;
-            let may_ask = may_ask && self.flight.lets_ask();
+            let may_ask = self.may_ask(now);
             tokio::select! {
                 read = read(&mut self.reader, &mut self.input), if reads => {
                     read?;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::packets::VIA;
-use super::{Session, WRITE_BYTES};
+use super::{ASKS_MAX, Session, WRITE_BYTES};
 use crate::mqtt::{EncodeError, PacketId, PublishHead, UserProperties, Version, encode_publish};
 use crate::names::Qos;
 use crate::uplink::Ask;
@@ -158,6 +159,30 @@ impl Session<'_> {
         set("selvedge-hops", &entry.hops.saturating_add(1).to_string());
         set(VIA, &identity.client_id);
         user
+    }
+
+    /// Whether a question may go: questions count as messages to the target, which
+    /// may have told how many it takes unacknowledged, and when it takes none.
+    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+        let unacknowledged = self.flight.on_wire().0 + self.asks.len();
+        self.asks.len() < ASKS_MAX
+            && self.output.len() < WRITE_BYTES
+            && unacknowledged < self.window
+            && self.flight.lets_ask()
+            && self.flight.paused_until(now).is_none()
+            && self.pace.ready_at(now).is_none()
+    }
+
+    /// Sends the questions that wait and may go. Before messages of the queue, which
+    /// would leave them no room: somebody waits for each, and there are few.
+    pub(super) fn ask_all(&mut self, asked: &mut mpsc::Receiver<Ask>) -> Result<(), LinkError> {
+        let now = Instant::now();
+        while self.may_ask(now)
+            && let Ok(ask) = asked.try_recv()
+        {
+            self.ask(ask)?;
+        }
+        Ok(())
     }
 
     /// Sends a question.

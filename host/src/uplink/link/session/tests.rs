@@ -1,3 +1,4 @@
+mod asking;
 mod far;
 mod inward;
 
