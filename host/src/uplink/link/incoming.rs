@@ -10,10 +10,12 @@ mod passing;
 mod sure;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
 
 use super::session::UNSETTLED_V311_MAX;
 use crate::bus::Settled;
@@ -25,6 +27,10 @@ use crate::uplink::target::Poison;
 
 /// Messages of QoS 1 on their way in.
 const SURE_MAX: usize = 1_000;
+/// How long one may take until everyone here is done with it. The target sends no more
+/// of them meanwhile than it may have unacknowledged: so one who takes nothing, or
+/// keeps what it has, does not stop what is for others for good.
+const SURE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Messages of QoS 0 that nobody has looked at yet.
 const PASSING_MAX: usize = 200;
 /// Bytes of messages of QoS 0 on their way in. One that does not fit is dropped.
@@ -38,11 +44,17 @@ pub(super) struct More {
     pub(super) response: Option<Topic>,
 }
 
+/// A subscriber makes publishers wait, or has not done with a message.
+const BUSY: &str = "subscriber-busy";
+
+/// A message of QoS 1, and until when it may take.
+type Sure<T> = (Remote, T, Instant);
+
 /// Hands over what comes.
 #[derive(Clone, Debug)]
 pub(super) struct Hand {
     listeners: mpsc::Sender<Remote>,
-    sure: mpsc::Sender<(Remote, More)>,
+    sure: mpsc::Sender<Sure<More>>,
     passing: mpsc::Sender<(Remote, More)>,
     room: Arc<Semaphore>,
 }
@@ -51,7 +63,7 @@ pub(super) struct Hand {
 #[derive(Debug)]
 pub(super) struct Incoming {
     listeners: mpsc::Receiver<Remote>,
-    sure: mpsc::Receiver<(Remote, More)>,
+    sure: mpsc::Receiver<Sure<More>>,
     passing: mpsc::Receiver<(Remote, More)>,
     room: Arc<Semaphore>,
 }
@@ -83,7 +95,8 @@ impl Hand {
     pub(super) fn over(&self, mut remote: Remote, more: More, bytes: usize) -> bool {
         if remote.ticket.is_some() {
             let listeners = self.listeners.try_send(remote.clone());
-            return listeners.is_ok() && self.sure.try_send((remote, more)).is_ok();
+            let until = Instant::now() + SURE_WAIT_MAX;
+            return listeners.is_ok() && self.sure.try_send((remote, more, until)).is_ok();
         }
         if self.listeners.capacity() <= SURE_MAX || self.passing.capacity() == 0 {
             return false;
@@ -121,17 +134,20 @@ async fn to_listeners(mut waiting: mpsc::Receiver<Remote>, shared: &Shared) {
 }
 
 /// Holds what somebody here owes until it is settled.
-async fn settle(mut owing: mpsc::Receiver<(Settled, Remote)>, shared: &Shared) {
+async fn settle(mut owing: mpsc::Receiver<Sure<Settled>>, shared: &Shared) {
     let mut owed = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some((mut settled, remote)) = owing.recv() => owed.push(async move {
-                (&mut settled).await;
-                (settled.is_refused(), remote)
+            Some((remote, mut settled, until)) = owing.recv() => owed.push(async move {
+                let refused = match timeout_at(until, &mut settled).await {
+                    Ok(()) => settled.is_refused().then_some("message-not-kept"),
+                    Err(_) => Some(BUSY),
+                };
+                (refused, remote)
             }),
             Some((refused, remote)) = owed.next(), if !owed.is_empty() => {
-                if refused {
-                    refuse(&remote, shared);
+                if let Some(code) = refused {
+                    refuse(&remote, shared, code);
                 }
             }
             else => return,
@@ -139,14 +155,15 @@ async fn settle(mut owing: mpsc::Receiver<(Settled, Remote)>, shared: &Shared) {
     }
 }
 
-/// Somebody here could not keep it. A target that speaks MQTT 5 hears that and does
-/// not send it again, so it is given up; one that cannot be told has it still.
-fn refuse(remote: &Remote, shared: &Shared) {
+/// Somebody here could not keep it, or was not done with it in time. A target that
+/// speaks MQTT 5 hears that and does not send it again, so it is given up; one that
+/// cannot be told has it still.
+fn refuse(remote: &Remote, shared: &Shared, code: &'static str) {
     if let Some(ticket) = &remote.ticket {
         ticket.refuse();
     }
     if shared.config.protocol == Protocol::V5 {
-        let poison = Poison::NotTaken("message-not-kept");
+        let poison = Poison::NotTaken(code);
         shared.bury(
             &remote.topic,
             &remote.payload,

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::{More, PASSING_BYTES_MAX};
+use super::{BUSY, More, PASSING_BYTES_MAX};
 use crate::bus::{Message, PublishError, Reach};
 use crate::names::Topic;
 use crate::uplink::Shared;
@@ -171,7 +171,7 @@ impl<'a> Lanes<'a> {
         let refused = match done.taken {
             Some(Ok(reach)) => return self.shared.reached(reach, &remote, done.kept),
             Some(Err(error)) => error.code(),
-            None => "subscriber-busy",
+            None => BUSY,
         };
         let poison = Poison::NotTaken(refused);
         self.shared

@@ -13,8 +13,10 @@ use crate::uplink::link::flight::Ending;
 const RULES: &str = "[[rules]]\nfilter = \"in/#\"\ndirection = \"in\"\n";
 const V311: &str = "protocol = \"3.1.1\"\n";
 
-/// Longer than anything waits here that gives up.
-const LONG: Duration = Duration::from_secs(1_000);
+/// Longer than anything waits here that need not arrive.
+const LONG: Duration = Duration::from_secs(500);
+/// Longer than anything waits here.
+const VERY_LONG: Duration = Duration::from_secs(1_000);
 
 /// Somebody who answers for what comes on `filter`, and takes one at a time.
 fn subscriber(bus: &Bus, filter: &str) -> Inbox {
@@ -44,7 +46,7 @@ async fn next(inbox: &mut Inbox) -> std::sync::Arc<Message> {
 
 /// What is acknowledged next, and how: identifier, and reason if there is one.
 async fn acknowledged(far: &mut Far) -> (u8, Option<u8>) {
-    let heard = timeout(LONG, far.next()).await;
+    let heard = timeout(VERY_LONG, far.next()).await;
     let (first, rest) = heard.expect("it is acknowledged").unwrap();
     assert_eq!(first, PUBACK, "{rest:?}");
     (rest[1], rest.get(2).copied())
@@ -109,6 +111,48 @@ async fn what_nobody_has_room_for_is_kept_waiting_and_holds_up_nothing_but_its_l
     };
     let error = meet(RULES, 1 << 16, say).await;
     assert!(matches!(error, LinkError::Closed), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_or_keeps_what_it_has_does_not_stop_others_for_good() {
+    let say = |stream, bus: Bus, uplink: Uplink| async move {
+        let mut slow = subscriber(&bus, "in/slow");
+        let mut free = subscriber(&bus, "in/free");
+        let mut far = Far::let_in(stream, &[]).await;
+        far.publish("in/slow", Some(1), b"1").await;
+        let kept = next(&mut slow).await;
+        for id in [2, 3] {
+            far.publish("in/slow", Some(id), b"2").await;
+        }
+        far.publish("in/free", Some(4), b"4").await;
+        let taking = async {
+            let came = timeout(VERY_LONG, free.receive(1, &mut Vec::new())).await;
+            came.expect("it comes in the end");
+        };
+        let answered = async {
+            for id in [1, 2, 3] {
+                assert_eq!(acknowledged(&mut far).await, (id, Some(0x83)));
+            }
+            assert_eq!(acknowledged(&mut far).await, (4, None));
+        };
+        tokio::join!(taking, answered);
+        drop(kept);
+        assert_eq!(uplink.status().dead_letters_total["not-taken-here"], 3);
+    };
+    let error = meet(RULES, 1 << 16, say).await;
+    assert!(matches!(error, LinkError::Closed), "{error:?}");
+
+    let say = |stream, bus: Bus, uplink: Uplink| async move {
+        let mut slow = subscriber(&bus, "in/slow");
+        let mut far = Far::let_in(stream, &[]).await;
+        far.publish("in/slow", Some(1), b"1").await;
+        let _kept = next(&mut slow).await;
+        let heard = timeout(VERY_LONG, far.next()).await;
+        assert_eq!(heard.expect("the connection ends"), None);
+        assert!(uplink.status().dead_letters_total.is_empty());
+    };
+    let error = meet(&format!("{V311}{RULES}"), 1 << 16, say).await;
+    assert!(matches!(error, LinkError::NotKept), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
